@@ -1,0 +1,33 @@
+# The project's commands. `make run` and `make test` set up what they need.
+.PHONY: run test check setup setup-dev train evaluate lock texts check-tensorflow bench
+
+run: setup
+	@.venv/bin/rafiq run
+
+test: setup-dev
+	.venv/bin/python -m pytest
+
+check: setup-dev
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+	.venv/bin/lint-imports
+	.venv/bin/python -m bot.texts
+
+setup:
+	@scripts/setup
+
+setup-dev:
+	@scripts/setup --dev
+
+train: setup
+	.venv/bin/rafiq train
+
+bench: setup-dev
+	.venv/bin/python -m benchmarks.turn
+
+# new versions of what we depend on, as far as requirements/*.in allow
+lock: setup
+	cd requirements && for name in uv service dev; do \
+	  ../.tools/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url $$name.in -o $$name.txt; done
+	cd requirements && ../.tools/uv pip compile --quiet --universal --python-version 3.10 --generate-hashes --no-header --no-emit-index-url --override rasa-without-tensorflow.txt rasa.in -o rasa.txt

@@ -1,0 +1,70 @@
+"""What `rafiq understand` does: lines in, their meaning out. The same parts as in a conversation, without one."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any, TextIO
+
+from bot.assistant.language import LanguageModel
+from bot.assistant.rasa import Rasa, Understanding
+from bot.assistant.triage import Triage
+from bot.settings import Settings
+from nlu.normalise import visible
+
+BATCH = 64
+
+
+class Reader:
+    """Understands texts, many at once."""
+
+    def __init__(self, settings: Settings, rasa: Rasa) -> None:
+        models = settings.rafiq_var / "models"
+        self._languages = LanguageModel.load(models / "language.json")
+        self._triage = Triage.load(models / "cues.json")
+        self._rasa = rasa
+
+    async def run(self, lines: TextIO, out: TextIO) -> None:
+        """Read to the end of the input; one JSON object for each line, in order."""
+        batch: list[str] = []
+        while line := await asyncio.to_thread(lines.readline):
+            if not line.strip():
+                continue
+            batch.append(_text(line))
+            if len(batch) == BATCH or not lines.seekable():
+                await self._write(batch, out)
+                batch = []
+        if batch:
+            await self._write(batch, out)
+
+    async def _write(self, batch: list[str], out: TextIO) -> None:
+        for text, understanding in zip(batch, await self._rasa.understand(batch), strict=True):
+            print(json.dumps(self.describe(text, understanding), ensure_ascii=False), file=out)
+        out.flush()
+
+    def describe(self, text: str, understanding: Understanding) -> dict[str, Any]:
+        """The meaning of one text as the command prints it."""
+        guess = self._languages.guess(visible(text))
+        cue = self._triage.read(text)
+        ranking = [{"label": label, "confidence": round(c, 4)} for label, c in understanding.ranking[:3]]
+        return {
+            "text": text,
+            "language": guess.language if guess else "fr",
+            "label": ranking[0]["label"] if ranking else "out_of_scope",
+            "confidence": ranking[0]["confidence"] if ranking else 0.0,
+            "ranking": ranking,
+            "cue": {"name": cue.name, "priority": cue.priority} if cue else None,
+            "entities": list(understanding.entities),
+        }
+
+
+def _text(line: str) -> str:
+    line = line.rstrip("\n")
+    if line.lstrip().startswith("{"):
+        try:
+            said = json.loads(line)
+            if isinstance(said, dict) and isinstance(said.get("text"), str):
+                return str(said["text"])
+        except ValueError:
+            pass
+    return line

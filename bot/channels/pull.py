@@ -1,0 +1,139 @@
+"""Channels whose people come and fetch their messages: the web page and the terminal.
+
+Nothing is sent to them: fetching is the delivery. What was handed over is `sent`; what the next fetch
+says it has (`after`) is `delivered`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import func, select, update
+
+from bot.db.models import Conversation, Inbox, Outbox, Person
+from bot.db.session import Database, Lane
+from bot.messages import Incoming, Kind
+
+WEB, TERMINAL = "web", "terminal"
+HISTORY = 50  # messages that a reloaded page gets back
+
+
+@dataclass(frozen=True, slots=True)
+class House:
+    """What these channels ask of the house behind them."""
+
+    database: Database
+    accept: Callable[[Sequence[Incoming]], Awaitable[list[int | None]]]  # bot.conversation.inbox
+    conversation_of: Callable[[str, str], Awaitable[int | None]]  # channel, address → conversation id
+    signals: Signals
+
+
+class Signals:
+    """Lets a waiting request know that something was said in its conversation."""
+
+    def __init__(self) -> None:
+        self._events: dict[int, asyncio.Event] = defaultdict(asyncio.Event)
+
+    def heard(self, lane: Lane, key: int) -> None:
+        """A wake-up call: somebody may be waiting for it."""
+        if lane is Lane.DELIVERY and key in self._events:
+            self._events.pop(key).set()
+
+    async def wait(self, conversation_id: int, seconds: float) -> None:
+        """Until something is said, or this long."""
+        try:
+            await asyncio.wait_for(self._events[conversation_id].wait(), seconds)
+        except TimeoutError:
+            self._events.pop(conversation_id, None)
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """What a fetch brings: messages as the page shows them, and whether more is being made."""
+
+    messages: list[dict[str, Any]]
+    working: bool
+
+
+async def fetch(database: Database, conversation_id: int, after: int, history: bool = False) -> Fetched:
+    """Messages after number `after`; with `history`, also the person's own, the last 50 in all."""
+    async with database.session() as session:
+        key = await session.scalar(
+            select(Person.key)
+            .join(Conversation, Conversation.person_id == Person.id)
+            .where(Conversation.id == conversation_id)
+        )
+        said = (
+            await session.execute(
+                select(Outbox.id, Outbox.public_id, Outbox.content_sealed, Outbox.created_at, Outbox.status)
+                .where(
+                    Outbox.conversation_id == conversation_id, Outbox.id > after, Outbox.status != "cancelled"
+                )
+                .order_by(Outbox.id.desc())
+                .limit(HISTORY)
+            )
+        ).all()
+        typed = (
+            (
+                await session.execute(
+                    select(Inbox.content_sealed, Inbox.received_at)
+                    .where(Inbox.conversation_id == conversation_id, Inbox.content_sealed.is_not(None))
+                    .where(Inbox.kind.in_([Kind.TEXT, Kind.PRESS]))
+                    .order_by(Inbox.id.desc())
+                    .limit(HISTORY)
+                )
+            ).all()
+            if history
+            else []
+        )
+        if after:
+            await session.execute(
+                update(Outbox)
+                .where(Outbox.conversation_id == conversation_id, Outbox.id <= after)
+                .where(Outbox.status.in_(["queued", "sent"]))
+                .values(status="delivered", sent_at=func.coalesce(Outbox.sent_at, func.now()))
+            )
+        fresh = [row.id for row in said if row.status == "queued"]
+        if fresh:
+            await session.execute(
+                update(Outbox).where(Outbox.id.in_(fresh)).values(status="sent", sent_at=func.now())
+            )
+        working = await session.scalar(
+            select(func.count())
+            .select_from(Inbox)
+            .where(Inbox.conversation_id == conversation_id, Inbox.status == "pending")
+        )
+        await session.commit()
+    if key is None:
+        return Fetched([], False)
+    shown = [(row.created_at, _said(row, database.vault.open(key, row.content_sealed))) for row in said]
+    titles = {button["id"]: button["title"] for _, message in shown for button in message["buttons"]}
+    for row in typed:
+        content = database.vault.open(key, row.content_sealed)
+        words = content["text"] or titles.get(content["press"], "")
+        if words:
+            client_id = content["details"].get("client_id", "")
+            shown.append(
+                (row.received_at, {"n": after, "id": client_id, "by": "person", "text": words, "buttons": []})
+            )
+    shown.sort(key=lambda one: one[0])
+    messages, last = [], after
+    for _, message in shown[-HISTORY:]:
+        last = message["n"] = max(message["n"], last)
+        messages.append(message)
+    return Fetched(messages, bool(working))
+
+
+def _said(row: Any, content: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "n": row.id,
+        "id": str(row.public_id),
+        "by": "rafiq",
+        "text": content["text"],
+        "language": content["language"],
+        "buttons": [{"id": button_id, "title": title} for button_id, title in content["buttons"]],
+    }

@@ -1,0 +1,468 @@
+"""One turn: a thing that happened to a conversation, what it means, what is done and said, in one transaction.
+
+Turns of one conversation run one at a time and in order: whoever works on it holds its lock, and the lock's
+own connection carries the transaction. A turn that dies leaves nothing behind and is taken again.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import structlog
+from sqlalchemy import func, select, text, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
+
+from bot import faults, i18n
+from bot.assistant import forms, language
+from bot.assistant.rasa import Decision, Rasa, RasaDown
+from bot.assistant.triage import Triage
+from bot.conversation import outbox, people
+from bot.db.models import Address, Alert, Conversation, Inbox, IssuedButton, Person
+from bot.db.session import Database, Lane, wake
+from bot.journeys import VERBS, first_contact, rights, safety
+from bot.journeys.context import Choice, Context
+from bot.messages import Kind, Language
+from bot.settings import Settings
+from nlu.normalise import normalise, visible, without_accents
+
+log = structlog.get_logger()
+
+ATTEMPTS = 3  # then the message is set aside
+ROTATE_AFTER = 20  # turns in one of Rasa's conversations, when no form is open
+TOO_OLD = timedelta(minutes=15)  # a message that waited longer for Rasa is closed, not answered late
+BUTTON_LIFE = timedelta(days=7)
+_LETTER_OR_DIGIT = re.compile(r"\w")
+_WORD = re.compile(r"\w+")
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """An inbox row with the conversation it belongs to."""
+
+    inbox_id: int
+    kind: Kind
+    content: Mapping[str, Any]
+    attempts: int
+    waiting: bool
+    received_at: datetime
+    channel: str
+    conversation_id: int
+    rasa_id: str
+    rasa_turns: int
+    form: str | None
+    turns: int
+    misunderstood: int
+    noticed_at: datetime | None
+    address_id: int
+    person_id: int
+    person_key: bytes
+    language: Language | None
+    language_chosen: bool
+
+
+class Turns:
+    """Takes the turns of conversations."""
+
+    def __init__(
+        self,
+        database: Database,
+        rasa: Rasa,
+        settings: Settings,
+        languages: language.LanguageModel,
+        triage: Triage,
+    ) -> None:
+        self._database = database
+        self._rasa = rasa
+        self._settings = settings
+        self._languages = languages
+        self._triage = triage
+
+    async def work(self, conversation_id: int) -> None:
+        """Take every turn that this conversation has waiting."""
+        while True:
+            async with self._database.holding(Lane.TURN, conversation_id) as connection:
+                if connection is None:
+                    return
+                while await self._one(connection, conversation_id):
+                    pass
+            async with self._database.session() as session:  # arrived while the lock was being let go?
+                if not await self._open_rows(session, conversation_id):
+                    return
+
+    async def _open_rows(self, session: AsyncSession, conversation_id: int) -> bool:
+        row = await session.scalar(self._due(conversation_id).with_only_columns(Inbox.id).limit(1))
+        return row is not None
+
+    def _due(self, conversation_id: int) -> Any:
+        statuses = ["pending", "waiting"] if self._rasa.available else ["pending"]
+        return (
+            select(Inbox)
+            .where(Inbox.conversation_id == conversation_id, Inbox.status.in_(statuses))
+            .where(text("status IN ('pending', 'waiting')"))
+            .where((Inbox.next_at.is_(None)) | (Inbox.next_at <= func.now()))
+            .order_by(Inbox.id)
+        )
+
+    async def _one(self, connection: AsyncConnection, conversation_id: int) -> bool:
+        """Take the oldest turn; False when there is none."""
+        async with AsyncSession(connection, expire_on_commit=False) as session:
+            work = await self._claim(session, conversation_id)
+            if work is None:
+                return False
+            if work.attempts > ATTEMPTS:
+                await self._set_aside(session, work)
+                return True
+            try:
+                await self._take(session, work)
+            except RasaDown as down:
+                await session.rollback()
+                await self._wait_for_rasa(session, work, down)
+            except Exception as error:
+                await session.rollback()
+                log.error(
+                    "turn failed", inbox_id=work.inbox_id, attempt=work.attempts, error=type(error).__name__
+                )
+                log.debug("turn failed", exc_info=True)
+                await session.execute(
+                    update(Inbox).where(Inbox.id == work.inbox_id).values(error=type(error).__name__)
+                )
+                await session.commit()
+            return True
+
+    async def _claim(self, session: AsyncSession, conversation_id: int) -> _Work | None:
+        """The oldest open row, its attempt counted and committed before the work begins."""
+        oldest = self._due(conversation_id).with_only_columns(Inbox.id).limit(1).scalar_subquery()
+        claimed = (
+            await session.execute(
+                update(Inbox)
+                .where(Inbox.id == oldest)
+                .values(attempts=Inbox.attempts + 1)
+                .returning(
+                    Inbox.id,
+                    Inbox.kind,
+                    Inbox.content_sealed,
+                    Inbox.attempts,
+                    Inbox.status,
+                    Inbox.received_at,
+                    Inbox.channel,
+                )
+            )
+        ).first()
+        if claimed is None:
+            return None
+        whose = (
+            await session.execute(
+                select(Conversation, Person.key, Person.id, Person.language, Person.language_chosen)
+                .join(Person, Person.id == Conversation.person_id)
+                .where(Conversation.id == conversation_id)
+            )
+        ).one()
+        await session.commit()
+        conversation: Conversation = whose[0]
+        return _Work(
+            inbox_id=claimed.id,
+            kind=Kind(claimed.kind),
+            content=self._database.vault.open(whose.key, claimed.content_sealed)
+            if claimed.content_sealed
+            else {},
+            attempts=claimed.attempts,
+            waiting=claimed.status == "waiting",
+            received_at=claimed.received_at,
+            channel=claimed.channel,
+            conversation_id=conversation.id,
+            rasa_id=conversation.rasa_id,
+            rasa_turns=conversation.rasa_turns,
+            form=conversation.form,
+            turns=conversation.turns,
+            misunderstood=conversation.misunderstood,
+            noticed_at=conversation.noticed_at,
+            address_id=conversation.address_id,
+            person_id=whose.id,
+            person_key=whose.key,
+            language=whose.language,
+            language_chosen=whose.language_chosen,
+        )
+
+    async def _take(self, session: AsyncSession, work: _Work) -> None:
+        typed = visible(str(work.content.get("text") or "")).strip()
+        ctx = Context(
+            session=session,
+            vault=self._database.vault,
+            settings=self._settings,
+            now=datetime.now(UTC),
+            inbox_id=work.inbox_id,
+            person_id=work.person_id,
+            person_key=work.person_key,
+            conversation_id=work.conversation_id,
+            channel=work.channel,
+            language=self._language(work, typed),
+            text=typed,
+            form=work.form,
+            misunderstood=work.misunderstood,
+        )
+        faults.point("turn.claimed")
+        decision = await self._decide(ctx, work, typed)
+        faults.point("turn.decided")
+        if decision is not None:
+            await self._perform(ctx, decision)
+        faults.point("turn.performed")
+        await self._finish(ctx, work, decision)
+
+    def _language(self, work: _Work, typed: str) -> Language:
+        if work.kind is Kind.TEXT:
+            hint = work.content.get("hint")
+            return language.of_conversation(self._languages, typed, work.language, work.language_chosen, hint)
+        return work.language or language.hinted(work.content.get("hint")) or "fr"
+
+    async def _decide(self, ctx: Context, work: _Work, typed: str) -> Decision | None:
+        """What to do: Rasa's decision, or None when it has been done here without Rasa."""
+        if work.kind is Kind.START:
+            await VERBS["welcome"](ctx)
+        elif work.kind is Kind.BLOCKED:
+            await self._reachable(ctx, work, False)
+        elif work.kind is Kind.UNBLOCKED:
+            await self._reachable(ctx, work, True)
+        elif work.kind is Kind.GROUP:
+            ctx.say("group")
+        elif work.kind is Kind.PRESS:
+            return await self._pressed(ctx, work, str(work.content.get("press") or ""))
+        elif work.kind is Kind.TEXT:
+            return await self._typed(ctx, work, typed)
+        else:
+            ctx.say("media", [ctx.do("button.person", "handoff", reason="asked")])
+        return None
+
+    async def _typed(self, ctx: Context, work: _Work, typed: str) -> Decision | None:
+        cue = self._triage.read(typed)
+        if cue is not None:
+            await safety.respond(ctx, cue)
+            return None
+        if not _LETTER_OR_DIGIT.search(typed):
+            ctx.say("no_words", [ctx.do("button.help", "help")])
+            return None
+        button = await self._typed_button(ctx, typed)
+        if button is not None:
+            return await self._act(ctx, work, button)
+        if work.waiting and ctx.now - work.received_at > TOO_OLD:
+            ctx.say("back_again", [ctx.do("button.help", "help")])
+            return None
+        return await self._rasa.turn(work.rasa_id, str(work.inbox_id), text=typed)
+
+    async def _pressed(self, ctx: Context, work: _Work, pressed: str) -> Decision | None:
+        button = await ctx.session.scalar(
+            select(IssuedButton).where(
+                IssuedButton.id == pressed,
+                IssuedButton.conversation_id == ctx.conversation_id,
+                IssuedButton.expires_at > func.now(),
+            )
+        )
+        if button is None:
+            ctx.say(
+                "button.stale",
+                [ctx.do("button.help", "help"), ctx.do("button.person", "handoff", reason="asked")],
+            )
+            return None
+        return await self._act(ctx, work, button)
+
+    async def _act(self, ctx: Context, work: _Work, button: IssuedButton) -> Decision | None:
+        action = button.action
+        if "do" in action:
+            await VERBS[action["do"]](ctx, **action.get("with", {}))
+            return None
+        return await self._rasa.turn(
+            work.rasa_id, str(work.inbox_id), intent=action["intent"], slots=action.get("slots")
+        )
+
+    async def _typed_button(self, ctx: Context, typed: str) -> IssuedButton | None:
+        """The button of the last message whose title or number this text repeats."""
+        said = _plain(typed)
+        if not said or len(said) > 60:
+            return None
+        last = (
+            select(func.max(IssuedButton.outbox_id))
+            .where(IssuedButton.conversation_id == ctx.conversation_id)
+            .scalar_subquery()
+        )
+        live = await ctx.session.scalars(
+            select(IssuedButton)
+            .where(IssuedButton.conversation_id == ctx.conversation_id, IssuedButton.outbox_id == last)
+            .where(IssuedButton.expires_at > func.now())
+            .order_by(IssuedButton.position)
+        )
+        for button in live:
+            if said in (_plain(button.title), str(button.position)):
+                return button
+        return None
+
+    async def _perform(self, ctx: Context, decision: Decision) -> None:
+        """Turn Rasa's replies, which are data, into words and effects."""
+        ctx.understanding = decision.understanding
+        ctx.answers = decision.answers
+        ctx.form = decision.form
+        changing = any(reply.get("do") == "choose_change" for reply in decision.replies)
+        for reply in decision.replies:
+            if "do" in reply:
+                await VERBS[reply["do"]](ctx, **reply.get("with", {}))
+            elif "answer" in reply and decision.form and decision.asks:
+                if not changing:
+                    self._ask(ctx, decision.form, decision.asks)
+            elif "say" in reply:
+                ctx.say(reply["say"])
+        if not decision.replies:
+            await VERBS["not_understood"](ctx)
+
+    def _ask(self, ctx: Context, form: str, slot: str) -> None:
+        """A form's question with its choices as buttons."""
+        step = forms.step(form, slot)
+        values = {"answers": first_contact.read_back(ctx)} if slot == "review" else {}
+        ctx.say(
+            step.say,
+            [
+                Choice(
+                    i18n.say(step.choice_text(choice), ctx.language),
+                    {"intent": "answer", "slots": {"field": slot, "value": choice}},
+                )
+                for choice in [*step.choices, *([forms.SKIPPED] if step.skip else [])]
+            ],
+            **values,
+        )
+
+    async def _reachable(self, ctx: Context, work: _Work, reachable: bool) -> None:
+        await ctx.session.execute(
+            update(Address)
+            .where(Address.id == work.address_id)
+            .values(unreachable_at=None if reachable else ctx.now)
+        )
+
+    async def _finish(self, ctx: Context, work: _Work, decision: Decision | None) -> None:
+        """Write what was said and done, and commit."""
+        session = ctx.session
+        if ctx.erased:
+            await rights.erase_person(ctx)
+        await outbox.write(ctx, work.inbox_id)
+        if work.kind not in (Kind.BLOCKED,):
+            await session.execute(
+                update(Address)
+                .where(Address.id == work.address_id)
+                .values(last_heard_at=ctx.now, unreachable_at=None)
+            )
+        if ctx.language != work.language or ctx.language_chosen:
+            values: dict[str, Any] = {"language": ctx.language}
+            if ctx.language_chosen:
+                values["language_chosen"] = True
+            await session.execute(update(Person).where(Person.id == ctx.person_id).values(values))
+        changed: dict[str, Any] = {
+            "turns": work.turns + 1,
+            "misunderstood": ctx.misunderstood,
+            "noticed_at": work.noticed_at if decision is None else None,
+        }
+        if decision is not None:
+            changed |= {"form": decision.form, "rasa_turns": decision.turns}
+        rasa_turns = decision.turns if decision is not None else work.rasa_turns
+        form = None if ctx.forget_dialogue else changed.get("form", work.form)
+        if ctx.forget_dialogue or (form is None and rasa_turns >= ROTATE_AFTER):
+            await session.execute(
+                text("DELETE FROM rasa_tracker WHERE conversation = :c"), {"c": work.rasa_id}
+            )
+            changed |= {"rasa_id": people.new_rasa_id(), "rasa_turns": 0, "form": None}
+        await session.execute(
+            update(Conversation).where(Conversation.id == work.conversation_id).values(changed)
+        )
+        await session.execute(
+            update(Inbox)
+            .where(Inbox.id == work.inbox_id)
+            .values(
+                status="done",
+                done_at=ctx.now,
+                turn=work.turns + 1,
+                error=None,
+                **({"content_sealed": None} if ctx.erased else {}),
+            )
+        )
+        await wake(session, Lane.DELIVERY, work.conversation_id)
+        faults.point("turn.before_commit")
+        await session.commit()
+        faults.point("turn.committed")
+
+    async def _wait_for_rasa(self, session: AsyncSession, work: _Work, down: RasaDown) -> None:
+        """Rasa is down: say so once, offer what works without it, keep the message for later."""
+        log.warning("rasa is down", inbox_id=work.inbox_id, reason=str(down))
+        now = datetime.now(UTC)
+        if work.noticed_at is None:
+            typed = visible(str(work.content.get("text") or "")).strip()
+            ctx = Context(
+                session=session,
+                vault=self._database.vault,
+                settings=self._settings,
+                now=now,
+                inbox_id=work.inbox_id,
+                person_id=work.person_id,
+                person_key=work.person_key,
+                conversation_id=work.conversation_id,
+                channel=work.channel,
+                language=self._language(work, typed),
+            )
+            ctx.say(
+                "rasa_down",
+                [
+                    ctx.do("button.emergency", "emergency"),
+                    Choice(
+                        i18n.say("button.contact", ctx.language),
+                        {"do": "answer", "with": {"topic": "contact_iom_morocco"}},
+                    ),
+                    ctx.do("button.person", "handoff", reason="asked"),
+                ],
+            )
+            await outbox.write(ctx, work.inbox_id)
+            await session.execute(
+                update(Conversation).where(Conversation.id == work.conversation_id).values(noticed_at=now)
+            )
+            await wake(session, Lane.DELIVERY, work.conversation_id)
+        await session.execute(
+            update(Inbox)
+            .where(Inbox.id == work.inbox_id)
+            .values(status="waiting", attempts=0, next_at=now + timedelta(seconds=2), error=str(down)[:200])
+        )
+        await session.commit()
+
+    async def _set_aside(self, session: AsyncSession, work: _Work) -> None:
+        """A message that failed three times: kept for staff, told to the person, out of the way of the next."""
+        ctx = Context(
+            session=session,
+            vault=self._database.vault,
+            settings=self._settings,
+            now=datetime.now(UTC),
+            inbox_id=work.inbox_id,
+            person_id=work.person_id,
+            person_key=work.person_key,
+            conversation_id=work.conversation_id,
+            channel=work.channel,
+            language=work.language or "fr",
+        )
+        ctx.say(
+            "set_aside", [ctx.do("button.person", "handoff", reason="asked"), ctx.do("button.help", "help")]
+        )
+        await outbox.write(ctx, work.inbox_id)
+        await session.execute(
+            update(Inbox)
+            .where(Inbox.id == work.inbox_id)
+            .values(status="dead", done_at=ctx.now, turn=work.turns + 1)
+        )
+        await session.execute(
+            update(Conversation).where(Conversation.id == work.conversation_id).values(turns=work.turns + 1)
+        )
+        await session.execute(
+            insert(Alert).values(kind="message set aside", detail={"inbox_id": work.inbox_id})
+        )
+        await wake(session, Lane.DELIVERY, work.conversation_id)
+        await session.commit()
+        log.error("message set aside after three attempts", inbox_id=work.inbox_id)
+
+
+def _plain(words: str) -> str:
+    return " ".join(_WORD.findall(without_accents(normalise(words))))

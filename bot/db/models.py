@@ -1,0 +1,268 @@
+"""Every table of the service. Columns named `..._sealed` are encrypted with the person's key."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import datetime
+from typing import Any, ClassVar
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    DateTime,
+    ForeignKey,
+    Identity,
+    Index,
+    Integer,
+    LargeBinary,
+    SmallInteger,
+    Text,
+    UniqueConstraint,
+    func,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+
+class Base(DeclarativeBase):
+    """Naive datetimes never enter the database: every time is UTC with its zone."""
+
+    type_annotation_map: ClassVar = {
+        datetime: DateTime(timezone=True),
+        bytes: LargeBinary,
+        str: Text,
+        int: BigInteger,
+        dict[str, Any]: JSONB,
+        list[Any]: JSONB,
+    }
+
+
+def _id() -> Mapped[int]:
+    return mapped_column(BigInteger, Identity(), primary_key=True)
+
+
+def _now() -> Mapped[datetime]:
+    return mapped_column(server_default=func.now())
+
+
+class Person(Base):
+    """Someone who talks to Rafiq. Their key is what makes their fields readable."""
+
+    __tablename__ = "person"
+    id: Mapped[int] = _id()
+    key: Mapped[bytes]  # wrapped by the master key
+    language: Mapped[str | None]
+    language_chosen: Mapped[bool] = mapped_column(Boolean, server_default=text("false"))
+    stopped_at: Mapped[datetime | None]  # no unasked messages since
+    created_at: Mapped[datetime] = _now()
+
+
+class Address(Base):
+    """One end of one channel: where a person writes from and can be written to."""
+
+    __tablename__ = "address"
+    __table_args__ = (UniqueConstraint("channel", "digest"),)
+    id: Mapped[int] = _id()
+    person_id: Mapped[int] = mapped_column(ForeignKey("person.id", ondelete="CASCADE"), index=True)
+    channel: Mapped[str]
+    digest: Mapped[bytes]
+    address_sealed: Mapped[bytes]
+    unreachable_at: Mapped[datetime | None]
+    last_heard_at: Mapped[datetime | None]
+    created_at: Mapped[datetime] = _now()
+
+
+class Conversation(Base):
+    """The thread of one address. `rasa_id` is random and rotates; it says nothing about the person."""
+
+    __tablename__ = "conversation"
+    id: Mapped[int] = _id()
+    address_id: Mapped[int] = mapped_column(ForeignKey("address.id", ondelete="CASCADE"), unique=True)
+    person_id: Mapped[int] = mapped_column(ForeignKey("person.id", ondelete="CASCADE"), index=True)
+    rasa_id: Mapped[str]
+    rasa_turns: Mapped[int] = mapped_column(Integer, server_default=text("0"))
+    form: Mapped[str | None]  # the form in progress, as Rasa last said
+    turns: Mapped[int] = mapped_column(Integer, server_default=text("0"))
+    misunderstood: Mapped[int] = mapped_column(SmallInteger, server_default=text("0"))  # in a row
+    noticed_at: Mapped[datetime | None]  # told that understanding is down, in this outage
+    created_at: Mapped[datetime] = _now()
+
+
+class Inbox(Base):
+    """Everything that happens to a conversation, once, in order.
+
+    `status`: pending → done | dead; or waiting (Rasa is down and the person knows) → done | closed.
+    """
+
+    __tablename__ = "inbox"
+    __table_args__ = (
+        UniqueConstraint("channel", "external_digest"),
+        Index(
+            "inbox_open", "conversation_id", "id", postgresql_where=text("status IN ('pending', 'waiting')")
+        ),
+    )
+    id: Mapped[int] = _id()
+    channel: Mapped[str]
+    external_digest: Mapped[
+        bytes
+    ]  # keyed hash of the channel's id of this event: kept for ever, says nothing
+    conversation_id: Mapped[int | None] = mapped_column(ForeignKey("conversation.id", ondelete="SET NULL"))
+    kind: Mapped[str]
+    content_sealed: Mapped[bytes | None]
+    status: Mapped[str] = mapped_column(server_default=text("'pending'"))
+    attempts: Mapped[int] = mapped_column(SmallInteger, server_default=text("0"))
+    turn: Mapped[int | None] = mapped_column(Integer)
+    error: Mapped[str | None]
+    next_at: Mapped[datetime | None]
+    received_at: Mapped[datetime] = _now()
+    done_at: Mapped[datetime | None]
+
+
+class Outbox(Base):
+    """Every message to a person, written in the transaction that decided it.
+
+    `status`: queued → sending → sent → delivered → read; or failed, cancelled. `sending` is committed
+    before the platform is called, so that after a crash nobody takes a sent message for an unsent one.
+    """
+
+    __tablename__ = "outbox"
+    __table_args__ = (
+        UniqueConstraint("inbox_id", "seq"),
+        Index(
+            "outbox_open", "conversation_id", "id", postgresql_where=text("status IN ('queued', 'sending')")
+        ),
+        Index("outbox_conversation", "conversation_id", "id"),
+    )
+    id: Mapped[int] = _id()
+    public_id: Mapped[uuid.UUID] = mapped_column(unique=True, server_default=func.gen_random_uuid())
+    conversation_id: Mapped[int] = mapped_column(ForeignKey("conversation.id", ondelete="CASCADE"))
+    inbox_id: Mapped[int | None] = mapped_column(ForeignKey("inbox.id", ondelete="SET NULL"))
+    seq: Mapped[int] = mapped_column(SmallInteger)
+    content_sealed: Mapped[bytes]
+    status: Mapped[str] = mapped_column(server_default=text("'queued'"))
+    attempts: Mapped[int] = mapped_column(SmallInteger, server_default=text("0"))
+    next_at: Mapped[datetime | None]
+    external_id: Mapped[str | None]
+    error: Mapped[str | None]
+    created_at: Mapped[datetime] = _now()
+    sent_at: Mapped[datetime | None]
+
+
+class IssuedButton(Base):
+    """A button that we put under a message: the only kind of press that means anything."""
+
+    __tablename__ = "issued_button"
+    id: Mapped[str] = mapped_column(primary_key=True)  # random, opaque
+    conversation_id: Mapped[int] = mapped_column(
+        ForeignKey("conversation.id", ondelete="CASCADE"), index=True
+    )
+    outbox_id: Mapped[int | None] = mapped_column(ForeignKey("outbox.id", ondelete="CASCADE"))
+    position: Mapped[int] = mapped_column(SmallInteger)
+    title: Mapped[str]
+    action: Mapped[dict[str, Any]]  # {"intent", "slots"} for Rasa, or {"do", "with"} for the service
+    expires_at: Mapped[datetime]
+    created_at: Mapped[datetime] = _now()
+
+
+class Consent(Base):
+    """What a person agreed to, to which version of which text, and when they took it back."""
+
+    __tablename__ = "consent"
+    id: Mapped[int] = _id()
+    person_id: Mapped[int] = mapped_column(ForeignKey("person.id", ondelete="CASCADE"), index=True)
+    purpose: Mapped[str]
+    version: Mapped[str]
+    channel: Mapped[str]
+    given_at: Mapped[datetime] = _now()
+    withdrawn_at: Mapped[datetime | None]
+
+
+class Request(Base):
+    """A first-contact request: what a person asked IOM to know, in order to call back safely."""
+
+    __tablename__ = "request"
+    id: Mapped[int] = _id()
+    reference: Mapped[str] = mapped_column(unique=True)  # random, for people: AV-7K3Q
+    person_id: Mapped[int] = mapped_column(ForeignKey("person.id", ondelete="CASCADE"), index=True)
+    inbox_id: Mapped[int | None] = mapped_column(unique=True)  # the event that made it: never twice
+    status: Mapped[str] = mapped_column(server_default=text("'open'"))  # open, withdrawn, closed
+    priority: Mapped[str]
+    answers_sealed: Mapped[bytes]
+    created_at: Mapped[datetime] = _now()
+    updated_at: Mapped[datetime] = _now()
+
+
+class Handoff(Base):
+    """A person is asked for. The counsellors' side reads these rows."""
+
+    __tablename__ = "handoff"
+    id: Mapped[int] = _id()
+    reference: Mapped[str] = mapped_column(unique=True)
+    person_id: Mapped[int] = mapped_column(ForeignKey("person.id", ondelete="CASCADE"), index=True)
+    conversation_id: Mapped[int] = mapped_column(ForeignKey("conversation.id", ondelete="CASCADE"))
+    inbox_id: Mapped[int | None] = mapped_column(unique=True)
+    reason: Mapped[str]
+    priority: Mapped[str]
+    status: Mapped[str] = mapped_column(server_default=text("'waiting'"))
+    created_at: Mapped[datetime] = _now()
+
+
+class CaseEvent(Base):
+    """What the case backend is told, written in the turn's transaction.
+
+    `status`: queued → delivered | dead. `id` is the webhook's id: the same over every attempt.
+    """
+
+    __tablename__ = "case_event"
+    __table_args__ = (
+        Index("case_event_open", "id", postgresql_where=text("status = 'queued'")),
+        UniqueConstraint("key"),
+    )
+    id: Mapped[int] = _id()
+    event_id: Mapped[uuid.UUID] = mapped_column(unique=True, server_default=func.gen_random_uuid())
+    key: Mapped[str]  # what caused it: the same cause never makes a second event
+    type: Mapped[str]
+    person_id: Mapped[int | None] = mapped_column(ForeignKey("person.id", ondelete="SET NULL"), index=True)
+    payload: Mapped[dict[str, Any]]  # pseudonymous by construction: reference, place, priority, never a name
+    status: Mapped[str] = mapped_column(server_default=text("'queued'"))
+    attempts: Mapped[int] = mapped_column(SmallInteger, server_default=text("0"))
+    next_at: Mapped[datetime | None]
+    error: Mapped[str | None]
+    created_at: Mapped[datetime] = _now()
+    delivered_at: Mapped[datetime | None]
+
+
+class CaseEndpoint(Base):
+    """Whether a case backend still wants to hear from us: 410 Gone disables it, the queue is kept."""
+
+    __tablename__ = "case_endpoint"
+    url: Mapped[str] = mapped_column(primary_key=True)
+    disabled_at: Mapped[datetime | None]
+
+
+class RasaTracker(Base):
+    """Rasa's memory of one conversation: its events as compressed JSON, written by bot/rasa/tracker_store.py."""
+
+    __tablename__ = "rasa_tracker"
+    conversation: Mapped[str] = mapped_column(primary_key=True)  # conversation.rasa_id
+    events: Mapped[bytes]
+    updated_at: Mapped[datetime] = _now()
+
+
+class ChannelState(Base):
+    """What a channel has to remember between starts (Telegram's polling offset)."""
+
+    __tablename__ = "channel_state"
+    channel: Mapped[str] = mapped_column(primary_key=True)
+    value: Mapped[dict[str, Any]]
+
+
+class Alert(Base):
+    """Something an operator must look at. `detail` never holds personal data."""
+
+    __tablename__ = "alert"
+    id: Mapped[int] = _id()
+    kind: Mapped[str]
+    detail: Mapped[dict[str, Any]]
+    created_at: Mapped[datetime] = _now()

@@ -1,0 +1,93 @@
+"""The database as the rooms use it: an engine, a lock that dies with its connection, a wake-up call.
+
+A lane (a conversation, an endpoint) is worked on by whoever holds its advisory lock. The lock belongs
+to the connection: when a process is killed, PostgreSQL frees it at once, and since the work's own
+transaction runs on that same connection, an owner that lost its lock cannot commit any more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from enum import IntEnum
+
+from sqlalchemy import event, text
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, create_async_engine
+
+from bot.db.encryption import Vault
+
+
+class Lane(IntEnum):
+    """The kinds of advisory lock. The number is the lock's first key, so kinds never meet."""
+
+    TURN = 1
+    DELIVERY = 2
+    CASES = 3
+    POLLING = 4
+
+
+@dataclass(frozen=True)
+class Database:
+    """An engine and the vault that reads what it stores."""
+
+    engine: AsyncEngine
+    vault: Vault
+
+    def session(self) -> AsyncSession:
+        """A session of its own connection; use it with `async with` and commit."""
+        return AsyncSession(self.engine, expire_on_commit=False)
+
+    @asynccontextmanager
+    async def holding(self, lane: Lane, key: int) -> AsyncIterator[AsyncConnection | None]:
+        """A connection that holds the lane's lock, or None when somebody else holds it."""
+        async with self.engine.connect() as connection:
+            got = await connection.scalar(
+                text("SELECT pg_try_advisory_lock(:lane, hashint8(:key))"), {"lane": int(lane), "key": key}
+            )
+            await connection.commit()
+            if not got:
+                yield None
+                return
+            try:
+                yield connection
+            finally:
+                await self._release(connection, lane, key)
+
+    async def _release(self, connection: AsyncConnection, lane: Lane, key: int) -> None:
+        try:
+            await connection.rollback()
+            await connection.execute(
+                text("SELECT pg_advisory_unlock(:lane, hashint8(:key))"), {"lane": int(lane), "key": key}
+            )
+            await connection.commit()
+        except BaseException:
+            await connection.invalidate()  # closing it is what frees the lock
+            raise
+
+
+async def wake(session: AsyncSession, lane: Lane, key: int) -> None:
+    """Tell every worker, at commit, that this lane has work."""
+    await session.execute(
+        text("SELECT pg_notify('rafiq', :lane || ':' || :key)"), {"lane": str(int(lane)), "key": str(key)}
+    )
+
+
+def connect(url: str, vault: Vault, pool_size: int = 24) -> Database:
+    """Open the database at a `postgresql://` address."""
+    engine = create_async_engine(
+        url.replace("postgresql://", "postgresql+psycopg://", 1),
+        pool_size=pool_size,
+        max_overflow=8,
+        pool_pre_ping=False,
+        pool_recycle=1800,
+        connect_args={"application_name": "rafiq"},
+    )
+
+    @event.listens_for(engine.sync_engine, "connect")
+    def _in_utc(connection: object, record: object) -> None:
+        cursor = connection.cursor()  # type: ignore[attr-defined]
+        cursor.execute("SET TIME ZONE 'UTC'")
+        cursor.close()
+
+    return Database(engine, vault)

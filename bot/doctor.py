@@ -1,0 +1,113 @@
+"""What is configured, reachable, migrated, trained; for each, what to do when it is not."""
+
+from __future__ import annotations
+
+import base64
+import secrets
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import httpx
+
+from bot import supervisor
+from bot.db import migrate
+from bot.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing looked at. `remedy` says what to do; a finding that is not `needed` never fails the examination."""
+
+    name: str
+    good: bool
+    detail: str
+    remedy: str = ""
+    needed: bool = True
+
+
+def new_secret() -> str:
+    """A new secret for CASE_WEBHOOK_SECRETS."""
+    return "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode()
+
+
+def report(settings: Settings, say: Callable[[str], None]) -> bool:
+    """Print every finding; whether all that is needed is good."""
+    healthy = True
+    for finding in examine(settings):
+        mark = "ok  " if finding.good else "--  " if not finding.needed else "FAIL"
+        say(
+            f"{mark}  {finding.name}: {finding.detail}"
+            + (f" → {finding.remedy}" if not finding.good and finding.remedy else "")
+        )
+        healthy = healthy and (finding.good or not finding.needed)
+    return healthy
+
+
+def examine(settings: Settings) -> Iterator[Finding]:
+    """Look at everything, one finding each."""
+    yield Finding("settings", True, "read")
+    rasa = supervisor.RASA_PYTHON.exists()
+    yield Finding("Rasa's environment", rasa, ".venv-rasa" if rasa else "missing", "run `make setup`")
+    model = supervisor.model_path(settings)
+    trained = model.exists()
+    yield Finding(
+        "model",
+        trained,
+        "up to date" if trained else "what it is made from changed, or it is missing",
+        "run `rafiq train` (or `make run`)",
+    )
+    url = supervisor.running(settings)
+    yield Finding("service", url is not None, url or "not running", "run `make run`", needed=False)
+    yield _database(settings, url is not None)
+    if url is not None:
+        try:
+            ready = httpx.get(f"{url}/ready", timeout=10, trust_env=False).json()
+        except (httpx.HTTPError, ValueError):
+            ready = {"database": False, "rasa": False}
+        yield Finding(
+            "answering",
+            all(ready.values()),
+            ", ".join(f"{k} {'up' if v else 'down'}" for k, v in ready.items()),
+            "read var/log/",
+        )
+    yield _telegram(settings)
+    yield Finding(
+        "case webhook",
+        settings.case_webhook_url is not None,
+        settings.case_webhook_url or "the built-in receiver",
+        "set CASE_WEBHOOK_URL and CASE_WEBHOOK_SECRETS",
+        needed=False,
+    )
+
+
+def _database(settings: Settings, is_running: bool) -> Finding:
+    name = "database"
+    if settings.database_url is None and not is_running:
+        return Finding(name, True, "embedded, starts with `make run`")
+    try:
+        url = settings.database_url or supervisor.open_database(settings, lambda _: None)
+        late = migrate.pending(url)
+    except Exception as error:
+        return Finding(
+            name, False, f"not reachable ({type(error).__name__})", "mend DATABASE_URL or start the server"
+        )
+    return Finding(
+        name, not late, "behind" if late else "reachable and migrated", "run `make run`, which migrates"
+    )
+
+
+def _telegram(settings: Settings) -> Finding:
+    name = "Telegram"
+    if settings.telegram_token is None:
+        return Finding(name, False, "not configured", "set TELEGRAM_TOKEN", needed=False)
+    token = settings.telegram_token.get_secret_value()
+    try:
+        answer = httpx.get(f"{settings.telegram_api_url}/bot{token}/getMe", timeout=10).json()
+        good = bool(answer.get("ok"))
+        return Finding(
+            name, good, "the token is accepted" if good else "the token is refused", "mend TELEGRAM_TOKEN"
+        )
+    except (httpx.HTTPError, ValueError) as error:
+        return Finding(
+            name, False, f"not reachable ({type(error).__name__})", "check the network and TELEGRAM_API_URL"
+        )

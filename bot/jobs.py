@@ -1,0 +1,124 @@
+"""Work that must happen: rows say what, wake-up calls say when, a sweep finds what nobody was woken for.
+
+A lane is a kind of work with one key per piece (a conversation, an endpoint). PostgreSQL's NOTIFY wakes the
+lanes of every process; each takes the key's advisory lock before it works (`bot.db.session`), so a key is
+worked on by one process at a time, and by the next one as soon as that process dies.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
+
+import psycopg
+import structlog
+
+from bot.db.session import Database, Lane
+
+log = structlog.get_logger()
+SWEEP = 1.0  # seconds between two looks for work that nobody was woken for
+
+
+class Worker:
+    """Works the keys of one lane, `limit` at once, each key by one task at a time."""
+
+    def __init__(self, work: Callable[[int], Awaitable[object]], limit: int) -> None:
+        self._work = work
+        self._slots = asyncio.Semaphore(limit)
+        self._active: dict[int, asyncio.Task[None]] = {}
+        self._again: set[int] = set()
+
+    def wake(self, key: int) -> None:
+        """There may be work for this key."""
+        if key in self._active:
+            self._again.add(key)
+        else:
+            self._active[key] = asyncio.create_task(self._run(key))
+
+    async def _run(self, key: int) -> None:
+        try:
+            async with self._slots:
+                while True:
+                    self._again.discard(key)
+                    try:
+                        await self._work(key)
+                    except Exception as error:  # the row stays; the sweep brings it back
+                        log.error("work failed", lane_key=key, error=type(error).__name__, exc_info=True)
+                        await asyncio.sleep(0.5)
+                    if key not in self._again:
+                        break
+        finally:
+            del self._active[key]
+            if key in self._again:
+                self._again.discard(key)
+                self.wake(key)
+
+    async def drain(self, seconds: float) -> None:
+        """Wait for what is being worked on, at most this long."""
+        if self._active:
+            await asyncio.wait(list(self._active.values()), timeout=seconds)
+        for task in list(self._active.values()):
+            task.cancel()
+
+
+class Lanes:
+    """All lanes of one process: listens for wake-up calls and sweeps."""
+
+    def __init__(self, database: Database, url: str) -> None:
+        self._database = database
+        self._url = url
+        self._workers: dict[Lane, tuple[Worker, Callable[[], Awaitable[Iterable[int]]]]] = {}
+        self._watchers: list[Callable[[Lane, int], None]] = []
+        self._tasks: list[asyncio.Task[None]] = []
+        self.listening = asyncio.Event()
+
+    def add(self, lane: Lane, worker: Worker, due: Callable[[], Awaitable[Iterable[int]]]) -> None:
+        """Work this lane; `due` finds the keys that have work now."""
+        self._workers[lane] = (worker, due)
+
+    def watch(self, watcher: Callable[[Lane, int], None]) -> None:
+        """Also tell this one of every wake-up call (the web page waits for its messages this way)."""
+        self._watchers.append(watcher)
+
+    def wake(self, lane: Lane, key: int) -> None:
+        """Wake this process's own worker without a round trip."""
+        if lane in self._workers:
+            self._workers[lane][0].wake(key)
+
+    async def start(self) -> None:
+        """Begin to listen and to sweep."""
+        self._tasks = [asyncio.create_task(self._listen()), asyncio.create_task(self._sweep())]
+        await self.listening.wait()
+
+    async def stop(self, seconds: float = 10) -> None:
+        """Finish what is being worked on, then end."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for worker, _ in self._workers.values():
+            await worker.drain(seconds)
+
+    async def _listen(self) -> None:
+        while True:
+            try:
+                async with await psycopg.AsyncConnection.connect(self._url, autocommit=True) as connection:
+                    await connection.execute("LISTEN rafiq")
+                    self.listening.set()
+                    async for call in connection.notifies():
+                        lane, key = call.payload.split(":")
+                        self.wake(Lane(int(lane)), int(key))
+                        for watcher in self._watchers:
+                            watcher(Lane(int(lane)), int(key))
+            except psycopg.Error as error:
+                log.warning("not listening; the sweep goes on", error=type(error).__name__)
+                await asyncio.sleep(1)
+
+    async def _sweep(self) -> None:
+        while True:
+            for worker, due in self._workers.values():
+                try:
+                    for key in await due():
+                        worker.wake(key)
+                except Exception as error:
+                    log.warning("sweep failed", error=type(error).__name__)
+            await asyncio.sleep(SWEEP)

@@ -1,0 +1,36 @@
+"""The journeys of a person. `VERBS` is what Rasa's replies (`do: <verb>`) and our own buttons may ask for."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+
+from bot.journeys import conversation, first_contact, handoff, rights
+
+
+# does one thing in the turn's transaction and says what it did; arguments come from the reply's or button's `with`
+Verb = Callable[..., Awaitable[None]]
+VERBS: Mapping[str, Verb] = {
+    "welcome": conversation.welcome,
+    "greet": conversation.greet,
+    "help": conversation.help_menu,
+    "answer": conversation.answer,
+    "not_understood": conversation.not_understood,
+    "none_of_these": conversation.none_of_these,
+    "out_of_scope": conversation.out_of_scope,
+    "set_language": conversation.set_language,
+    "change_language": conversation.change_language,
+    "emergency": conversation.emergency,
+    "emergency_numbers": conversation.emergency_numbers,
+    "handoff": handoff.ask,
+    "finish_first_contact": first_contact.finish,
+    "leave_first_contact": first_contact.leave,
+    "choose_change": first_contact.choose_change,
+    "request_status": first_contact.status,
+    "withdraw_request": first_contact.withdraw,
+    "stop": rights.stop,
+    "resume": rights.resume,
+    "my_data": rights.my_data,
+    "delete_my_data": rights.delete_my_data,
+    "keep": rights.keep,
+    "erase": rights.erase,
+}

@@ -1,0 +1,87 @@
+"""What a journey works with: the person, the turn's transaction, and the words to say."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from bot import i18n
+from bot.assistant.rasa import Understanding
+from bot.db.encryption import Vault
+from bot.messages import Language
+from bot.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A button to be: its title, and what pressing it does (`intent` and `slots` for Rasa, or `do` and `with`)."""
+
+    title: str
+    action: Mapping[str, Any]
+
+
+@dataclass(slots=True)
+class Saying:
+    """One paragraph of the reply, with the choices under it."""
+
+    text: str
+    choices: list[Choice] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Context:
+    """One turn, as the journeys see it. Everything they write is in `session`, and commits with the turn."""
+
+    session: AsyncSession
+    vault: Vault
+    settings: Settings
+    now: datetime
+    inbox_id: int
+    person_id: int
+    person_key: bytes
+    conversation_id: int
+    channel: str
+    language: Language
+    text: str = ""
+    understanding: Understanding = field(default_factory=Understanding)
+    answers: Mapping[str, Any] = field(default_factory=dict)  # of the form in progress
+    form: str | None = None
+    misunderstood: int = 0
+    sayings: list[Saying] = field(default_factory=list)
+    # what the turn applies to the conversation when the journeys are done
+    language_chosen: bool = False
+    forget_dialogue: bool = False  # Rasa's memory of this conversation is dropped
+    erased: bool = False
+
+    def say(self, text_id: str, choices: Sequence[Choice] = (), **values: object) -> None:
+        """Add a text of the catalogs to the reply."""
+        self.sayings.append(Saying(i18n.say(text_id, self.language, **values), list(choices)))
+
+    def say_text(self, text: str, choices: Sequence[Choice] = ()) -> None:
+        """Add a text that is ready."""
+        self.sayings.append(Saying(text, list(choices)))
+
+    def button(self, text_id: str, action: Mapping[str, Any]) -> Choice:
+        """A choice whose title is a text of the catalogs."""
+        return Choice(i18n.say(text_id, self.language), action)
+
+    def do(self, text_id: str, verb: str, **arguments: Any) -> Choice:
+        """A choice that the service answers itself, Rasa up or down."""
+        return self.button(text_id, {"do": verb, "with": arguments})
+
+    def intend(self, text_id: str, intent: str, **slots: Any) -> Choice:
+        """A choice that goes on in the dialogue, as if the person had said it."""
+        return self.button(text_id, {"intent": intent, "slots": slots})
+
+
+ALPHABET = "23456789ABCDEFGHJKMNPQRSTUVWXYZ"  # no 0 O 1 I L: references are read aloud
+
+
+def new_reference(prefix: str) -> str:
+    """A random reference that says nothing: AV-7K3Q."""
+    return prefix + "-" + "".join(secrets.choice(ALPHABET) for _ in range(4 if prefix == "AV" else 5))

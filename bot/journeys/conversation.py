@@ -1,0 +1,122 @@
+"""The talk around the journeys: the opening, answers, the ladder when unsure, the languages."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from bot import i18n
+from bot.assistant import knowledge, language
+from bot.journeys import handoff
+from bot.journeys.context import Choice, Context
+from bot.messages import LANGUAGES
+
+START_TOPICS = ("avrr_what_is", "is_it_free", "steps_from_morocco")
+
+
+async def welcome(ctx: Context, **_: Any) -> None:
+    """Who speaks, what it can do, that it never asks for money; the three languages."""
+    ctx.say("welcome", [_speak(code) for code in LANGUAGES])
+
+
+async def greet(ctx: Context, **_: Any) -> None:
+    """A hello gets a hello and the ways on."""
+    ctx.say("greet", _ways_on(ctx))
+
+
+async def help_menu(ctx: Context, **_: Any) -> None:
+    """What the assistant can do."""
+    ctx.say("help", _ways_on(ctx))
+
+
+async def set_language(ctx: Context, code: str, **_: Any) -> None:
+    """The person chose a language: kept from now on."""
+    if code in LANGUAGES:
+        ctx.language, ctx.language_chosen = code, True
+    ctx.say("language.chosen", _ways_on(ctx) if ctx.form is None else [])
+
+
+async def change_language(ctx: Context, **_: Any) -> None:
+    """« English please »: the language that was named, else the choice of three."""
+    wanted = language.named(ctx.text)
+    if wanted is not None:
+        await set_language(ctx, wanted)
+    else:
+        ctx.say("language.which", [_speak(code) for code in LANGUAGES])
+
+
+async def answer(ctx: Context, topic: str | None = None, **_: Any) -> None:
+    """The vetted answer to a question, its source, and the next questions."""
+    topic = topic or (ctx.understanding.ranking[0][0] if ctx.understanding.ranking else None)
+    topic = topic or next((e["value"] for e in ctx.understanding.entities if e["entity"] == "topic"), None)
+    described = knowledge.topics().get(topic or "")
+    if described is None:
+        await not_understood(ctx)
+        return
+    ctx.misunderstood = 0
+    choices = (
+        [] if ctx.form else [_ask(ctx, other) for other in described.see_also[: 2 if described.person else 3]]
+    )
+    if described.person and not ctx.form:
+        choices.append(ctx.do("button.person", "handoff", reason="asked"))
+    ctx.say_text(knowledge.answer(described.id, ctx.language), choices)
+
+
+async def not_understood(ctx: Context, **_: Any) -> None:
+    """Not understood: the three nearest topics; a second time in a row: a person."""
+    ctx.misunderstood += 1
+    if ctx.misunderstood >= 2:
+        ctx.misunderstood = 0
+        await handoff.ask(ctx, reason="not_understood")
+        return
+    nearest = [label for label, _ in ctx.understanding.ranking if label in knowledge.topics()][:3]
+    choices = [_ask(ctx, topic) for topic in nearest] or _ways_on(ctx)[:3]
+    if nearest:
+        choices.append(ctx.do("button.none_of_these", "none_of_these"))
+    ctx.say("not_understood.near" if nearest else "not_understood", choices)
+
+
+async def none_of_these(ctx: Context, **_: Any) -> None:
+    """None of the suggestions: once more in other words, or a person."""
+    ctx.say("not_understood.rephrase", [ctx.do("button.person", "handoff", reason="not_understood")])
+
+
+async def out_of_scope(ctx: Context, **_: Any) -> None:
+    """Something the assistant is not for: say so, show what it is for."""
+    ctx.say("out_of_scope", _ways_on(ctx))
+
+
+async def emergency(ctx: Context, **_: Any) -> None:
+    """Emergency numbers: the country is asked, never guessed."""
+    ctx.say(
+        "emergency.which_country",
+        [ctx.do(f"emergency.{code}", "emergency_numbers", country=code) for code in ("MA", "MR", "other")],
+    )
+
+
+async def emergency_numbers(ctx: Context, country: str, situation: str | None = None, **_: Any) -> None:
+    """The confirmed numbers of that country; where none is confirmed, what to do instead."""
+    lines = [
+        i18n.say(f"emergency.service.{one['service']}", ctx.language, number=one["number"])
+        for one in knowledge.emergency_numbers(country, situation)
+    ]
+    person = [ctx.do("button.person", "handoff", reason="asked")]
+    if lines:
+        ctx.say("emergency.numbers", person, numbers="\n".join(lines))
+    else:
+        ctx.say("emergency.unknown", person)
+
+
+def _ask(ctx: Context, topic: str) -> Choice:
+    return Choice(knowledge.title(topic, ctx.language), {"do": "answer", "with": {"topic": topic}})
+
+
+def _speak(code: str) -> Choice:
+    return Choice(i18n.say("language.own_name", code), {"do": "set_language", "with": {"code": code}})  # type: ignore[arg-type]
+
+
+def _ways_on(ctx: Context) -> list[Choice]:
+    return [
+        *[_ask(ctx, topic) for topic in START_TOPICS[:2]],
+        ctx.intend("button.return_request", "return_request"),
+        ctx.do("button.person", "handoff", reason="asked"),
+    ]

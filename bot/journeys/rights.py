@@ -1,0 +1,119 @@
+"""What a person may ask about themselves: stop, start again, what is kept, erase."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import delete, func, select, update
+from sqlalchemy.dialects.postgresql import insert
+
+from bot import i18n
+from bot.assistant.forms import forms
+from bot.db.models import Address, Consent, Conversation, Inbox, IssuedButton, Outbox, Person, Request
+from bot.journeys import first_contact
+from bot.journeys.context import Context
+
+
+async def stop(ctx: Context, **_: Any) -> None:
+    """No unasked messages from now on; what the person asks is still answered."""
+    await ctx.session.execute(
+        update(Person)
+        .where(Person.id == ctx.person_id, Person.stopped_at.is_(None))
+        .values(stopped_at=ctx.now)
+    )
+    ctx.say("stopped", [ctx.do("button.resume", "resume"), ctx.do("button.delete_my_data", "delete_my_data")])
+
+
+async def resume(ctx: Context, **_: Any) -> None:
+    """Unasked messages are welcome again."""
+    await ctx.session.execute(update(Person).where(Person.id == ctx.person_id).values(stopped_at=None))
+    ctx.say("resumed", [ctx.do("button.help", "help")])
+
+
+async def my_data(ctx: Context, **_: Any) -> None:
+    """What is kept about this person, in words, and how to have it erased."""
+    requests = list(
+        await ctx.session.scalars(
+            select(Request)
+            .where(Request.person_id == ctx.person_id, Request.status == "open")
+            .order_by(Request.id)
+        )
+    )
+    messages = await ctx.session.scalar(
+        select(func.count()).select_from(Inbox).where(Inbox.conversation_id == ctx.conversation_id)
+    )
+    consents = await ctx.session.scalar(
+        select(func.count()).where(Consent.person_id == ctx.person_id, Consent.withdrawn_at.is_(None))
+    )
+    kept = [i18n.say("my_data.messages", ctx.language, number=messages)]
+    for request in requests:
+        names = ", " if ctx.language != "ar" else "، "
+        answers = ctx.vault.open(ctx.person_key, request.answers_sealed)
+        labels = [
+            i18n.say(f"{step.say}.label", ctx.language)
+            for step in forms()[first_contact.FORM]
+            if step.slot in answers
+        ]
+        kept.append(
+            i18n.say("my_data.request", ctx.language, reference=request.reference, answers=names.join(labels))
+        )
+    if consents:
+        kept.append(i18n.say("my_data.consent", ctx.language))
+    ctx.say(
+        "my_data",
+        [ctx.do("button.delete_my_data", "delete_my_data"), ctx.do("button.help", "help")],
+        kept="\n".join(kept),
+    )
+
+
+async def delete_my_data(ctx: Context, **_: Any) -> None:
+    """Erasing is asked once."""
+    ctx.say("delete.ask", [ctx.do("button.delete_yes", "erase"), ctx.do("button.delete_no", "keep")])
+
+
+async def keep(ctx: Context, **_: Any) -> None:
+    """Not erased after all."""
+    ctx.say("delete.kept", [ctx.do("button.help", "help")])
+
+
+async def erase(ctx: Context, **_: Any) -> None:
+    """Everything about this person goes: the requests (the case backend is told), the texts, Rasa's memory, the key."""
+    await first_contact.withdraw_all(ctx)
+    ctx.forget_dialogue = ctx.erased = True
+    ctx.say("delete.done")
+
+
+async def erase_person(ctx: Context) -> None:
+    """Delete the person with all that hangs on them; their address begins anew with a new key, for the receipt.
+
+    The inbox keeps digests of what was received (hashes, no text): a late repeat stays a repeat.
+    """
+    key = ctx.vault.new_key()
+    row = (
+        await ctx.session.execute(
+            select(Address.id, Address.address_sealed)
+            .join(Conversation, Conversation.address_id == Address.id)
+            .where(Conversation.id == ctx.conversation_id)
+        )
+    ).one()
+    address = ctx.vault.open(ctx.person_key, row.address_sealed)
+    person_id = await ctx.session.scalar(
+        insert(Person).values(key=key, language=ctx.language).returning(Person.id)
+    )
+    for table in (IssuedButton, Outbox):
+        await ctx.session.execute(delete(table).where(table.conversation_id == ctx.conversation_id))
+    await ctx.session.execute(
+        update(Inbox)
+        .where(Inbox.conversation_id == ctx.conversation_id)
+        .values(content_sealed=None, error=None)
+    )
+    await ctx.session.execute(
+        update(Address)
+        .where(Address.id == row.id)
+        .values(person_id=person_id, address_sealed=ctx.vault.seal(key, address))
+    )
+    await ctx.session.execute(
+        update(Conversation).where(Conversation.id == ctx.conversation_id).values(person_id=person_id)
+    )
+    await ctx.session.execute(delete(Person).where(Person.id == ctx.person_id))
+    ctx.person_id, ctx.person_key = person_id or 0, key

@@ -1,0 +1,115 @@
+"""What goes in and out of every channel: the words that the rooms of this house share.
+
+An `Incoming` is one thing that happened in a conversation, as a channel read it; an `Outgoing`
+is one message to a person. Neither knows a platform: the channels translate.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Literal
+
+Language = Literal["fr", "en", "ar"]
+LANGUAGES: tuple[Language, ...] = ("fr", "en", "ar")
+
+
+class Kind(StrEnum):
+    """What an incoming event is."""
+
+    TEXT = "text"
+    PRESS = "press"  # a button that we issued, or claims to be one
+    START = "start"  # the person opens the conversation; `text` is the deep link's payload
+    MEDIA = "media"  # voice, picture, document, place: acknowledged, handed to a person
+    EDITED = "edited"  # no new turn
+    BLOCKED = "blocked"  # the person blocked the assistant
+    UNBLOCKED = "unblocked"
+    GROUP = "group"  # added to a group: leave politely
+    UNKNOWN = "unknown"  # a kind this version does not know
+
+
+@dataclass(frozen=True, slots=True)
+class Incoming:
+    """One event of one conversation, read from a channel's request.
+
+    `external_id` is unique within the channel for ever: the same id again is the same event.
+    `address` is the channel's own name of the person's end (a chat id, a user id, a token).
+    """
+
+    channel: str
+    external_id: str
+    address: str
+    kind: Kind
+    text: str = ""
+    press: str = ""  # the pressed button's id
+    language_hint: str | None = None  # the platform's idea of the person's language, a hint only
+    details: Mapping[str, Any] = field(default_factory=dict)  # what the channel needs again to answer
+
+
+@dataclass(frozen=True, slots=True)
+class Button:
+    """A choice under a message. `id` is opaque; `title` is what the person reads."""
+
+    id: str
+    title: str
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """One message to one person. `id` is ours, and stays the same over every attempt to send it."""
+
+    id: str
+    text: str
+    language: Language
+    buttons: tuple[Button, ...] = ()
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+
+class SendError(Exception):
+    """A message could not be sent.
+
+    SendError
+    ├── Retryable        not sent; try again, after `retry_after` seconds when the platform says so
+    │   └── Throttled    too fast; `scope` says whether for this chat or for the whole channel
+    ├── Ambiguous        it may have been sent (the connection broke before the answer)
+    ├── Unreachable      blocked, deleted, or never started: stop writing to this address
+    ├── Moved            the chat has a new address
+    └── Refused          our fault: set aside, alert
+    """
+
+
+class Retryable(SendError):
+    """Not sent; a later attempt may succeed."""
+
+    def __init__(self, reason: str, retry_after: float | None = None) -> None:
+        super().__init__(reason)
+        self.retry_after = retry_after
+
+
+class Throttled(Retryable):
+    """The platform says we write too fast."""
+
+    def __init__(self, reason: str, retry_after: float | None, scope: Literal["chat", "channel"]) -> None:
+        super().__init__(reason, retry_after)
+        self.scope = scope
+
+
+class Ambiguous(SendError):
+    """Nobody knows whether it was sent."""
+
+
+class Unreachable(SendError):
+    """The person blocked the assistant, left, or never opened the chat."""
+
+
+class Moved(SendError):
+    """The chat goes on under another address."""
+
+    def __init__(self, address: str) -> None:
+        super().__init__("the chat moved")
+        self.address = address
+
+
+class Refused(SendError):
+    """The platform refuses this message as it stands."""

@@ -1,0 +1,23 @@
+"""Rasa's own command line, with our stand-ins for TensorFlow: `python -m bot.rasa run ...`."""
+
+import os
+import sys
+import warnings
+
+from bot.rasa import without_tensorflow
+
+
+def main() -> None:
+    """Run Rasa's command line in this process."""
+    os.environ["RASA_TELEMETRY_ENABLED"] = "false"
+    os.environ.setdefault("SQLALCHEMY_SILENCE_UBER_WARNING", "1")
+    warnings.filterwarnings("ignore", category=DeprecationWarning)
+    without_tensorflow.install()
+    from rasa.__main__ import main as rasa
+
+    sys.argv[0] = "rasa"
+    rasa()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,191 @@
+"""Settings, from the environment and from `.env`; a wrong one stops the start with one line that names it."""
+
+from __future__ import annotations
+
+import base64
+import difflib
+import os
+import secrets
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+ROOT = Path(__file__).resolve().parent.parent
+PREFIXES = ("RAFIQ_", "TELEGRAM_", "CASE_", "WHATSAPP_")
+
+
+class SettingsError(Exception):
+    """One line for the operator: which setting, what is wrong with it, how to mend it."""
+
+
+class Settings(BaseSettings):
+    """Every setting of the service. `.env.example` explains each; the tests hold the two together."""
+
+    model_config = SettingsConfigDict(extra="forbid", env_ignore_empty=True, env_file_encoding="utf-8")
+
+    database_url: str | None = None
+    rafiq_host: str = "127.0.0.1"
+    rafiq_port: int = Field(8080, ge=1, le=65535)
+    rafiq_public_url: str | None = None
+    rafiq_var: Path = ROOT / "var"
+    rafiq_master_key: SecretStr | None = None
+    rafiq_log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    rafiq_turns: int = Field(16, ge=1, le=64)
+    rafiq_rasa_port: int = Field(5005, ge=1, le=65535)
+    rafiq_rasa_timeout: float = Field(10.0, gt=0, le=30)
+    rafiq_reading_hours: str = "Mon-Fri 09:00-17:00 Africa/Casablanca"
+    telegram_token: SecretStr | None = None
+    telegram_api_url: str = "https://api.telegram.org"
+    telegram_webhook_secret: SecretStr | None = None
+    case_webhook_url: str | None = None
+    case_webhook_secrets: Annotated[list[SecretStr], NoDecode] = Field(default_factory=list)
+    case_receiver_port: int = Field(8081, ge=1, le=65535)
+
+    @field_validator("case_webhook_secrets", mode="before")
+    @classmethod
+    def _split(cls, value: Any) -> Any:
+        return value.replace(",", " ").split() if isinstance(value, str) else value
+
+    @field_validator("case_webhook_secrets")
+    @classmethod
+    def _standard(cls, value: list[SecretStr]) -> list[SecretStr]:
+        for secret in value:
+            try:
+                long_enough = (
+                    len(base64.b64decode(secret.get_secret_value().removeprefix("whsec_"), validate=True))
+                    >= 24
+                )
+            except ValueError:
+                long_enough = False
+            if not long_enough:
+                raise ValueError(
+                    "each secret must be `whsec_` and at least 24 bytes in base64; make one with `rafiq doctor --new-secret`"
+                )
+        return value
+
+    @field_validator("rafiq_master_key")
+    @classmethod
+    def _key(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None:
+            try:
+                right = len(base64.b64decode(value.get_secret_value(), validate=True)) == 32
+            except ValueError:
+                right = False
+            if not right:
+                raise ValueError("it must be 32 bytes in base64; make one with `openssl rand -base64 32`")
+        return value
+
+    @field_validator("database_url")
+    @classmethod
+    def _postgres(cls, value: str | None) -> str | None:
+        if value is not None and not value.startswith(("postgresql://", "postgres://")):
+            raise ValueError("it must begin with postgresql://, or be left out for the embedded server")
+        return value.replace("postgres://", "postgresql://", 1) if value else value
+
+    @field_validator("case_webhook_url", "telegram_api_url", "rafiq_public_url")
+    @classmethod
+    def _web(cls, value: str | None) -> str | None:
+        if value is not None and not value.startswith(("https://", "http://")):
+            raise ValueError("it must begin with https:// (or http:// on this machine)")
+        return value.rstrip("/") if value else value
+
+    @field_validator("telegram_webhook_secret")
+    @classmethod
+    def _secret(cls, value: SecretStr | None) -> SecretStr | None:
+        allowed = set("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-")
+        if value is not None and not (
+            16 <= len(value.get_secret_value()) <= 256 and set(value.get_secret_value()) <= allowed
+        ):
+            raise ValueError("it must be 16 to 256 letters, digits, _ or -")
+        return value
+
+    @property
+    def master_key(self) -> bytes:
+        """The 32 bytes that wrap every person's key; made once under `var/` when none is set."""
+        if self.rafiq_master_key is not None:
+            return base64.b64decode(self.rafiq_master_key.get_secret_value())
+        if self.database_url is not None:
+            raise SettingsError(
+                "RAFIQ_MASTER_KEY is missing: with DATABASE_URL set, give it 32 bytes in base64 (openssl rand -base64 32)"
+            )
+        return kept_secret(self.rafiq_var / "master.key", 32)
+
+    @property
+    def rasa_url(self) -> str:
+        """Where our channel inside Rasa listens."""
+        return f"http://127.0.0.1:{self.rafiq_rasa_port}/webhooks/service"
+
+    @property
+    def own_url(self) -> str:
+        """Where this service listens, for processes of this machine."""
+        host = "127.0.0.1" if self.rafiq_host in ("0.0.0.0", "::", "") else self.rafiq_host  # noqa: S104 (compared)
+        return f"http://{host}:{self.rafiq_port}"
+
+    @property
+    def local_token(self) -> str:
+        """What processes of this machine show each other (Rasa, the terminal); readable by this user alone."""
+        return kept_secret(self.rafiq_var / "local.token", 32).hex()
+
+    @property
+    def case_url(self) -> str:
+        """Where case events are posted: the built-in receiver when no other is set."""
+        return self.case_webhook_url or f"http://127.0.0.1:{self.case_receiver_port}/"
+
+    @property
+    def case_secrets(self) -> list[str]:
+        """The secrets that sign webhooks, the current one first; the built-in receiver's own when none is set."""
+        if self.case_webhook_secrets:
+            return [secret.get_secret_value() for secret in self.case_webhook_secrets]
+        return ["whsec_" + base64.b64encode(kept_secret(self.rafiq_var / "case.secret", 32)).decode()]
+
+
+def kept_secret(path: Path, size: int) -> bytes:
+    """Random bytes made once and kept in a file that only this user reads."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        return bytes.fromhex(path.read_text().strip())
+    secret = secrets.token_bytes(size)
+    with os.fdopen(handle, "w") as file:
+        file.write(secret.hex())
+    return secret
+
+
+def load(env_file: Path | None = ROOT / ".env", **given: Any) -> Settings:
+    """Read the settings; raises `SettingsError` with one line that says how to mend the first wrong one."""
+    _refuse_unknown(env_file)
+    try:
+        settings = Settings(_env_file=env_file if env_file and env_file.exists() else None, **given)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = str(first["loc"][0]).upper() if first["loc"] else "settings"
+        if first["type"] == "extra_forbidden":
+            raise SettingsError(
+                f"{name} is not a setting of Rafiq{_nearest(name)}: mend or remove it in .env"
+            ) from None
+        message = first["msg"].removeprefix("Value error, ")
+        raise SettingsError(f"{name} is wrong: {message}. See .env.example") from None
+    if settings.case_webhook_url and not settings.case_webhook_secrets:
+        raise SettingsError(
+            "CASE_WEBHOOK_SECRETS is missing: CASE_WEBHOOK_URL needs the secret(s) that sign what is posted there"
+        )
+    return settings
+
+
+def _refuse_unknown(env_file: Path | None) -> None:
+    known = {name.upper() for name in Settings.model_fields}
+    for name in os.environ:
+        if name.startswith(PREFIXES) and name not in known and name not in PROCESS_ONLY:
+            raise SettingsError(f"{name} is not a setting of Rafiq{_nearest(name)}: mend or unset it")
+
+
+# given by the supervisor to the processes it starts
+PROCESS_ONLY = {"RAFIQ_RASA_TOKEN", "RAFIQ_ACTIONS_URL", "RAFIQ_TRACKER_URL", "RAFIQ_FAULT"}
+
+
+def _nearest(name: str) -> str:
+    near = difflib.get_close_matches(name, [field.upper() for field in Settings.model_fields], 1)
+    return f" (did you mean {near[0]}?)" if near else ""

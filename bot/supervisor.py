@@ -1,0 +1,305 @@
+"""Starts and keeps alive what Rafiq is made of on one machine: PostgreSQL, Rasa, the service, a case receiver."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ctypes
+import hashlib
+import json
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from bot.db import embedded, migrate
+from bot.settings import ROOT, Settings
+
+RASA_PYTHON = ROOT / ".venv-rasa" / "bin" / "python"
+TRAINED_FROM = ("config.yml", "domain.yml", "flows", "nlu", "knowledge/topics.yml", "requirements/rasa.txt")
+KEPT_MODELS = 2
+Say = Callable[[str], None]
+
+
+class StartError(Exception):
+    """Something that Rafiq needs is not there; the message says what to do, in one line."""
+
+
+@dataclass
+class Child:
+    """A process of ours that is started again when it dies."""
+
+    name: str
+    command: list[str]
+    environment: dict[str, str]
+    log: Path
+    process: asyncio.subprocess.Process | None = None
+    restarts: int = 0
+    stopping: bool = False
+
+    async def start(self) -> None:
+        """Start the process; its output goes to its log."""
+        self.log.parent.mkdir(parents=True, exist_ok=True)
+        with self.log.open("ab") as output:
+            self.process = await asyncio.create_subprocess_exec(
+                *self.command,
+                env=self.environment,
+                cwd=ROOT,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,  # Ctrl-C reaches the supervisor alone, which stops them in order
+                preexec_fn=_die_with_parent,
+            )
+
+    async def keep_alive(self, say: Say) -> None:
+        """Start it again whenever it dies, a little later each time when it keeps dying."""
+        while not self.stopping:
+            assert self.process is not None  # noqa: S101 (started before)
+            began = time.monotonic()
+            code = await self.process.wait()
+            if self.stopping:
+                return
+            self.restarts = 0 if time.monotonic() - began > 60 else self.restarts + 1
+            pause = min(0.2 * 2**self.restarts, 15)
+            say(f"{self.name} ended ({code}); starting it again. Its log: {self.log}")
+            await asyncio.sleep(pause)
+            await self.start()
+
+    async def stop(self, seconds: float = 15) -> None:
+        """Ask it to end, then make it."""
+        self.stopping = True
+        if self.process is None or self.process.returncode is not None:
+            return
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGTERM)
+        try:
+            await asyncio.wait_for(self.process.wait(), seconds)
+        except TimeoutError:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.process.pid, signal.SIGKILL)
+            await self.process.wait()
+
+
+def _die_with_parent() -> None:
+    """A killed supervisor takes its children along (Linux; elsewhere they are found at the next start)."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
+
+
+@dataclass
+class Stack:
+    """Everything that runs for one Rafiq. `parts`: which of rasa, service, receiver."""
+
+    settings: Settings
+    say: Say
+    parts: tuple[str, ...] = ("rasa", "service", "receiver")
+    database_url: str = ""
+    children: list[Child] = field(default_factory=list)
+    _keepers: list[asyncio.Task[None]] = field(default_factory=list)
+
+    async def start(self) -> None:
+        """Start everything; returns when the first message can be answered. Raises `StartError`."""
+        self.database_url = await asyncio.to_thread(open_database, self.settings, self.say)
+        model = await asyncio.to_thread(ensure_model, self.settings, self.say)
+        environment = self._environment()
+        if "receiver" in self.parts and self.settings.case_webhook_url is None:
+            self._free(self.settings.case_receiver_port, "CASE_RECEIVER_PORT")
+            self._add("case receiver", [sys.executable, "-m", "bot.cli", "case-receiver"], environment)
+        if "rasa" in self.parts:
+            self._free(self.settings.rafiq_rasa_port, "RAFIQ_RASA_PORT")
+            self._add("rasa", rasa_command(model, self.settings.rafiq_rasa_port), environment)
+        if "service" in self.parts:
+            self._free(self.settings.rafiq_port, "RAFIQ_PORT")
+            self._add("service", [sys.executable, "-m", "bot.web"], environment)
+        for child in self.children:
+            await child.start()
+            self._keepers.append(asyncio.create_task(child.keep_alive(self.say)))
+        await self._wait_until_ready()
+
+    def _add(self, name: str, command: list[str], environment: dict[str, str]) -> None:
+        log = self.settings.rafiq_var / "log" / f"{name.replace(' ', '-')}.log"
+        self.children.append(Child(name, command, environment, log))
+
+    def _environment(self) -> dict[str, str]:
+        settings = self.settings
+        given = {
+            "RASA_TELEMETRY_ENABLED": "false",
+            "PYTHONTZPATH": "",  # time zones from the tzdata package, never the machine's
+            "PYTHONUNBUFFERED": "1",
+            "SANIC_WORKERS": "1",
+            "RAFIQ_VAR": str(settings.rafiq_var),
+            "RAFIQ_PORT": str(settings.rafiq_port),
+            "RAFIQ_RASA_PORT": str(settings.rafiq_rasa_port),
+            "CASE_RECEIVER_PORT": str(settings.case_receiver_port),
+            "RAFIQ_RASA_TOKEN": settings.local_token,
+            "RAFIQ_ACTIONS_URL": f"{settings.own_url}/rasa/actions",
+            "RAFIQ_TRACKER_URL": self.database_url,
+        }
+        threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+        return {**threads, **os.environ, **given}
+
+    def _free(self, port: int, setting: str) -> None:
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                raise StartError(
+                    f"port {port} is taken: stop what uses it, or set {setting} to another"
+                ) from None
+
+    async def _wait_until_ready(self, seconds: float = 120) -> None:
+        deadline = time.monotonic() + seconds
+        headers = {"authorization": f"Bearer {self.settings.local_token}"}
+        wanted = [f"{self.settings.rasa_url}/"] if "rasa" in self.parts else []
+        wanted += [f"{self.settings.own_url}/ready"] if "service" in self.parts else []
+        async with httpx.AsyncClient(trust_env=False, timeout=5, headers=headers) as client:
+            while wanted:
+                try:
+                    if (await client.get(wanted[0])).status_code == 200:
+                        wanted.pop(0)
+                        continue
+                except httpx.HTTPError:
+                    pass
+                failing = next((child for child in self.children if child.restarts >= 3), None)
+                if failing is not None or time.monotonic() > deadline:
+                    name = failing.name if failing else "the start"
+                    await self.stop()
+                    raise StartError(f"{name} does not come up: read {self.settings.rafiq_var / 'log'}")
+                await asyncio.sleep(0.1)
+
+    async def stop(self) -> None:
+        """Stop everything in order: the door first, the database last."""
+        for child in reversed(self.children):
+            await child.stop()
+        for keeper in self._keepers:
+            keeper.cancel()
+        await asyncio.gather(*self._keepers, return_exceptions=True)
+        if self.settings.database_url is None:
+            await asyncio.to_thread(embedded.stop, database_folder(self.settings))
+
+
+def database_folder(settings: Settings) -> Path:
+    """Where the embedded server keeps its data."""
+    return settings.rafiq_var / "postgres"
+
+
+def open_database(settings: Settings, say: Say) -> str:
+    """The database's address: the embedded one started or DATABASE_URL reached, brought up to date."""
+    if settings.database_url is None:
+        say("starting the embedded PostgreSQL")
+        url = embedded.start(database_folder(settings))
+    else:
+        url = settings.database_url
+    try:
+        migrate.upgrade(url)
+    except migrate.DatabaseError as error:
+        raise StartError(str(error)) from None
+    except Exception as error:
+        if settings.database_url is None:
+            raise
+        raise StartError(
+            f"DATABASE_URL cannot be used ({type(error).__name__}): is the server up, the name right?"
+        ) from None
+    return url
+
+
+def fingerprint() -> str:
+    """What the model is made from, as one short hash."""
+    digest = hashlib.sha256()
+    for file in training_files():
+        digest.update(str(file.relative_to(ROOT)).encode() + b"\0" + file.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def training_files() -> Iterable[Path]:
+    """Every file that the model is made from, in a fixed order."""
+    for name in TRAINED_FROM:
+        path = ROOT / name
+        files = [path] if path.is_file() else sorted(path.rglob("*"))
+        yield from (f for f in files if f.is_file() and f.suffix in {".yml", ".tsv", ".py", ".txt"})
+
+
+def model_path(settings: Settings) -> Path:
+    """The trained model of what the files say now."""
+    return settings.rafiq_var / "models" / f"{fingerprint()}.tar.gz"
+
+
+def ensure_model(settings: Settings, say: Say, force: bool = False) -> Path:
+    """The model, trained now if what it is made from changed. Raises `StartError`."""
+    from bot.training import train
+
+    model = model_path(settings)
+    language, cues = (model.with_name(f"{name}.json") for name in ("language", "cues"))
+    if force or not (model.exists() and language.exists() and cues.exists()):
+        if not RASA_PYTHON.exists():
+            raise StartError("Rasa's environment is missing: run `make setup`")
+        train(model, say)
+        for old in sorted(model.parent.glob("*.tar.gz"), key=os.path.getmtime)[:-KEPT_MODELS]:
+            old.unlink()
+    return model
+
+
+def rasa_command(model: Path, port: int) -> list[str]:
+    """How Rasa's process is started: loopback only, our channel, our tracker store."""
+    return [
+        str(RASA_PYTHON), "-m", "bot.rasa", "run",
+        "--model", str(model),
+        "--endpoints", "bot/rasa/endpoints.yml",
+        "--credentials", "bot/rasa/credentials.yml",
+        "--interface", "127.0.0.1",
+        "--port", str(port),
+    ]  # fmt: skip
+
+
+def free_port() -> int:
+    """A port that nobody uses now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def running(settings: Settings) -> str | None:
+    """The address of the service that runs from this folder, if one does."""
+    try:
+        state: dict[str, Any] = json.loads((settings.rafiq_var / "run.json").read_text())
+        url = str(state["url"])
+        httpx.get(f"{url}/live", timeout=2, trust_env=False).raise_for_status()
+        return url
+    except (OSError, ValueError, KeyError, httpx.HTTPError):
+        return None
+
+
+@contextlib.contextmanager
+def announced(settings: Settings) -> Iterator[None]:
+    """While running: where the service is, for `rafiq chat` and `rafiq doctor`."""
+    file = settings.rafiq_var / "run.json"
+    file.write_text(
+        json.dumps({"url": settings.own_url, "pid": os.getpid(), "rasa_port": settings.rafiq_rasa_port})
+    )
+    try:
+        yield
+    finally:
+        file.unlink(missing_ok=True)
+
+
+@contextlib.asynccontextmanager
+async def own_stack(settings: Settings, say: Say, parts: tuple[str, ...]) -> AsyncIterator[Stack]:
+    """A stack on free ports for one command that found nothing running; stopped afterwards."""
+    alone = settings.model_copy(
+        update={"rafiq_port": free_port(), "rafiq_rasa_port": free_port(), "case_receiver_port": free_port()}
+    )
+    stack = Stack(alone, say, parts)
+    try:
+        await stack.start()
+        yield stack
+    finally:
+        await stack.stop()

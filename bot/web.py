@@ -1,0 +1,216 @@
+"""The service: every room wired together behind one address."""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import os
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+import structlog
+from fastapi import FastAPI, Request, Response
+from fastapi.responses import JSONResponse, PlainTextResponse
+from rasa_sdk.executor import ActionExecutor
+from sqlalchemy import text
+
+from bot.assistant.forms import FormCheck
+from bot.assistant.language import LanguageModel
+from bot.assistant.rasa import Rasa
+from bot.assistant.triage import Triage
+from bot.cases.webhook import CaseDelivery
+from bot.channels import Malformed, Unverified, terminal, web_chat
+from bot.channels.body import TooLarge, read_body
+from bot.channels.pull import House, Signals
+from bot.channels.telegram import Telegram
+from bot.conversation import inbox, people
+from bot.conversation.delivery import Delivery
+from bot.conversation.turn import Turns
+from bot.db.session import Database, Lane, connect
+from bot.jobs import Lanes, Worker
+from bot.journeys import first_contact
+from bot.messages import Incoming
+from bot.settings import Settings
+
+log = structlog.get_logger()
+LARGEST = 4 * 1024 * 1024  # bytes of a platform's request
+
+
+class Service:
+    """What one service process is made of."""
+
+    def __init__(self, settings: Settings, database_url: str) -> None:
+        self.settings = settings
+        self.database: Database = connect(database_url, _vault(settings), pool_size=settings.rafiq_turns + 16)
+        self.rasa = Rasa(settings.rasa_url, settings.local_token, settings.rafiq_rasa_timeout)
+        models = settings.rafiq_var / "models"
+        self.turns = Turns(
+            self.database,
+            self.rasa,
+            settings,
+            LanguageModel.load(models / "language.json"),
+            Triage.load(models / "cues.json"),
+        )
+        self.telegram = Telegram.from_settings(settings) if settings.telegram_token else None
+        self.delivery = Delivery(self.database, {"telegram": self.telegram} if self.telegram else {})
+        self.cases = CaseDelivery(self.database, settings.case_url, settings.case_secrets)
+        self.signals = Signals()
+        self.lanes = Lanes(self.database, database_url)
+        self.lanes.add(Lane.TURN, Worker(self.turns.work, settings.rafiq_turns), self._turns_due)
+        self.lanes.add(Lane.DELIVERY, Worker(self.delivery.work, 16), self.delivery.due)
+        self.lanes.add(Lane.CASES, Worker(self.cases.work, 1), self.cases.due)
+        self.lanes.watch(self.signals.heard)
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def start(self) -> None:
+        """Begin to work."""
+        await self.lanes.start()
+        self._tasks.append(asyncio.create_task(self._watch_rasa()))
+        if self.telegram is not None:
+            self._tasks.append(asyncio.create_task(self._run_telegram(self.telegram)))
+
+    async def stop(self) -> None:
+        """Finish what is being worked on and let everything go."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.lanes.stop()
+        await self.rasa.close()
+        await self.cases.close()
+        if self.telegram is not None:
+            await self.telegram.close()
+        await self.database.engine.dispose()
+
+    async def accept(self, events: Sequence[Incoming]) -> list[int | None]:
+        """Write down what a channel brought; when this returns it is safe."""
+        return await inbox.accept(self.database, events)
+
+    async def conversation_of(self, channel: str, address: str) -> int | None:
+        """The conversation of this address, if it has one."""
+        async with self.database.session() as session:
+            known = await people.find(session, self.database.vault, channel, address)
+        return known.conversation_id if known else None
+
+    async def _turns_due(self) -> list[int]:
+        return await inbox.conversations_with_work(self.database, self.rasa.available)
+
+    async def _watch_rasa(self) -> None:
+        while True:
+            if not self.rasa.available:
+                await self.rasa.ready()
+            await asyncio.sleep(1)
+
+    async def _run_telegram(self, telegram: Telegram) -> None:
+        public = self.settings.rafiq_public_url
+        if public is not None and self.settings.telegram_webhook_secret is not None:
+            await telegram.set_webhook(public)
+        else:
+            await telegram.poll(lambda events: self.accept_telegram(telegram, events), self.database)
+
+    async def accept_telegram(self, telegram: Telegram, events: Sequence[Incoming]) -> None:
+        """As `accept`; then Telegram is told that its button presses arrived."""
+        await self.accept(events)
+        for event in events:
+            if "callback_query_id" in event.details:
+                await telegram.acknowledge(event.details)
+
+    async def healthy(self) -> dict[str, bool]:
+        """What answers: the database, Rasa with its model."""
+        try:
+            async with self.database.engine.connect() as connection:
+                await connection.execute(text("SELECT 1"))
+            database = True
+        except Exception:
+            database = False
+        return {"database": database, "rasa": await self.rasa.ready()}
+
+
+def create_app(settings: Settings, database_url: str) -> FastAPI:
+    """The application that uvicorn serves."""
+    service = Service(settings, database_url)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        await service.start()
+        yield
+        await service.stop()
+
+    app = FastAPI(title="Rafiq", docs_url=None, redoc_url=None, openapi_url=None, lifespan=lifespan)
+    app.state.service = service
+    secure = (settings.rafiq_public_url or "").startswith("https://")
+    house = House(service.database, service.accept, service.conversation_of, service.signals)
+    app.include_router(web_chat.router(house, secure))
+    app.include_router(terminal.router(house, settings.local_token))
+    executor = ActionExecutor()
+    executor.register_action(FormCheck(first_contact.FORM, first_contact.is_over))
+
+    @app.post("/rasa/actions")
+    async def actions(request: Request) -> Response:
+        given = request.headers.get("authorization", "")
+        if not hmac.compare_digest(given.encode(), f"Bearer {settings.local_token}".encode()):
+            return Response(status_code=401)
+        result = await executor.run(await request.json())
+        return JSONResponse(result.model_dump() if hasattr(result, "model_dump") else result)
+
+    @app.post("/telegram/webhook")
+    async def telegram(request: Request) -> Response:
+        if service.telegram is None:
+            return Response(status_code=404)
+        try:
+            body = await read_body(request, LARGEST)
+            service.telegram.verify(dict(request.headers), body)
+            events = service.telegram.parse(body)
+        except TooLarge:
+            return Response(status_code=413)
+        except Unverified:
+            log.warning("refused a request without the right secret", channel="telegram")
+            return Response(status_code=401)
+        except Malformed:
+            return Response(status_code=400)
+        try:
+            await service.accept_telegram(service.telegram, events)
+        except Exception as error:  # the platform sends it again
+            log.error("not stored", channel="telegram", error=type(error).__name__)
+            return Response(status_code=503)
+        return Response(status_code=200)
+
+    @app.get("/live", response_class=PlainTextResponse)
+    async def live() -> str:
+        return "ok"
+
+    @app.get("/ready")
+    async def ready() -> Response:
+        health = await service.healthy()
+        return JSONResponse(health, status_code=200 if all(health.values()) else 503)
+
+    return app
+
+
+def _vault(settings: Settings) -> Any:
+    from bot.db.encryption import Vault
+
+    return Vault(settings.master_key)
+
+
+def serve() -> None:
+    """Run this process as the service; the supervisor starts it with DATABASE_URL resolved."""
+    import uvicorn
+
+    from bot import logs, settings
+
+    configured = settings.load()
+    logs.configure(configured.rafiq_log_level)
+    uvicorn.run(
+        create_app(configured, os.environ["RAFIQ_TRACKER_URL"]),
+        host=configured.rafiq_host,
+        port=configured.rafiq_port,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=10,
+    )
+
+
+if __name__ == "__main__":
+    serve()
