@@ -60,9 +60,7 @@ async def _run(settings: configuration.Settings) -> None:
             if settings.telegram_token is not None:
                 typer.echo("  Telegram       connected")
             case = settings.case_webhook_url or f"http://127.0.0.1:{settings.case_receiver_port}/"
-            typer.echo(
-                f"  case webhook   {case}\n  logs           {settings.rafiq_var / 'log'}\nCtrl-C stops it."
-            )
+            typer.echo(f"  case webhook   {case}\n  logs           {settings.rafiq_var / 'log'}\nCtrl-C stops it.")
             await stop.wait()
     finally:
         stopping.cancel()
@@ -73,16 +71,12 @@ async def _run(settings: configuration.Settings) -> None:
 @app.command()
 def chat(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line, in and out.")] = False,
-    user: Annotated[
-        str, typer.Option(help="Who is talking: the same name goes on with the same conversation.")
-    ] = "",
+    user: Annotated[str, typer.Option(help="Who is talking: the same name goes on with the same conversation.")] = "",
     language: Annotated[str, typer.Option(help="fr, en or ar: the language to begin in.")] = "",
 ) -> None:
     """Talk to the assistant in this terminal; beside a running `make run`, or alone."""
     if language and language not in LANGUAGES:
-        raise configuration.SettingsError(
-            f"--language is {language}: it must be one of {', '.join(LANGUAGES)}"
-        )
+        raise configuration.SettingsError(f"--language is {language}: it must be one of {', '.join(LANGUAGES)}")
     asyncio.run(_chat(configuration.load(), as_json, user or f"terminal-{uuid.uuid4()}", language))
 
 
@@ -153,9 +147,7 @@ def case_receiver() -> None:
     from bot.cases import receiver
 
     settings = configuration.load()
-    receiver.run(
-        "127.0.0.1", settings.case_receiver_port, settings.case_secrets, settings.rafiq_var / "case-receiver"
-    )
+    receiver.run("127.0.0.1", settings.case_receiver_port, settings.case_secrets, settings.rafiq_var / "case-receiver")
 
 
 @app.command("case-replay")
@@ -180,9 +172,7 @@ def case_replay(event: Annotated[str, typer.Argument(help="An event's id, or `al
 
 @app.command()
 def doctor(
-    new_secret: Annotated[
-        bool, typer.Option("--new-secret", help="Only print a new webhook secret.")
-    ] = False,
+    new_secret: Annotated[bool, typer.Option("--new-secret", help="Only print a new webhook secret.")] = False,
 ) -> None:
     """What is configured, reachable, migrated, trained, and what to do about the rest."""
     from bot import doctor as examination

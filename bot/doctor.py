@@ -88,12 +88,8 @@ def _database(settings: Settings, is_running: bool) -> Finding:
         url = settings.database_url or supervisor.open_database(settings, lambda _: None)
         late = migrate.pending(url)
     except Exception as error:
-        return Finding(
-            name, False, f"not reachable ({type(error).__name__})", "mend DATABASE_URL or start the server"
-        )
-    return Finding(
-        name, not late, "behind" if late else "reachable and migrated", "run `make run`, which migrates"
-    )
+        return Finding(name, False, f"not reachable ({type(error).__name__})", "mend DATABASE_URL or start the server")
+    return Finding(name, not late, "behind" if late else "reachable and migrated", "run `make run`, which migrates")
 
 
 def _telegram(settings: Settings) -> Finding:
@@ -104,10 +100,6 @@ def _telegram(settings: Settings) -> Finding:
     try:
         answer = httpx.get(f"{settings.telegram_api_url}/bot{token}/getMe", timeout=10).json()
         good = bool(answer.get("ok"))
-        return Finding(
-            name, good, "the token is accepted" if good else "the token is refused", "mend TELEGRAM_TOKEN"
-        )
+        return Finding(name, good, "the token is accepted" if good else "the token is refused", "mend TELEGRAM_TOKEN")
     except (httpx.HTTPError, ValueError) as error:
-        return Finding(
-            name, False, f"not reachable ({type(error).__name__})", "check the network and TELEGRAM_API_URL"
-        )
+        return Finding(name, False, f"not reachable ({type(error).__name__})", "check the network and TELEGRAM_API_URL")

@@ -11,9 +11,7 @@ import structlog
 def configure(level: str) -> None:
     """Set up logging of this process."""
     number = logging.getLevelNamesMapping()[level]
-    logging.basicConfig(
-        level=number, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s %(message)s"
-    )
+    logging.basicConfig(level=number, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     for name in (
         "httpx",
         "httpcore",

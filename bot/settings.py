@@ -54,8 +54,7 @@ class Settings(BaseSettings):
         for secret in value:
             try:
                 long_enough = (
-                    len(base64.b64decode(secret.get_secret_value().removeprefix("whsec_"), validate=True))
-                    >= 24
+                    len(base64.b64decode(secret.get_secret_value().removeprefix("whsec_"), validate=True)) >= 24
                 )
             except ValueError:
                 long_enough = False

@@ -152,9 +152,7 @@ class Stack:
             try:
                 probe.bind(("127.0.0.1", port))
             except OSError:
-                raise StartError(
-                    f"port {port} is taken: stop what uses it, or set {setting} to another"
-                ) from None
+                raise StartError(f"port {port} is taken: stop what uses it, or set {setting} to another") from None
 
     async def _wait_until_ready(self, seconds: float = 120) -> None:
         deadline = time.monotonic() + seconds
@@ -282,9 +280,7 @@ def running(settings: Settings) -> str | None:
 def announced(settings: Settings) -> Iterator[None]:
     """While running: where the service is, for `rafiq chat` and `rafiq doctor`."""
     file = settings.rafiq_var / "run.json"
-    file.write_text(
-        json.dumps({"url": settings.own_url, "pid": os.getpid(), "rasa_port": settings.rafiq_rasa_port})
-    )
+    file.write_text(json.dumps({"url": settings.own_url, "pid": os.getpid(), "rasa_port": settings.rafiq_rasa_port}))
     try:
         yield
     finally:

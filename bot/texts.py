@@ -62,10 +62,7 @@ def used_ids() -> tuple[set[str], set[str]]:
     for steps in forms.forms().values():
         for step in steps:
             used |= {step.say, f"{step.say}.unreadable"}
-            titles = {
-                step.choice_text(choice)
-                for choice in [*step.choices, *([forms.SKIPPED] if step.skip else [])]
-            }
+            titles = {step.choice_text(choice) for choice in [*step.choices, *([forms.SKIPPED] if step.skip else [])]}
             used |= titles
             buttons |= titles
             if i18n.has(f"{step.say}.label"):
@@ -76,9 +73,7 @@ def used_ids() -> tuple[set[str], set[str]]:
     catalogue = ("danger_now", "suicidal", "child_alone", "medical_urgent", "violence", "trafficking", "detention",
                  "fear_of_return", "staff_misconduct", "pressure")  # fmt: skip
     used |= {f"care.{cue}" for cue in catalogue}
-    used |= {
-        f"handoff.{reason}" for reason in ("asked", "interview", "complaint", "no_followup", "not_understood")
-    }
+    used |= {f"handoff.{reason}" for reason in ("asked", "interview", "complaint", "no_followup", "not_understood")}
     countries = {f"emergency.{code}" for code in ("MA", "MR", "other")}
     services = ("police", "gendarmerie", "civil_protection", "ambulance", "samu", "children", "women")
     used |= countries | {f"emergency.service.{service}" for service in services}
@@ -154,11 +149,7 @@ def _verbs() -> Iterator[str]:
 def _figures() -> Iterator[str]:
     """Figures, phones and e-mails of an answer that no fact sheet of its sources holds."""
     for topic in knowledge.topics().values():
-        sheets = [
-            knowledge.documents()[s["document"]]
-            for s in topic.sources
-            if s["document"] in knowledge.documents()
-        ]
+        sheets = [knowledge.documents()[s["document"]] for s in topic.sources if s["document"] in knowledge.documents()]
         facts = " | ".join(_fact_words(sheets))
         figures = set(map(_digits, _FIGURE.findall(facts))) | {str(s.year) for s in sheets}
         for language in LANGUAGES:

@@ -30,7 +30,7 @@ from bot.conversation.turn import Turns
 from bot.db.session import Database, Lane, connect
 from bot.jobs import Lanes, Worker
 from bot.journeys import first_contact
-from bot.messages import Incoming
+from bot.messages import Incoming, SendError
 from bot.settings import Settings
 
 log = structlog.get_logger()
@@ -77,7 +77,6 @@ class Service:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.lanes.stop()
         await self.rasa.close()
-        await self.cases.close()
         if self.telegram is not None:
             await self.telegram.close()
         await self.database.engine.dispose()
@@ -103,10 +102,13 @@ class Service:
 
     async def _run_telegram(self, telegram: Telegram) -> None:
         public = self.settings.rafiq_public_url
-        if public is not None and self.settings.telegram_webhook_secret is not None:
-            await telegram.set_webhook(public)
-        else:
-            await telegram.poll(lambda events: self.accept_telegram(telegram, events), self.database)
+        try:
+            if public is not None and self.settings.telegram_webhook_secret is not None:
+                await telegram.set_webhook(public)
+            else:
+                await telegram.poll(lambda events: self.accept_telegram(telegram, events), self.database)
+        except SendError as error:
+            log.error("Telegram is off: mend TELEGRAM_TOKEN and start again", error=type(error).__name__)
 
     async def accept_telegram(self, telegram: Telegram, events: Sequence[Incoming]) -> None:
         """As `accept`; then Telegram is told that its button presses arrived."""

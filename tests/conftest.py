@@ -64,7 +64,7 @@ def settings(var: Path) -> Settings:
         if name.startswith(("RAFIQ_", "TELEGRAM_", "CASE_", "WHATSAPP_", "DATABASE_URL")):
             del os.environ[name]
     return Settings(
-        _env_file=None,  # type: ignore[call-arg]
+        _env_file=None,
         rafiq_var=var,
         rafiq_port=free_port(),
         rafiq_rasa_port=free_port(),

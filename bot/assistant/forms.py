@@ -77,9 +77,7 @@ class Step:
 
     def applies(self, answers: Mapping[str, Any]) -> bool:
         """Whether this question is asked, given the other answers."""
-        if self.when is not None and any(
-            answers.get(slot) not in wanted for slot, wanted in self.when.items()
-        ):
+        if self.when is not None and any(answers.get(slot) not in wanted for slot, wanted in self.when.items()):
             return False
         return self.unless is None or all(answers.get(s) not in wanted for s, wanted in self.unless.items())
 
@@ -109,9 +107,7 @@ def _step(slot: str, custom: Mapping[str, Any]) -> Step:
         choices=tuple(custom.get("choices", ())),
         skip=custom.get("skip", False),
         when={key: tuple(wanted) for key, wanted in custom["when"].items()} if "when" in custom else None,
-        unless={key: tuple(wanted) for key, wanted in custom["unless"].items()}
-        if "unless" in custom
-        else None,
+        unless={key: tuple(wanted) for key, wanted in custom["unless"].items()} if "unless" in custom else None,
     )
 
 
@@ -188,7 +184,7 @@ def read_answer(asked: Step, message: Mapping[str, Any]) -> str:
     if chosen is not None:
         return chosen
     if asked.answer == "phone":
-        phone = values.read_phone(text)
+        phone: str | None = values.read_phone(text)
         if phone is not None:
             return phone
     if asked.answer == "age_group":
@@ -196,7 +192,7 @@ def read_answer(asked: Step, message: Mapping[str, Any]) -> str:
         if group != "unknown":
             return str(group)
     if asked.answer == "country":
-        country = values.read_country(text)
+        country: str | None = values.read_country(text)
         if country is not None and not _is_digression(message, text, longest_answer=8):
             return country
     if _is_digression(message, text, longest_answer={"text": 4}.get(asked.answer, 0)):

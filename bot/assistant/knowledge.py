@@ -107,9 +107,7 @@ def _named(document: Document, language: Language) -> str:
     name = document.title[language]
     if document.year is None:
         return i18n.say("source.undated", language, document=name)
-    return i18n.say(
-        "source.dated" if document.dated else "source.about", language, document=name, year=document.year
-    )
+    return i18n.say("source.dated" if document.dated else "source.about", language, document=name, year=document.year)
 
 
 @cache

@@ -23,7 +23,41 @@ _ARABIC = re.compile("[\u0600-\u06ff\u0750-\u077f\ufb50-\ufdff\ufe70-\ufeff]")
 _LATIN = re.compile("[A-Za-zÀ-ÿ]")
 _WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)*")
 SHARED_WORDS = frozenset(
-    ["ok", "okay", "oki", "merci", "mersi", "salam", "slm", "salut", "hello", "hi", "bonjour", "bjr", "svp", "stp", "oui", "non", "yes", "no", "stop", "start", "menu", "allo", "inchallah", "inshallah", "inshaallah", "hamdoulilah", "wallah", "oim", "iom", "avrr", "rdv", "whatsapp", "telegram"]
+    [
+        "ok",
+        "okay",
+        "oki",
+        "merci",
+        "mersi",
+        "salam",
+        "slm",
+        "salut",
+        "hello",
+        "hi",
+        "bonjour",
+        "bjr",
+        "svp",
+        "stp",
+        "oui",
+        "non",
+        "yes",
+        "no",
+        "stop",
+        "start",
+        "menu",
+        "allo",
+        "inchallah",
+        "inshallah",
+        "inshaallah",
+        "hamdoulilah",
+        "wallah",
+        "oim",
+        "iom",
+        "avrr",
+        "rdv",
+        "whatsapp",
+        "telegram",
+    ]
 )
 NAMES: Mapping[str, Language] = {
     "francais": "fr", "french": "fr", "الفرنسيه": "fr", "فرنسيه": "fr", "بالفرنسيه": "fr", "fransawi": "fr",
@@ -63,10 +97,7 @@ class LanguageModel:
         smooth, size = 0.5, len(kept)
         weights = {}
         for piece in kept:
-            logs = [
-                math.log((counts[lang][piece] + smooth) / (totals[lang] + smooth * size))
-                for lang in LANGUAGES
-            ]
+            logs = [math.log((counts[lang][piece] + smooth) / (totals[lang] + smooth * size)) for lang in LANGUAGES]
             mean = sum(logs) / len(logs)
             weights[piece] = tuple(round(value - mean, 3) for value in logs)
         return cls(weights)

@@ -104,6 +104,8 @@ class Rasa:
             if response.status_code != 200:
                 raise RasaDown(f"status {response.status_code}")
             answer = response.json()
+            if not answer:  # Rasa's own way of hiding a failure
+                raise RasaDown("an empty answer")
         except (httpx.HTTPError, ValueError) as error:
             self._failed()
             raise RasaDown(type(error).__name__) from error

@@ -39,16 +39,13 @@ class Store:
         self._file = sqlite3.connect(folder / "events.sqlite", check_same_thread=False, isolation_level=None)
         self._file.execute("PRAGMA synchronous = EXTRA")  # fsync of the file and its folder at each commit
         self._file.execute(
-            "CREATE TABLE IF NOT EXISTS event"
-            " (id TEXT PRIMARY KEY, received_at REAL NOT NULL, body BLOB NOT NULL)"
+            "CREATE TABLE IF NOT EXISTS event (id TEXT PRIMARY KEY, received_at REAL NOT NULL, body BLOB NOT NULL)"
         )
 
     def add(self, event_id: str, body: bytes) -> bool:
         """Keep it on disk; False when this id is there already, and nothing is changed."""
         with self._lock:
-            added = self._file.execute(
-                "INSERT OR IGNORE INTO event VALUES (?, ?, ?)", (event_id, time.time(), body)
-            )
+            added = self._file.execute("INSERT OR IGNORE INTO event VALUES (?, ?, ?)", (event_id, time.time(), body))
             return added.rowcount == 1
 
     def close(self) -> None:

@@ -88,14 +88,10 @@ class CaseDelivery:
         """The oldest event that may be posted now; None while the backend is disabled or wants a pause."""
         if time.monotonic() < self._not_before:
             return None
-        disabled = select(CaseEndpoint.url).where(
-            CaseEndpoint.url == self.url, CaseEndpoint.disabled_at.is_not(None)
-        )
+        disabled = select(CaseEndpoint.url).where(CaseEndpoint.url == self.url, CaseEndpoint.disabled_at.is_not(None))
         return (
             await session.execute(
-                select(
-                    CaseEvent.id, CaseEvent.event_id, CaseEvent.type, CaseEvent.payload, CaseEvent.attempts
-                )
+                select(CaseEvent.id, CaseEvent.event_id, CaseEvent.type, CaseEvent.payload, CaseEvent.attempts)
                 .where(text("case_event.status = 'queued'"))
                 .where((CaseEvent.next_at.is_(None)) | (CaseEvent.next_at <= func.now()))
                 .where(~disabled.exists())

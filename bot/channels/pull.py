@@ -70,9 +70,7 @@ async def fetch(database: Database, conversation_id: int, after: int, history: b
         said = (
             await session.execute(
                 select(Outbox.id, Outbox.public_id, Outbox.content_sealed, Outbox.created_at, Outbox.status)
-                .where(
-                    Outbox.conversation_id == conversation_id, Outbox.id > after, Outbox.status != "cancelled"
-                )
+                .where(Outbox.conversation_id == conversation_id, Outbox.id > after, Outbox.status != "cancelled")
                 .order_by(Outbox.id.desc())
                 .limit(HISTORY)
             )
@@ -99,9 +97,7 @@ async def fetch(database: Database, conversation_id: int, after: int, history: b
             )
         fresh = [row.id for row in said if row.status == "queued"]
         if fresh:
-            await session.execute(
-                update(Outbox).where(Outbox.id.in_(fresh)).values(status="sent", sent_at=func.now())
-            )
+            await session.execute(update(Outbox).where(Outbox.id.in_(fresh)).values(status="sent", sent_at=func.now()))
         working = await session.scalar(
             select(func.count())
             .select_from(Inbox)
@@ -117,9 +113,7 @@ async def fetch(database: Database, conversation_id: int, after: int, history: b
         words = content["text"] or titles.get(content["press"], "")
         if words:
             client_id = content["details"].get("client_id", "")
-            shown.append(
-                (row.received_at, {"n": after, "id": client_id, "by": "person", "text": words, "buttons": []})
-            )
+            shown.append((row.received_at, {"n": after, "id": client_id, "by": "person", "text": words, "buttons": []}))
     shown.sort(key=lambda one: one[0])
     messages, last = [], after
     for _, message in shown[-HISTORY:]:

@@ -125,9 +125,7 @@ class Telegram:
             logger.setLevel(logging.WARNING)
             logger.addFilter(self._filter)
         self._request = _Request(64, read_timeout=patience, write_timeout=patience, connect_timeout=patience)
-        self._polling = _Request(
-            1, read_timeout=hold + patience, write_timeout=patience, connect_timeout=patience
-        )
+        self._polling = _Request(1, read_timeout=hold + patience, write_timeout=patience, connect_timeout=patience)
         self._bot = Bot(token, base_url=self._base, request=self._request, get_updates_request=self._polling)
 
     @classmethod
@@ -299,10 +297,7 @@ class Telegram:
             raise Refused("a button's id is empty or longer than 64 bytes")
         if chat < 0:
             return await self._say_and_leave(chat, words)
-        rows = [
-            [InlineKeyboardButton(_readable(button.title), callback_data=button.id)]
-            for button in message.buttons
-        ]
+        rows = [[InlineKeyboardButton(_readable(button.title), callback_data=button.id)] for button in message.buttons]
         return await self._say(chat, words, InlineKeyboardMarkup(rows) if rows else None)
 
     async def _say(self, chat: int, words: str, keyboard: InlineKeyboardMarkup | None = None) -> str:

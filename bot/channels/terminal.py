@@ -64,9 +64,7 @@ def router(house: House, token: str) -> APIRouter:
         deadline = time.monotonic() + wait
         while True:
             async with house.database.session() as session:
-                row = (
-                    await session.execute(select(Inbox.status, Inbox.turn).where(Inbox.id == inbox_id))
-                ).one()
+                row = (await session.execute(select(Inbox.status, Inbox.turn).where(Inbox.id == inbox_id))).one()
             if row.status != "pending" or time.monotonic() > deadline:
                 break
             await house.signals.wait(conversation_id, 0.5)

@@ -90,8 +90,7 @@ def content_security_policy(page: str) -> str:
     def hashes(tag: str) -> str:
         found = re.findall(rf"<{tag}[^>]*>(.*?)</{tag}>", page, re.S)
         return " ".join(
-            "'sha256-" + base64.b64encode(hashlib.sha256(one.encode()).digest()).decode() + "'"
-            for one in found
+            "'sha256-" + base64.b64encode(hashlib.sha256(one.encode()).digest()).decode() + "'" for one in found
         )
 
     return (
@@ -106,9 +105,7 @@ def _token(request: Request) -> str | None:
 
 
 def _set_cookie(response: Response, token: str, secure: bool) -> None:
-    response.set_cookie(
-        COOKIE, token, max_age=COOKIE_LIFE, path="/", secure=secure, httponly=True, samesite="lax"
-    )
+    response.set_cookie(COOKIE, token, max_age=COOKIE_LIFE, path="/", secure=secure, httponly=True, samesite="lax")
 
 
 def _event(token: str, body: dict[str, Any]) -> Incoming:

@@ -118,9 +118,7 @@ class Delivery:
                 return False
             died = row.status == "sending"
             await session.execute(
-                update(Outbox)
-                .where(Outbox.id == row.id)
-                .values(status="sending", attempts=Outbox.attempts + 1)
+                update(Outbox).where(Outbox.id == row.id).values(status="sending", attempts=Outbox.attempts + 1)
             )
             await session.commit()
             faults.point("delivery.sending")
@@ -176,9 +174,7 @@ class Delivery:
         last = row.attempts + 1 >= ATTEMPTS
         if isinstance(error, Refused) or last or (isinstance(error, Ambiguous) and died):
             await session.execute(
-                insert(Alert).values(
-                    kind="message not sent", detail={"outbox_id": row.id, "why": type(error).__name__}
-                )
+                insert(Alert).values(kind="message not sent", detail={"outbox_id": row.id, "why": type(error).__name__})
             )
             await self._settle(session, row.id, status="failed", error=type(error).__name__)
             return True

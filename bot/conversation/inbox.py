@@ -8,6 +8,7 @@ from sqlalchemy import func, select, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from bot import faults
 from bot.conversation import people
 from bot.db.models import Inbox
 from bot.db.session import Database, Lane, wake
@@ -25,14 +26,14 @@ async def accept(database: Database, events: Sequence[Incoming]) -> list[int | N
     for event in events:
         async with database.session() as session:
             ids.append(await _accept(session, database, event))
+            faults.point("inbox.before_commit")
             await session.commit()
+            faults.point("inbox.accepted")
     return ids
 
 
 async def _accept(session: AsyncSession, database: Database, event: Incoming) -> int | None:
-    known = await people.find_or_create(
-        session, database.vault, event.channel, event.address, event.language_hint
-    )
+    known = await people.find_or_create(session, database.vault, event.channel, event.address)
     content = {
         "text": event.text[:LONGEST],
         "press": event.press[:256],

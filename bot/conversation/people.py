@@ -34,17 +34,13 @@ async def find(session: AsyncSession, vault: Vault, channel: str, address: str) 
     return Known(*row) if row else None
 
 
-async def find_or_create(
-    session: AsyncSession, vault: Vault, channel: str, address: str, language_hint: str | None
-) -> Known:
+async def find_or_create(session: AsyncSession, vault: Vault, channel: str, address: str) -> Known:
     """The conversation of this address, begun now if it is new; two at once begin one."""
     known = await find(session, vault, channel, address)
     if known is not None:
         return known
     key = vault.new_key()
-    person_id = await session.scalar(
-        insert(Person).values(key=key, language=language_hint).returning(Person.id)
-    )
+    person_id = await session.scalar(insert(Person).values(key=key).returning(Person.id))
     address_id = await session.scalar(
         insert(Address)
         .values(

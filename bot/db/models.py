@@ -98,15 +98,11 @@ class Inbox(Base):
     __tablename__ = "inbox"
     __table_args__ = (
         UniqueConstraint("channel", "external_digest"),
-        Index(
-            "inbox_open", "conversation_id", "id", postgresql_where=text("status IN ('pending', 'waiting')")
-        ),
+        Index("inbox_open", "conversation_id", "id", postgresql_where=text("status IN ('pending', 'waiting')")),
     )
     id: Mapped[int] = _id()
     channel: Mapped[str]
-    external_digest: Mapped[
-        bytes
-    ]  # keyed hash of the channel's id of this event: kept for ever, says nothing
+    external_digest: Mapped[bytes]  # keyed hash of the channel's id of this event: kept for ever, says nothing
     conversation_id: Mapped[int | None] = mapped_column(ForeignKey("conversation.id", ondelete="SET NULL"))
     kind: Mapped[str]
     content_sealed: Mapped[bytes | None]
@@ -129,9 +125,7 @@ class Outbox(Base):
     __tablename__ = "outbox"
     __table_args__ = (
         UniqueConstraint("inbox_id", "seq"),
-        Index(
-            "outbox_open", "conversation_id", "id", postgresql_where=text("status IN ('queued', 'sending')")
-        ),
+        Index("outbox_open", "conversation_id", "id", postgresql_where=text("status IN ('queued', 'sending')")),
         Index("outbox_conversation", "conversation_id", "id"),
     )
     id: Mapped[int] = _id()
@@ -154,9 +148,7 @@ class IssuedButton(Base):
 
     __tablename__ = "issued_button"
     id: Mapped[str] = mapped_column(primary_key=True)  # random, opaque
-    conversation_id: Mapped[int] = mapped_column(
-        ForeignKey("conversation.id", ondelete="CASCADE"), index=True
-    )
+    conversation_id: Mapped[int] = mapped_column(ForeignKey("conversation.id", ondelete="CASCADE"), index=True)
     outbox_id: Mapped[int | None] = mapped_column(ForeignKey("outbox.id", ondelete="CASCADE"))
     position: Mapped[int] = mapped_column(SmallInteger)
     title: Mapped[str]
@@ -197,11 +189,12 @@ class Handoff(Base):
     """A person is asked for. The counsellors' side reads these rows."""
 
     __tablename__ = "handoff"
+    __table_args__ = (UniqueConstraint("inbox_id", "reason"),)
     id: Mapped[int] = _id()
     reference: Mapped[str] = mapped_column(unique=True)
     person_id: Mapped[int] = mapped_column(ForeignKey("person.id", ondelete="CASCADE"), index=True)
     conversation_id: Mapped[int] = mapped_column(ForeignKey("conversation.id", ondelete="CASCADE"))
-    inbox_id: Mapped[int | None] = mapped_column(unique=True)
+    inbox_id: Mapped[int | None]
     reason: Mapped[str]
     priority: Mapped[str]
     status: Mapped[str] = mapped_column(server_default=text("'waiting'"))

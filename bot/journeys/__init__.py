@@ -6,7 +6,6 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from bot.journeys import conversation, first_contact, handoff, rights
 
-
 # does one thing in the turn's transaction and says what it did; arguments come from the reply's or button's `with`
 Verb = Callable[..., Awaitable[None]]
 VERBS: Mapping[str, Verb] = {

@@ -53,9 +53,7 @@ async def answer(ctx: Context, topic: str | None = None, **_: Any) -> None:
         await not_understood(ctx)
         return
     ctx.misunderstood = 0
-    choices = (
-        [] if ctx.form else [_ask(ctx, other) for other in described.see_also[: 2 if described.person else 3]]
-    )
+    choices = [] if ctx.form else [_ask(ctx, other) for other in described.see_also[: 2 if described.person else 3]]
     if described.person and not ctx.form:
         choices.append(ctx.do("button.person", "handoff", reason="asked"))
     ctx.say_text(knowledge.answer(described.id, ctx.language), choices)

@@ -22,6 +22,7 @@ from bot.journeys.hours import when_somebody_reads
 FORM = "first_contact_form"
 CONSENT_VERSION = "2026-11"  # of the text first_contact.consent: change both together
 HIDDEN = {"consent", "agreed", "more", "review"}  # answers that are not read back
+NEEDED = ("consent", "direction", "age_group", "name", "phone")
 URGENT = {"violence": "P1", "held": "P1", "afraid_to_return": "P1", "cannot_leave": "P1", "very_low": "P1",
           "pregnant_or_baby": "P1", "ill_or_disabled": "P1", "no_safe_place": "P1"}  # fmt: skip
 FLAGS = {
@@ -36,7 +37,8 @@ def is_over(answers: Mapping[str, Any]) -> bool:
     return (
         answers.get("consent") in ("information", "person")
         or answers.get("agreed") == "no"
-        or answers.get("review") in ("send", "cancel")
+        or answers.get("review") == "cancel"
+        or (answers.get("review") == "send" and all(answers.get(slot) for slot in NEEDED))
         or (answers.get("age_group") in ("child", "unknown") and answers.get("phone") is not None)
     )
 
@@ -74,9 +76,7 @@ async def _send(ctx: Context, answers: dict[str, Any], minor: bool) -> None:
         select(Request).where(Request.person_id == ctx.person_id, Request.status == "open").limit(1)
     )
     await ctx.session.execute(
-        insert(Consent).values(
-            person_id=ctx.person_id, purpose="request", version=CONSENT_VERSION, channel=ctx.channel
-        )
+        insert(Consent).values(person_id=ctx.person_id, purpose="request", version=CONSENT_VERSION, channel=ctx.channel)
     )
     sealed = ctx.vault.seal(ctx.person_key, kept)
     if open_request is not None:
@@ -184,9 +184,7 @@ async def withdraw_all(ctx: Context, reference: str | None = None) -> int:
     empty = ctx.vault.seal(ctx.person_key, {})
     gone = list(
         await ctx.session.scalars(
-            which.values(status="withdrawn", answers_sealed=empty, updated_at=ctx.now).returning(
-                Request.reference
-            )
+            which.values(status="withdrawn", answers_sealed=empty, updated_at=ctx.now).returning(Request.reference)
         )
     )
     if gone:

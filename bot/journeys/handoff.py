@@ -52,7 +52,7 @@ async def record(ctx: Context, reason: str, priority: str | None = None) -> str:
     await events.record(
         ctx.session,
         type_="handoff.requested",
-        key=f"handoff:{ctx.inbox_id}",
+        key=f"handoff:{ctx.inbox_id}:{reason}",
         person_id=ctx.person_id,
         occurred_at=ctx.now,
         data={

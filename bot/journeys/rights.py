@@ -17,9 +17,7 @@ from bot.journeys.context import Context
 async def stop(ctx: Context, **_: Any) -> None:
     """No unasked messages from now on; what the person asks is still answered."""
     await ctx.session.execute(
-        update(Person)
-        .where(Person.id == ctx.person_id, Person.stopped_at.is_(None))
-        .values(stopped_at=ctx.now)
+        update(Person).where(Person.id == ctx.person_id, Person.stopped_at.is_(None)).values(stopped_at=ctx.now)
     )
     ctx.say("stopped", [ctx.do("button.resume", "resume"), ctx.do("button.delete_my_data", "delete_my_data")])
 
@@ -34,9 +32,7 @@ async def my_data(ctx: Context, **_: Any) -> None:
     """What is kept about this person, in words, and how to have it erased."""
     requests = list(
         await ctx.session.scalars(
-            select(Request)
-            .where(Request.person_id == ctx.person_id, Request.status == "open")
-            .order_by(Request.id)
+            select(Request).where(Request.person_id == ctx.person_id, Request.status == "open").order_by(Request.id)
         )
     )
     messages = await ctx.session.scalar(
@@ -50,13 +46,9 @@ async def my_data(ctx: Context, **_: Any) -> None:
         names = ", " if ctx.language != "ar" else "، "
         answers = ctx.vault.open(ctx.person_key, request.answers_sealed)
         labels = [
-            i18n.say(f"{step.say}.label", ctx.language)
-            for step in forms()[first_contact.FORM]
-            if step.slot in answers
+            i18n.say(f"{step.say}.label", ctx.language) for step in forms()[first_contact.FORM] if step.slot in answers
         ]
-        kept.append(
-            i18n.say("my_data.request", ctx.language, reference=request.reference, answers=names.join(labels))
-        )
+        kept.append(i18n.say("my_data.request", ctx.language, reference=request.reference, answers=names.join(labels)))
     if consents:
         kept.append(i18n.say("my_data.consent", ctx.language))
     ctx.say(
@@ -97,15 +89,11 @@ async def erase_person(ctx: Context) -> None:
         )
     ).one()
     address = ctx.vault.open(ctx.person_key, row.address_sealed)
-    person_id = await ctx.session.scalar(
-        insert(Person).values(key=key, language=ctx.language).returning(Person.id)
-    )
+    person_id = await ctx.session.scalar(insert(Person).values(key=key, language=ctx.language).returning(Person.id))
     for table in (IssuedButton, Outbox):
         await ctx.session.execute(delete(table).where(table.conversation_id == ctx.conversation_id))
     await ctx.session.execute(
-        update(Inbox)
-        .where(Inbox.conversation_id == ctx.conversation_id)
-        .values(content_sealed=None, error=None)
+        update(Inbox).where(Inbox.conversation_id == ctx.conversation_id).values(content_sealed=None, error=None)
     )
     await ctx.session.execute(
         update(Address)

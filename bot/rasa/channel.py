@@ -103,9 +103,7 @@ class ServiceChannel(InputChannel):
 
         return service
 
-    async def _take_turn(
-        self, agent: Any, tracker: DialogueStateTracker, body: Dict[Text, Any]
-    ) -> List[Text]:
+    async def _take_turn(self, agent: Any, tracker: DialogueStateTracker, body: Dict[Text, Any]) -> List[Text]:
         """Run one turn on this tracker; the reasons why an action failed, if any did."""
         processor = agent.processor
         if not isinstance(processor.action_endpoint, WatchedEndpoint):
@@ -154,10 +152,7 @@ def _as_text(text: Text) -> Text:
 
 
 def _trusted(body: Dict[Text, Any]) -> Dict[Text, Any]:
-    entities = [
-        {"entity": name, "value": value, "start": 0, "end": 0}
-        for name, value in body.get("slots", {}).items()
-    ]
+    entities = [{"entity": name, "value": value, "start": 0, "end": 0} for name, value in body.get("slots", {}).items()]
     return {
         "text": "/" + body["intent"],
         "intent": {"name": body["intent"], "confidence": 1.0},
@@ -173,9 +168,7 @@ def _understanding(parsed: Optional[Dict[Text, Any]]) -> Dict[Text, Any]:
         "confidence": parsed.get("intent", {}).get("confidence"),
         "ranking": parsed.get("labels", []),
         "entities": [
-            {"entity": e["entity"], "value": e["value"]}
-            for e in parsed.get("entities", [])
-            if e["entity"] != "topic"
+            {"entity": e["entity"], "value": e["value"]} for e in parsed.get("entities", []) if e["entity"] != "topic"
         ],
     }
 

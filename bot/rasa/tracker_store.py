@@ -65,9 +65,7 @@ class PostgresTrackerStore(TrackerStore, SerializedTrackerAsText):
 
     def _execute_once(self, statement: Text, values: Any) -> List[Any]:
         if self._connection is None:
-            self._connection = psycopg2.connect(
-                self._address, connect_timeout=5, application_name="rafiq rasa"
-            )
+            self._connection = psycopg2.connect(self._address, connect_timeout=5, application_name="rafiq rasa")
             self._connection.autocommit = True
         with self._connection.cursor() as cursor:
             cursor.execute(statement, values)

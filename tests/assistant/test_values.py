@@ -67,6 +67,8 @@ PHONES: list[tuple[str, str | None, str | None]] = [
     ("＋２１２６１２３４５６７８", None, "+212612345678"),
     ("06/12/34/56/78", "MA", "+212612345678"),
     ("06 12 34 56 78, je répète 0612345678", None, "+212612345678"),
+    ("voici mon contact 00212 (0) 677 88 99 00", None, "+212677889900"),
+    ("10h30 au 0661234567", "MA", "+212661234567"),
     ("0612345678 ou 0712345678", None, None),
     ("06123456789", None, None),
     ("0612345", "MA", None),
@@ -172,6 +174,10 @@ AGES: list[tuple[str, str]] = [
     ("pas encore 18 ans", "child"),
     ("je suis né en 1995", "adult"),
     ("quarante-deux", "adult"),
+    ("je suis une fille de 16 ans", "child"),
+    ("j'ai 38 ans et ma fille 6", "adult"),
+    ("عندي سبعتاشر سنة", "child"),
+    ("environ 40 ans", "adult"),
     ("I don't know my age", "unknown"),
     ("j'ai 2 enfants", "unknown"),
     ("je suis au maroc depuis 6 ans", "unknown"),
@@ -224,6 +230,9 @@ YES_NO: list[tuple[str, str]] = [
     ("ayi", "no"),
     ("bien sûr que non", "no"),
     ("👎", "no"),
+    ("non c'est bon", "no"),
+    ("non pas maintenant", "no"),
+    ("oui mais pourquoi ?", "unknown"),
     ("pourquoi ?", "unknown"),
     ("peut-être", "unknown"),
     ("inchallah", "unknown"),
@@ -270,6 +279,8 @@ DATES: list[tuple[str, Language, str | None]] = [
     ("monday half past nine", "en", "2026-11-23T09:30"),
     ("5/12/26", "en", "2026-12-05"),
     ("tues 10 am", "en", "2026-11-24T10:00"),
+    ("tomorrow 4", "en", "2026-11-19T16:00"),
+    ("friday next week", "en", "2026-11-27"),
     ("soon", "en", None),
     ("anytime", "en", None),
     ("غدا", "ar", "2026-11-19"),
@@ -286,3 +297,233 @@ DATES: list[tuple[str, Language, str | None]] = [
     ("نهار الاثنين مع العشرة ونص", "ar", "2026-11-23T10:30"),
     ("ومن بعد", "ar", None),
 ]
+
+# Cases found while reading messages that are not answers: a reader that is too eager fails here.
+UNSAID: list[tuple[Callable[[str], str | None], str]] = [
+    (read_country, "i want to go to my mother"),
+    (read_country, "they beat us"),
+    (read_country, "how many kg for a child"),
+    (read_country, "i want to speak with a woman from your staff"),
+    (read_country, "quelle est la première étape ?"),
+    (read_country, "فين جا البيرو ديال لويم"),
+    (read_age_group, "ça fait 20 ans que je suis ici"),
+    (read_age_group, "my son is 5"),
+    (read_age_group, "combien de retours depuis 2005"),
+    (read_age_group, "family of six"),
+    (read_yes_no, "je veux rentrer au pays"),
+    (read_yes_no, "i no get paper for here, i fit still apply?"),
+    (read_yes_no, "no network in my village how u go reach me"),
+    (read_yes_no, "la personne là-bas"),
+    (read_phone, "mon dossier 20263456"),
+    (read_phone, "0661234567 ext 12"),
+]
+
+ABSENT = (None, "unknown")
+READERS: dict[str, Callable[[str], str | None]] = {
+    "phone": read_phone,
+    "phone of a region": partial(read_phone, region="NG"),
+    "country": read_country,
+    "age_group": read_age_group,
+    "yes_no": read_yes_no,
+    **{
+        f"date_time {language}": partial(read_date_time, language=language, now=WEDNESDAY, zone=CASABLANCA)
+        for language in ("fr", "en", "ar")
+    },
+}
+HOSTILE = [
+    "0" * 10_000,
+    "06 " * 3_333,
+    "+" * 10_000,
+    "+212 6" * 1_600,
+    "(" * 10_000,
+    "1-" * 5_000,
+    "1/" * 5_000,
+    "16 ans " * 1_400,
+    "pas encore " * 900 + "18",
+    "non oui " * 1_250,
+    "je ne veux " * 900,
+    "guinee " * 1_400,
+    "a " * 5_000,
+    "cote d " * 1_400,
+    "demain " * 1_400,
+    "lundi 10h30 " * 800,
+    "10h" * 3_300,
+    "dans 3 " * 1_400,
+    "vingt et " * 1_100,
+    "و" * 10_000,
+    "خمسة و" * 1_600,
+    "الساعة " * 1_400,
+    "ـ" * 10_000,
+    "\ud800" * 10_000,
+    "\x00" * 10_000,
+    "\u202e" * 9_990 + "oui",
+    "ﷺ" * 10_000,
+    "e\u0301" * 5_000,
+    "🇬🇳" * 5_000,
+    "x" * 10_000,
+    " " * 10_000,
+]
+
+
+@pytest.mark.parametrize(("text", "region", "number"), PHONES)
+def test_phone(text: str, region: str | None, number: str | None) -> None:
+    """A telephone number is read as E.164 however it is written, and never guessed."""
+    assert read_phone(text, region) == number
+
+
+@pytest.mark.parametrize(("text", "code"), COUNTRIES)
+def test_country(text: str, code: str | None) -> None:
+    """A country is read by any of its names; cities, "home" and two countries are none."""
+    assert read_country(text) == code
+
+
+@pytest.mark.parametrize(("text", "group"), AGES)
+def test_age_group(text: str, group: str) -> None:
+    """Eighteen and over is adult, doubt is unknown."""
+    assert read_age_group(text) == group
+
+
+@pytest.mark.parametrize(("text", "answer"), YES_NO)
+def test_yes_no(text: str, answer: str) -> None:
+    """Yes and no are read in every language that people answer in; the rest is unknown."""
+    assert read_yes_no(text) == answer
+
+
+@pytest.mark.parametrize(("text", "language", "day"), DATES)
+def test_date_time(text: str, language: Language, day: str | None) -> None:
+    """A day is read relative to now, with its time or part of day when one is said."""
+    assert read_date_time(text, language, WEDNESDAY, CASABLANCA) == day
+
+
+@pytest.mark.parametrize(("read", "text"), UNSAID)
+def test_nothing_is_read_into_other_messages(read: Callable[[str], str | None], text: str) -> None:
+    """A message about something else holds no value."""
+    assert read(text) in ABSENT
+
+
+def test_aware_now_is_taken_to_the_zone() -> None:
+    """Late in the evening in UTC it is already tomorrow in a zone to the east."""
+    late = datetime(2026, 11, 18, 23, 30, tzinfo=UTC)
+    assert read_date_time("demain", "fr", late, "UTC") == "2026-11-19"
+    assert read_date_time("demain", "fr", late, "Africa/Lagos") == "2026-11-20"
+
+
+def test_rare_dates_are_left_to_dateparser() -> None:
+    """What the grammar does not cover is asked of dateparser, without its warnings; a clock is no day."""
+    assert read_date_time("24 de nov. de 2026", "fr", WEDNESDAY, CASABLANCA) == "2026-11-24"
+    assert read_date_time("2 enfants et 3 sacs", "fr", WEDNESDAY, CASABLANCA) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "day"),
+    [("pas demain", None), ("pas demain, jeudi", "2026-11-19"), ("pourquoi pas demain", "2026-11-19")],
+)
+def test_excluded_days_are_not_read(text: str, day: str | None) -> None:
+    """A day on which the person cannot come is not the day that they name."""
+    assert read_date_time(text, "fr", WEDNESDAY, CASABLANCA) == day
+
+
+def test_unknown_kind_and_language_are_refused() -> None:
+    """A described case with a kind or language that there is not is an error of the caller."""
+    with pytest.raises(command.UnknownCase):
+        command.read_value({"kind": "colour", "text": "bleu"})
+    with pytest.raises(command.UnknownCase):
+        command.read_value({"kind": "date_time", "lang": "wo", "text": "suba"})
+
+
+def _cases() -> list[Mapping[str, Any]]:
+    return [json.loads(line) for line in DEV_SET.read_text(encoding="utf-8").splitlines()]
+
+
+@pytest.mark.parametrize("kind", ["phone", "country", "age_group", "yes_no", "date_time"])
+def test_development_set(kind: str) -> None:
+    """At least 95 % of the development set's cases of each kind are read as labelled."""
+    cases = [case for case in _cases() if case["kind"] == kind]
+    wrong = [case for case in cases if command.read_value(case)["value"] != case["value"]]
+    assert len(wrong) <= 0.05 * len(cases), wrong
+
+
+def test_development_set_is_balanced() -> None:
+    """Sixty cases of each kind, twenty of each language."""
+    assert set(Counter((case["kind"], case["lang"]) for case in _cases()).values()) == {20}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def loaded() -> None:
+    """Tables and number plans are read on first use: before anything is timed."""
+    for read in READERS.values():
+        for text in ("gine", "0803 456 7890", "+212612345678", "le 5e jour de mars"):
+            read(text)
+
+
+@pytest.mark.parametrize("reader", READERS)
+@pytest.mark.parametrize("text", HOSTILE, ids=lambda text: ascii(text[:12]))
+def test_hostile_input_is_read_in_time(reader: str, text: str) -> None:
+    """No message of 10,000 characters keeps a reader for 50 ms (best of three: the machine is shared)."""
+    assert min(_milliseconds(READERS[reader], text) for _ in range(3)) < LONGEST_MS
+
+
+def _milliseconds(read: Callable[[str], str | None], text: str) -> float:
+    start = time.perf_counter()
+    read(text)
+    return (time.perf_counter() - start) * 1000
+
+
+WORDS = st.sampled_from(
+    [
+        "0612345678",
+        "+212",
+        "00",
+        "16",
+        "18",
+        "ans",
+        "3am",
+        "عام",
+        "oui",
+        "non",
+        "pas",
+        "la",
+        "لا",
+        "نعم",
+        "mali",
+        "guinée",
+        "conakry",
+        "المغرب",
+        "demain",
+        "lundi",
+        "25",
+        "25/11",
+        "10h",
+        "le",
+        "à",
+        "m3a",
+        "ghda",
+        "الساعة",
+        "العاشرة",
+        "moins",
+        "de",
+        "plus",
+        "31/12/9999",
+        "dans",
+        "999",
+        "jours",
+        "semaines",
+        "mois",
+        "29",
+        "février",
+    ]
+)
+ANYTHING = st.one_of(
+    st.text(alphabet=st.characters(), max_size=200),
+    st.lists(WORDS, max_size=40).map(" ".join),
+    st.text(alphabet=st.characters(), min_size=1, max_size=20).map(lambda text: (text * 10_000)[:10_000]),
+)
+
+
+@pytest.mark.parametrize("reader", READERS)
+@given(text=ANYTHING)
+@settings(max_examples=60, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+def test_no_text_raises(reader: str, text: str) -> None:
+    """Every text, lone surrogates and NUL too, has a value or none."""
+    value = READERS[reader](text)
+    assert value is None or isinstance(value, str)

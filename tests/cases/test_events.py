@@ -176,9 +176,7 @@ def test_no_free_text_at_all(words: str) -> None:
             data = copy.deepcopy(DATA[type_])
             at(data, path[:-1])[path[-1]] = words
             if validator(type_).is_valid(envelope(type_, data)):
-                assert re.fullmatch(
-                    r"[A-Z]{2}|AV-\w{4}|H-\w{5}|P[012]|[a-z_:]+|[0-9:.TZ+-]+", words.strip("\n")
-                )
+                assert re.fullmatch(r"[A-Z]{2}|AV-\w{4}|H-\w{5}|P[012]|[a-z_:]+|[0-9:.TZ+-]+", words.strip("\n"))
 
 
 @pytest.mark.parametrize("type_", TYPES)
@@ -212,9 +210,7 @@ def values(type_: str, *path: str) -> set[Any]:
 def test_words_of_the_request() -> None:
     """Every answer of the form that is told has its word here, and no word is left over."""
     for type_ in ("request.created", "request.updated"):
-        assert values(type_, "request", "direction") - {None} == set(
-            step(first_contact.FORM, "direction").choices
-        )
+        assert values(type_, "request", "direction") - {None} == set(step(first_contact.FORM, "direction").choices)
         urgent = step(first_contact.FORM, "urgent").choices
         assert values(type_, "request", "flags") == {first_contact.FLAGS.get(one, one) for one in urgent}
         assert values(type_, "person", "age_group") == set(step(first_contact.FORM, "age_group").choices)
@@ -260,9 +256,7 @@ def test_references() -> None:
 async def test_record(database: Database) -> None:
     """It commits with what happened, or not at all; the same cause is told once."""
     async with database.session() as session:
-        await events.record(
-            session, type_="request.created", key="one", person_id=None, occurred_at=NOW, data=REQUEST
-        )
+        await events.record(session, type_="request.created", key="one", person_id=None, occurred_at=NOW, data=REQUEST)
         await session.rollback()
     async with database.session() as session:
         assert await session.scalar(select(CaseEvent.id)) is None
@@ -428,9 +422,7 @@ async def test_handoffs(database: Database, settings: Settings, reason: str) -> 
         reference = await handoff.record(ctx, reason)
         event = await session.scalar(select(CaseEvent))
         assert event is not None
-        assert (
-            event.payload["data"]["handoff"] == reference == await session.scalar(select(Handoff.reference))
-        )
+        assert event.payload["data"]["handoff"] == reference == await session.scalar(select(Handoff.reference))
         await session.rollback()
 
 

@@ -32,9 +32,7 @@ OTHER_SECRET = "whsec_" + "b3RoZXJz" * 5
 BODY = b'{"data":{"ref":"AV-7K3Q"},"schema":"rafiq-case/1","type":"request.withdrawn"}'
 
 
-def signed(
-    body: bytes, secret: str = SECRET, event_id: str = "evt_1", at: float | None = None
-) -> dict[str, str]:
+def signed(body: bytes, secret: str = SECRET, event_id: str = "evt_1", at: float | None = None) -> dict[str, str]:
     """The headers of a genuine post, by the specification and not by our code."""
     timestamp = str(int(time.time() if at is None else at))
     key = base64.b64decode(secret.removeprefix("whsec_"))

@@ -67,12 +67,13 @@ class Answer:
 
 
 class Backend:
-    """A case backend that does what the test says, as `answer` or one `answers` after another."""
+    """A case backend that does what the test says."""
 
     def __init__(self) -> None:
         self.received: list[Received] = []
         self.answer: Callable[[Received], Answer] = lambda _: Answer()
         self._server: asyncio.Server | None = None
+        self._serving: set[asyncio.Task[Any]] = set()
 
     async def open(self) -> None:
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
@@ -80,6 +81,9 @@ class Backend:
     async def close(self) -> None:
         assert self._server is not None
         self._server.close()
+        for task in self._serving:
+            task.cancel()
+        await asyncio.gather(*self._serving, return_exceptions=True)
 
     @property
     def url(self) -> str:
@@ -91,11 +95,12 @@ class Backend:
         return [one.ref for one in self.received]
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with suppress(ConnectionError):
+        task = asyncio.current_task()
+        assert task is not None
+        self._serving.add(task)
+        with suppress(ConnectionError, asyncio.CancelledError):
             lines = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
-            headers = {
-                name.lower(): value for name, _, value in (line.partition(": ") for line in lines[1:] if line)
-            }
+            headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines[1:] if line)}
             body = await reader.readexactly(int(headers.get("content-length", 0)))
             received = Received(lines[0].split(" ")[1], headers, body)
             self.received.append(received)
@@ -104,6 +109,7 @@ class Backend:
             if not answer.cut:
                 await self._write(writer, answer)
         writer.close()
+        self._serving.discard(task)
 
     async def _write(self, writer: asyncio.StreamWriter, answer: Answer) -> None:
         extra = "".join(f"{name}: {value}\r\n" for name, value in answer.headers.items())
@@ -273,9 +279,7 @@ async def test_success(database: Database, backend: Backend, status: int) -> Non
     assert await worker.due() == []
 
 
-@pytest.mark.parametrize(
-    "status", [301, 302, 304, 307, 308, 400, 401, 403, 404, 409, 422, 429, 500, 502, 503, 504]
-)
+@pytest.mark.parametrize("status", [301, 302, 304, 307, 308, 400, 401, 403, 404, 409, 422, 429, 500, 502, 503, 504])
 async def test_failure_waits(database: Database, backend: Backend, status: int) -> None:
     """Anything but 2xx and 410 is tried again after the schedule's wait, and only then."""
     await queue(database, "AV-7K3Q")
@@ -397,9 +401,7 @@ def test_read_retry_after(value: str | None, seconds: int | None) -> None:
     ],
     ids=["seconds", "date", "short", "long", "unreadable"],
 )
-async def test_retry_after(
-    database: Database, backend: Backend, status: int, asked: str, low: int, high: int
-) -> None:
+async def test_retry_after(database: Database, backend: Backend, status: int, asked: str, low: int, high: int) -> None:
     """429 and 503 may ask for a longer wait, between the schedule's and a day."""
     await queue(database, "AV-7K3Q")
     backend.answer = lambda _: Answer(status, {"retry-after": asked})

@@ -64,8 +64,7 @@ class Listener:
             while True:
                 head = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
                 headers = {
-                    name.lower(): value
-                    for name, _, value in (line.partition(": ") for line in head[1:] if line)
+                    name.lower(): value for name, _, value in (line.partition(": ") for line in head[1:] if line)
                 }
                 body = (await reader.readexactly(int(headers.get("content-length", 0)))).decode()
                 address = urlsplit(head[0].split()[1])
@@ -208,9 +207,7 @@ def test_fixtures_have_the_shape_of_the_bot_api(name: str) -> None:
     update = Update.de_json(captured(name), None)
     known = name not in ("unknown_kind", "content_of_a_later_version")
     assert update.update_id == captured(name)["update_id"]
-    assert not known or any(
-        getattr(update, kind) for kind in (*ALLOWED_UPDATES, "channel_post", "poll_answer")
-    )
+    assert not known or any(getattr(update, kind) for kind in (*ALLOWED_UPDATES, "channel_post", "poll_answer"))
 
 
 def test_an_update_id_that_begins_again_is_another_event(reader: Telegram) -> None:
@@ -355,9 +352,7 @@ def refusal(code: int, description: str, **parameters: Any) -> tuple[int, object
         (None, Ambiguous, {}),
     ],
 )
-async def test_what_each_failure_means(
-    reply: Reply, kind: type[SendError], details: Mapping[str, object]
-) -> None:
+async def test_what_each_failure_means(reply: Reply, kind: type[SendError], details: Mapping[str, object]) -> None:
     """Each answer of Telegram's, and none at all, has its class; the one that fits, not a parent of it."""
     async with listening(lambda *_: reply) as api, channel_to(api.url) as channel:
         with pytest.raises(SendError) as failure:
@@ -380,7 +375,7 @@ async def test_no_answer_in_time_is_ambiguous() -> None:
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "no-such-host.invalid"])
-async def test_what_was_not_reached_has_not_been_sent(host: str, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_what_was_not_reached_has_not_been_sent(host: str) -> None:
     """Refused connections and unknown names."""
     async with channel_to(f"http://{host}:{free_port()}") as channel:
         with pytest.raises(SendError) as failure:
@@ -677,9 +672,7 @@ async def test_a_conversation_over_telegram_test_api_by_polling(database: Databa
         async with polling(channel, accept, database):
             await awa.send_text("/start qr_7")
             await soon(lambda: len(heard) == 1)
-            question = Outgoing(
-                "m1", "Quelle langue ?", "fr", (Button("b1", "Français"), Button("b2", "العربية"))
-            )
+            question = Outgoing("m1", "Quelle langue ?", "fr", (Button("b1", "Français"), Button("b2", "العربية")))
             sent = await channel.send(heard[0].address, question)
             said = await awa.answer()
             assert (str(said.message_id), said.text) == (sent, "Quelle langue ?")

@@ -578,17 +578,14 @@ async def test_numbers_addresses_and_pages_become_links(phone: Phone, mock_chat:
     chat = mock_chat.chat
     chat.add(
         "rafiq",
-        "Appelez le 05 37 00 00 00 ou +33 (0)1 02 03 04 05. "
-        "Page : https://example.org/a_(b)?x=1. Mél : a.b@c.example.",
+        "Appelez le 05 37 00 00 00 ou +33 (0)1 02 03 04 05. Page : https://example.org/a_(b)?x=1. Mél : a.b@c.example.",
     )
     chat.add(
         "rafiq",
         "Le 05.11.2026, le 2026-11-05, 1 000 000 000 francs, http://example.org, javascript:alert(1)",
     )
     await expect(phone.bubbles).to_have_count(3)
-    links = await phone.page.locator("#log a").evaluate_all(
-        "all => all.map(a => [a.getAttribute('href'), a.rel])"
-    )
+    links = await phone.page.locator("#log a").evaluate_all("all => all.map(a => [a.getAttribute('href'), a.rel])")
     assert links == [
         ["tel:0537000000", "noopener noreferrer"],
         ["tel:+33102030405", "noopener noreferrer"],
@@ -672,9 +669,7 @@ async def test_a_screen_reader_finds_a_log_labels_and_speakers(phone: Phone, moc
 
 
 @pytest.mark.parametrize("text_size", ["100%", "200%"])
-async def test_it_fits_tiny_screens_and_large_letters(
-    phone: Phone, mock_chat: MockChat, text_size: str
-) -> None:
+async def test_it_fits_tiny_screens_and_large_letters(phone: Phone, mock_chat: MockChat, text_size: str) -> None:
     """At 240 pixels, with letters twice as large too, nothing is cut off and targets are 44 pixels."""
     page = phone.page
     await page.set_viewport_size({"width": 240, "height": 400})

@@ -50,9 +50,7 @@ class TelegramServer:
         if not (SCRIPT.parent.parent / "node_modules" / "telegram-test-api").exists():
             raise RuntimeError("telegram-test-api is missing: run `npm ci --ignore-scripts` in tests/")
         port = self.url.rpartition(":")[2]
-        self._process = await asyncio.create_subprocess_exec(
-            "node", str(SCRIPT), port, stdout=asyncio.subprocess.PIPE
-        )
+        self._process = await asyncio.create_subprocess_exec("node", str(SCRIPT), port, stdout=asyncio.subprocess.PIPE)
         assert self._process.stdout is not None
         async with asyncio.timeout(PATIENCE):
             line = await self._process.stdout.readline()

@@ -190,7 +190,7 @@ def _of_numbers(said: str) -> set[AgeGroup]:
         clause = _clause_before(said, number.start())
         if (number.start() and said[number.start() - 1].isalpha()) or re.match(r"[^\W\d]", after):
             continue  # part of a word: "3ndi", "m3a"
-        if value > OLDEST or _OTHER_UNIT.match(after) or _OTHER_PERSON.search(clause):
+        if value > OLDEST or _OTHER_UNIT.match(after) or _is_of_another(clause):
             continue
         unit = _UNIT.match(after)
         qualified = _qualified(value, before, clause, after)
@@ -216,10 +216,14 @@ def _of_numbers(said: str) -> set[AgeGroup]:
 
 def _only_an_age(said: str, others: int = 1) -> bool:
     """Whether next to nothing but numbers is said, so that a number must be the age that was asked for."""
-    strange = [
-        word for word in re.findall(r"[^\W\d_][\w']*", _UNSURE.sub(" ", said)) if word not in _AROUND_AGE
-    ]
+    strange = [word for word in re.findall(r"[^\W\d_][\w']*", _UNSURE.sub(" ", said)) if word not in _AROUND_AGE]
     return len(strange) <= others
+
+
+def _is_of_another(clause: str) -> bool:
+    """Whether the words before an age are about somebody else; "I am a girl of 16" is not."""
+    other = _OTHER_PERSON.search(clause)
+    return other is not None and not _BEING.search(clause[: other.start()])
 
 
 def _of_age(value: int) -> AgeGroup:
@@ -243,9 +247,7 @@ def _qualified(value: int, before: str, clause: str, after: str) -> AgeGroup | N
         return "adult" if value >= OF_AGE else "unknown"
     if re.match(r" ?-(?!\d)|(?: ?\w+)? (?:or under|or less|et moins|فما تحت)", after):
         return "child" if value < OF_AGE else "unknown"
-    if value >= _OLDER_THAN_A_STAY and (
-        _SOON.search(clause) or (_SOON_AFTER.match(after) and not _DONE.search(after))
-    ):
+    if value >= _OLDER_THAN_A_STAY and (_SOON.search(clause) or (_SOON_AFTER.match(after) and not _DONE.search(after))):
         return "child" if value <= OF_AGE else "adult"
     if _NOT_YET.search(clause):
         return "child" if value <= OF_AGE and value >= OF_AGE - 2 else "unknown"

@@ -6,7 +6,6 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
-from itertools import pairwise
 from typing import Final
 
 from babel import Locale
@@ -28,8 +27,7 @@ _ALIASES: Final = {
     " lmaghrb, elmaghrib, almaghrib, mghrib, المغرب, لمغرب, المملكه المغربيه, royaume du maroc",
     "MR": "rim, mauritanie, mauritania, moritanie, moritani, muritania, mouritania, mouritaniya, موريتانيا,"
     " موريطانيا, شنقيط, republique islamique de mauritanie",
-    "SN": "senegal, sunugal, sunu gaal, senegaal, sngl, sinighal, sinigal, ssinighal, السنغال, سنغال,"
-    " سينيغال",
+    "SN": "senegal, sunugal, sunu gaal, senegaal, sngl, sinighal, sinigal, ssinighal, السنغال, سنغال, سينيغال",
     "GN": "guinee, guinee conakry, guinea conakry, republique de guinee, guinee konakry, guinea konakry,"
     " guinea cky, gineh, ghinya, ghinia, ginya, ghinea, ghiniya, lghinya, غينيا كوناكري, غينيا كوناكرى, غنيا,"
     " غينيه, guinne, guinné",
@@ -46,8 +44,7 @@ _ALIASES: Final = {
     "NE": "niger, nijer, nigeur, republique du niger, النيجر, نيجر",
     "SL": "salone, sweet salone, sierra leone, siera leone, sierraleone, sa lone, سيراليون, سيرا ليون",
     "LR": "liberia, libéria, lib, ليبيريا",
-    "GM": "gambie, gambia, the gambia, gambiya, lgambia, gambi, غامبيا, جامبيا, كامبيا, قامبيا, smiling"
-    " coast",
+    "GM": "gambie, gambia, the gambia, gambiya, lgambia, gambi, غامبيا, جامبيا, كامبيا, قامبيا, smiling coast",
     "ML": "mali, republique du mali, lmali, maali, mali ba, مالي, جمهوريه مالي",
     "BF": "burkina, faso, burkina faso, haute volta, بوركينا, بوركينا فاسو",
     "BJ": "benin, bénin, dahomey, republique du benin, البنين, بنين",
@@ -68,8 +65,7 @@ _ALIASES: Final = {
     "ET": "ethiopie, ethiopia, habesha, اثيوبيا, الحبشه",
     "ER": "erythree, eritrea, eritree, اريتريا",
     "SO": "somalie, somalia, somaliya, الصومال",
-    "DZ": "algerie, algeria, dz, dzayer, lalgerie, jazair, ljazair, djazair, dzaier, الجزاير, الدزاير,"
-    " لجزاير",
+    "DZ": "algerie, algeria, dz, dzayer, lalgerie, jazair, ljazair, djazair, dzaier, الجزاير, الدزاير, لجزاير",
     "TN": "tunisie, tunisia, tounes, touness, تونس",
     "LY": "libye, libya, libia, lybia, lybie, libiya, ليبيا",
     "EG": "egypte, egypt, masr, misr, massr, egipt, مصر",
@@ -245,9 +241,7 @@ _LIKELY: Final = word_set(
     " PS IQ"
     " AF PK BD IN LK NP TR FR ES IT DE BE NL PT GB CV KM AO RW BI UG KE TZ ZA DJ MG"
 )
-_NEGATION: Final = frozenset(
-    {"pas", "not", "no", "non", "never", "machi", "mashi", "ماشي", "ليس", "مش", "غير", "sauf"}
-)
+_NEGATION: Final = frozenset({"pas", "not", "no", "non", "never", "machi", "mashi", "ماشي", "ليس", "مش", "غير", "sauf"})
 _ARABIC_PREFIXES: Final = ("لل", "بال", "فال", "وال", "كال", "ل", "ب", "ف", "و", "ال", "لي", "في")
 _FLAG = re.compile("[\U0001f1e6-\U0001f1ff]{2}")
 _LONGEST_NAME = 6  # words
@@ -263,7 +257,8 @@ class _Names:
     exact: dict[str, str]  # spaceless plain name → code or NOWHERE
     folded: dict[str, str]  # the same by sound; names of two countries that sound alike are left out
     of_words: frozenset[str]  # names of several words, without their spaces
-    by_size: dict[int, list[str]]  # folded names by length
+    codes: dict[str, str]  # both of them
+    by_size: dict[int, list[str]]  # spellings and sounds by length
 
 
 def read_country(text: str) -> str | None:
@@ -288,9 +283,7 @@ def read_country(text: str) -> str | None:
     return codes.pop() if len(codes) == 1 else None
 
 
-def _named(
-    said: list[str], rest: list[str | None], sizes: range, read: Callable[[str, int], str | None]
-) -> set[str]:
+def _named(said: list[str], rest: list[str | None], sizes: range, read: Callable[[str, int], str | None]) -> set[str]:
     """Codes of the names of so many words in `rest`, where words once read become None."""
     codes: set[str] = set()
     for size in sizes:
@@ -316,9 +309,7 @@ def _as_spelt(joined: str, size: int) -> str | None:
     if size > 1 and len(joined) < _SHORTEST_JOINED and joined not in _names().of_words:
         return None  # "to go" is no Togo
     exact = _names().exact
-    return next(
-        (exact[stem] for stem in (joined, *_stems(joined, size, "d", "f", "fl", "dl")) if stem in exact), None
-    )
+    return next((exact[stem] for stem in (joined, *_stems(joined, size, "d", "f", "fl", "dl")) if stem in exact), None)
 
 
 def _as_sounded(joined: str, size: int) -> str | None:
@@ -331,9 +322,10 @@ def _as_sounded(joined: str, size: int) -> str | None:
 
 def _nearly(joined: str, size: int) -> str | None:
     for spelling in (joined, *_stems(joined, size)):
-        code = _nearest(_fold(spelling), several=size > 1)
-        if code is not None:
-            return code
+        for sound in (_fold(spelling), spelling):
+            code = _nearest(sound, several=size > 1)
+            if code is not None:
+                return code
     return None
 
 
@@ -368,13 +360,11 @@ def _nearest(folded: str, *, several: bool) -> str | None:
         return None
     allowed = 1 if told < (12 if several else 8) else 2
     names = _names()
-    near = [
-        name for size in range(length - allowed, length + allowed + 1) for name in names.by_size.get(size, ())
-    ]
+    near = [name for size in range(length - allowed, length + allowed + 1) for name in names.by_size.get(size, ())]
     best = process.extract(folded, near, scorer=OSA.distance, score_cutoff=allowed, limit=12)
     if not best or (length <= 6 and best[0][0][0] != folded[0]):
         return None
-    codes = {names.folded[name] for name, score, _ in best if score == best[0][1]}
+    codes = {names.codes[name] for name, score, _ in best if score == best[0][1]}
     code = codes.pop() if len(codes) == 1 else None
     return None if told <= 6 and code not in _LIKELY and code != NOWHERE else code
 
@@ -447,14 +437,9 @@ def _names() -> _Names:
             of_sound.setdefault(_fold(name), set()).add(code)
     folded = {sound: codes.pop() for sound, codes in of_sound.items() if len(codes) == 1}
     by_size: dict[int, list[str]] = {}
-    for sound, code in folded.items():
+    for sound, code in (folded | exact).items():
         if code == NOWHERE and len(sound) < _SHORTEST_CITY:
             continue
         by_size.setdefault(len(sound), []).append(sound)
-    return _Names(exact, folded, frozenset(of_words), by_size)
-
-
-def sounds_alike() -> list[tuple[str, str]]:
-    """Pairs of names of different countries that fold to one sound: for tests of the tables."""
-    by_sound = sorted((_fold(name), name, code) for name, code in _names().exact.items())
-    return [(a[1], b[1]) for a, b in pairwise(by_sound) if a[0] == b[0] and a[2] != b[2]]
+    codes = folded | exact
+    return _Names(exact, folded, frozenset(of_words), codes, by_size)

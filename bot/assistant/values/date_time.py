@@ -186,6 +186,7 @@ _NOT_THEN = re.compile(
     r"(?: (?:MORNING|AFTERNOON|EVENING))?"
 )
 _BARE = re.compile(r"(?<![\w:/.-])\d{1,2}(?![\w:/.-])")
+_LAST_NUMBER = re.compile(r"(?<![\w:/.-])(0?[1-9]|1\d)(?: (?:svp|please|pls|MORNING|AFTERNOON|EVENING))?\W*\Z")
 _AFTER_HOUR = r"(?: ?(?P<half>HALF)| ?(?P<past>PAST15)(?!OF)| ?(?P<to>TO15)(?!OF))?"
 _MERIDIEM = r"(?: ?(?P<meridiem>am|pm|a\.? ?m\.?|p\.? ?m\.?)(?!\w))?"
 _CLOCKS: Final = tuple(
@@ -268,6 +269,8 @@ def _read(text: str, language: Language, now: datetime) -> str | None:
     ahead = _days_ahead(remaining, now.date())
     times, vague = _clock(remaining)
     part = _part(remaining.said)
+    if ahead and not times and vague is None and (ending := remaining.take(_LAST_NUMBER)) is not None:
+        times = {(_of_day(int(ending[1]), "", part, ending[1].startswith("0")), 0)}  # "tomorrow 4"
     if not times and vague is None and (hour := _hour_of_weekday(remaining.said, now.date())) is not None:
         times = {(hour, 0)}
         remaining.take(_BARE)
@@ -338,16 +341,8 @@ def _tag_of_word(word: str, language: Language) -> str:
     if tag is None and language == "fr":
         tag = f"WD{_FRENCH_WEEKDAYS[word]}" if word in _FRENCH_WEEKDAYS else None
     if (tag is None and "a" <= word[:1] <= "z" and 3 <= len(word) <= 10) or word[:1] in "75":
-        tag = tag or next(
-            (f"WD{day}" for day, form in enumerate(_ARABIZI_WEEKDAYS) if form.fullmatch(word)), None
-        )
-    if (
-        tag is None
-        and 5 <= len(word) <= 12
-        and word.isascii()
-        and word.isalpha()
-        and word not in _NEVER_MISSPELT
-    ):
+        tag = tag or next((f"WD{day}" for day, form in enumerate(_ARABIZI_WEEKDAYS) if form.fullmatch(word)), None)
+    if tag is None and 5 <= len(word) <= 12 and word.isascii() and word.isalpha() and word not in _NEVER_MISSPELT:
         near = process.extractOne(word, _CORRECTED, scorer=OSA.distance, score_cutoff=1)
         tag = _LEXICON[near[0]] if near is not None and near[0][0] == word[0] else None
     return word if tag is None else f" {tag} "
@@ -372,9 +367,7 @@ def _calendar_days(remaining: _Remaining, today: date) -> tuple[set[date], bool]
     for found in remaining.take_all(_ISO):
         days.add(_day(int(found[3]), int(found[2]), int(found[1]), today))
     for found in remaining.take_all(_D_M_Y):
-        days.add(
-            _day(int(found[1]), int(found[3]), int(found[4]) + (2000 if len(found[4]) == 2 else 0), today)
-        )
+        days.add(_day(int(found[1]), int(found[3]), int(found[4]) + (2000 if len(found[4]) == 2 else 0), today))
     for found in remaining.take_all(_DAY_MONTH):
         number = int(found[1]) if found[1].isdigit() else 1
         days.add(_day(number, int(found[2]), int(found[3]) if found[3] else None, today))
@@ -382,9 +375,7 @@ def _calendar_days(remaining: _Remaining, today: date) -> tuple[set[date], bool]
         days.add(_day(int(found[2]), int(found[1]), int(found[3]) if found[3] else None, today))
     if not days:
         for found in _D_M.finditer(remaining.said):
-            is_time = found[2] == "." and (
-                int(found[3]) > 12 or remaining.said[: found.start()].endswith("AT ")
-            )
+            is_time = found[2] == "." and (int(found[3]) > 12 or remaining.said[: found.start()].endswith("AT "))
             is_hours = found[2] == "-" and _WEEKDAY.search(remaining.said) is not None
             if is_time or is_hours:
                 continue
@@ -503,9 +494,7 @@ def _suffix(times: set[tuple[int, int]], vague: Part | None, part: Part | None) 
     return f" {said}" if said else ""
 
 
-def _named_days(
-    remaining: _Remaining, today: date, known: set[date], *, timed: bool
-) -> tuple[set[date], bool]:
+def _named_days(remaining: _Remaining, today: date, known: set[date], *, timed: bool) -> tuple[set[date], bool]:
     """Days given by weekday or by day of the month, and whether they contradict one another."""
     next_week = re.search(r"(?<!\w)NEXTWEEK", remaining.said) is not None
     plus_week = re.search(r"(?<!\w)PLUSWEEK", remaining.said) is not None

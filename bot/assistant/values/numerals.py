@@ -81,6 +81,8 @@ def _arabic_tens(word: str) -> int | None:
 
 
 def _teen(word: str) -> int | None:
+    if word.endswith("اشر"):  # the eastern form of the teens
+        word = word[:-1]
     return _TEENS.get(word) or _arabizi(word, _SKELETONS)
 
 

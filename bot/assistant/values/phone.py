@@ -12,7 +12,7 @@ from phonenumbers import NumberParseException, PhoneNumberType
 from nlu.normalise import visible
 
 HOST_REGIONS = ("MA", "MR")  # where the people who write to us are
-_LONGEST = 10_000  # characters read
+_LONGEST = 4_000  # characters read
 _MOST_CANDIDATES = 30
 _NOT_PERSONAL = {
     PhoneNumberType.PREMIUM_RATE,
@@ -22,10 +22,9 @@ _NOT_PERSONAL = {
     PhoneNumberType.VOICEMAIL,
     PhoneNumberType.PAGER,
 }
-_DATE = re.compile(
-    r"(?<![\d./-])(?:\d{1,2}([./-])\d{1,2}\1(?:19|20)\d\d|(?:19|20)\d\d([./-])\d\d?\2\d\d?)(?![./-]?\d)"
-)
+_DATE = re.compile(r"(?<![\d./-])(?:\d{1,2}([./-])\d{1,2}\1(?:19|20)\d\d|(?:19|20)\d\d([./-])\d\d?\2\d\d?)(?![./-]?\d)")
 _CLOCK = re.compile(r"(?<![\d.+])\d{1,2} ?(?:[hH] ?\d{0,2}(?![\w])|:\d\d(?!\d)|[aApP][mM]\b|heures?\b)")
+_NOT_ASCII = re.compile(r"[^\x00-\x7f]")
 _LETTER_O = re.compile(r"(?<![^\W\d_])[oO](?=[ .-]?[5-7](?:[ .-]?\d){7})")
 _RUN = re.compile(r"(?<![\d+])(?:\(?\+ ?)?\(?\d+(?:[ .\-/()_·*‐-―−]{1,3}\d+)*")
 _GROUP = re.compile(r"\+? ?\d+")
@@ -45,8 +44,8 @@ def read_phone(text: str, region: str | None = None) -> str | None:
     as Moroccan, then Mauritanian, then as an international number that lost its plus. None too for two
     different numbers and for a number with an extension.
     """
-    text = unicodedata.normalize("NFKC", visible(text[:_LONGEST]))
-    text = "".join(_western_digit(character) for character in text)
+    text = unicodedata.normalize("NFKC", visible(text[:_LONGEST]))[:_LONGEST]
+    text = _NOT_ASCII.sub(lambda character: _western_digit(character[0]), text)
     text = _LETTER_O.sub("0", _CLOCK.sub(" ; ", _DATE.sub(" ; ", _TRUNK_ZERO.sub("", text))))
     found = {
         number
@@ -57,8 +56,6 @@ def read_phone(text: str, region: str | None = None) -> str | None:
 
 
 def _western_digit(character: str) -> str:
-    if character.isascii():
-        return character
     digit = unicodedata.decimal(character, None)
     return " " if character.isspace() else character if digit is None else str(digit)
 
@@ -68,9 +65,7 @@ def _candidates(text: str) -> Iterator[str]:
     for count, run in enumerate(_RUN.finditer(text)):
         if count > _MOST_CANDIDATES:
             return
-        if _EXTENSION.match(text, run.end()) or _REFERENCE.search(
-            text[max(0, run.start() - 40) : run.start()]
-        ):
+        if _EXTENSION.match(text, run.end()) or _REFERENCE.search(text[max(0, run.start() - 40) : run.start()]):
             continue
         for number in _numbers_of(run[0]):
             if 7 <= len(number.lstrip("+")) <= 17:
@@ -88,9 +83,6 @@ def _numbers_of(run: str) -> Iterator[str]:
                 together = ""
             together += group
             continue
-        if len(together) >= 12 and group[0] == "0" and len(group) > 1 and not together.startswith("+"):
-            yield together
-            together = ""
         together += group
     yield together
 
@@ -100,9 +92,7 @@ def _valid(candidate: str, region: str | None) -> str | None:
         candidate = "+" + candidate[2:]
     if candidate.startswith("+"):
         return _parsed(candidate, None)
-    first = (
-        HOST_REGIONS if region is None else (region, *HOST_REGIONS) if region in HOST_REGIONS else (region,)
-    )
+    first = HOST_REGIONS if region is None else (region, *HOST_REGIONS) if region in HOST_REGIONS else (region,)
     for one in first:
         number = _parsed(candidate, one)
         if number is not None:

@@ -1,0 +1,202 @@
+"""The promises of the way through: nothing lost, nothing twice, in order, nobody held up, never silent."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import uuid
+from typing import Any
+
+import pytest
+from starlette.responses import JSONResponse, Response
+
+from bot.conversation import inbox
+from bot.db.session import Database
+from bot.settings import Settings
+from bot.web import Service
+from tests.conversation.conftest import Process, post_chat, rows, typed, until, value
+from tests.simulators.rasa import GREETING, FakeRasa
+
+Worker = tuple[Service, FakeRasa]
+
+
+async def all_done(database: Database) -> bool:
+    """Whether no inbox row is open."""
+    return not await value(database, "SELECT count(*) FROM inbox WHERE status IN ('pending', 'waiting')")
+
+
+async def test_the_same_event_again_makes_no_second_turn(worker: Worker, database: Database) -> None:
+    """Ten at once and one eight days later: one row, one turn, one answer."""
+    _, fake = worker
+    event = typed("bonjour", external_id="the-same")
+    await asyncio.gather(*(inbox.accept(database, [event]) for _ in range(10)))
+    await until(lambda: all_done(database))
+    async with database.session() as session:
+        from sqlalchemy import text
+
+        await session.execute(text("UPDATE inbox SET received_at = now() - interval '8 days', content_sealed = NULL"))
+        await session.commit()
+    assert await inbox.accept(database, [event]) == [None]
+    await asyncio.sleep(0.3)
+    assert await value(database, "SELECT count(*) FROM inbox") == 1
+    assert await value(database, "SELECT count(*) FROM outbox") == 1
+    assert len(fake.turns) == 1
+
+
+async def test_nothing_is_acknowledged_that_is_not_committed(service: Service, database: Database) -> None:
+    """202 for every post means a row for every post, committed before the answer."""
+    ids = [str(uuid.uuid4()) for _ in range(20)]
+    statuses = await asyncio.gather(*(post_chat(service.settings.own_url, "p1", f"m{i}", i) for i in ids))
+    assert statuses == [202] * 20
+    assert await value(database, "SELECT count(*) FROM inbox WHERE kind = 'text'") == 20
+
+
+async def test_turns_are_in_order_with_several_processes(
+    fake_rasa: tuple[FakeRasa, Settings], database: Database, database_url: str
+) -> None:
+    """Two service processes, ten conversations, eight messages each: every turn once and in order."""
+    fake, settings = fake_rasa
+    running: dict[str, int] = {}
+    overlaps: list[str] = []
+
+    async def slowly(body: dict[str, Any]) -> Response:
+        conversation = body["conversation"]
+        running[conversation] = running.get(conversation, 0) + 1
+        if running[conversation] > 1:
+            overlaps.append(conversation)
+        await asyncio.sleep(0.02)
+        running[conversation] -= 1
+        return JSONResponse(GREETING)
+
+    fake.behave = slowly
+    async with Process(settings, database_url), Process(settings, database_url):
+        for number in range(8):
+            await asyncio.gather(
+                *(inbox.accept(database, [typed(f"message {number}", person=f"person{p}")]) for p in range(10))
+            )
+        await until(lambda: all_done(database), 30)
+    assert not overlaps
+    for conversation, ids, turns in await rows(
+        database,
+        "SELECT conversation_id, array_agg(id ORDER BY id), array_agg(turn ORDER BY id) FROM inbox GROUP BY 1",
+    ):
+        assert turns == list(range(1, 9)), conversation
+        seen = [int(t["message_id"]) for t in fake.turns if int(t["message_id"]) in ids]
+        assert seen == ids
+    assert len(fake.turns) == 80
+
+
+async def test_a_slow_conversation_holds_up_nobody_else(worker: Worker, database: Database) -> None:
+    """While one person's turn hangs, the others are answered at once."""
+    _, fake = worker
+
+    async def slow_for_one(body: dict[str, Any]) -> Response:
+        return await (fake.hang(body) if body["text"] == "slow" else fake.greet(body))
+
+    fake.behave = slow_for_one
+    await inbox.accept(database, [typed("slow", person="slowest")])
+    began = time.monotonic()
+    for number in range(10):
+        await inbox.accept(database, [typed("bonjour", person=f"quick{number}")])
+    await until(lambda: value(database, "SELECT count(*) >= 10 FROM inbox WHERE status = 'done'"), 5)
+    assert time.monotonic() - began < 2
+
+
+@pytest.mark.parametrize("failure", ["fail", "say_nothing", "hang"])
+async def test_rasa_failing_gives_a_notice_and_later_one_answer(
+    worker: Worker, database: Database, failure: str
+) -> None:
+    """Rasa answers an error, nothing, or not at all: one notice with fixed choices, then one answer when it is back."""
+    _, fake = worker
+    fake.behave, fake.healthy = getattr(fake, failure), False
+    await inbox.accept(database, [typed("bonjour, je veux poser une question")])
+    await until(lambda: value(database, "SELECT count(*) FROM outbox"), 15)
+    await asyncio.sleep(2.5)
+    assert await value(database, "SELECT count(*) FROM outbox") == 1  # one notice, however often it is tried
+    titles = [r.title for r in await rows(database, "SELECT title FROM issued_button ORDER BY position")]
+    assert titles == ["Numéros d'urgence", "Contacter l'OIM", "Parler à quelqu'un"] or len(titles) == 3
+    fake.behave, fake.healthy = fake.greet, True
+    await until(lambda: all_done(database), 15)
+    assert await value(database, "SELECT count(*) FROM outbox") == 2
+    assert await value(database, "SELECT count(*) FROM inbox WHERE status = 'done'") == 1
+
+
+async def test_fixed_choices_work_while_rasa_is_down(worker: Worker, database: Database) -> None:
+    """A button of the notice is answered at once, Rasa down or not, ahead of the message that waits for Rasa."""
+    from bot.messages import Incoming, Kind
+
+    _, fake = worker
+    fake.behave, fake.healthy = fake.fail, False
+    first = typed("bonjour")
+    await inbox.accept(database, [first])
+    await until(lambda: value(database, "SELECT count(*) FROM issued_button"), 15)
+    button = await value(database, "SELECT id FROM issued_button WHERE action->>'do' = 'handoff'")
+    press = Incoming("web", str(uuid.uuid4()), first.address, Kind.PRESS, press=button)
+    await inbox.accept(database, [press])
+    await until(lambda: value(database, "SELECT count(*) FROM handoff"), 5)
+    assert await value(database, "SELECT count(*) FROM case_event WHERE type = 'handoff.requested'") == 1
+
+
+async def test_a_poison_message_is_set_aside_and_the_next_goes_on(
+    worker: Worker, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What always crashes its turn is tried three times, set aside with an alert and a word to the person."""
+    _, fake = worker
+    tries: list[str] = []
+    harmless = service.turns._triage.read
+
+    def crash(text: str) -> Any:
+        if "poison" in text:
+            tries.append(text)
+            raise ZeroDivisionError
+        return harmless(text)
+
+    monkeypatch.setattr(type(service.turns._triage), "read", lambda self, text: crash(text))
+    await inbox.accept(database, [typed("poison"), typed("bonjour")])
+    await until(lambda: all_done(database), 20)
+    assert len(tries) == 3
+    assert [r.status for r in await rows(database, "SELECT status FROM inbox ORDER BY id")] == ["dead", "done"]
+    assert await value(database, "SELECT count(*) FROM alert WHERE kind = 'message set aside'") == 1
+    assert await value(database, "SELECT count(*) FROM outbox") == 2
+
+
+async def test_a_message_that_rasa_cannot_handle_is_poison_too(worker: Worker, database: Database) -> None:
+    """Rasa is well but fails on one message: that message is set aside, it does not wait for ever."""
+    _, fake = worker
+
+    async def fails_on_one(body: dict[str, Any]) -> Response:
+        return await (fake.fail(body) if body["text"] == "boom boom" else fake.greet(body))
+
+    fake.behave = fails_on_one
+    await inbox.accept(database, [typed("boom boom"), typed("bonjour")])
+    await until(lambda: all_done(database), 25)
+    statuses = [r.status for r in await rows(database, "SELECT status FROM inbox ORDER BY id")]
+    assert statuses == ["dead", "done"]
+
+
+FAULTS = ["inbox.accepted", "turn.claimed", "turn.decided", "turn.performed", "turn.before_commit", "turn.committed"]
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+async def test_kill_9_of_the_service_loses_and_doubles_nothing(
+    settings: Settings, rasa: Any, database: Database, database_url: str, fault: str
+) -> None:
+    """Killed at this point of a turn with an effect: after the restart it is done once, within ten seconds."""
+    message_id = str(uuid.uuid4())
+    async with Process(settings, database_url, fault=fault) as process:
+        try:
+            await post_chat(process.settings.own_url, "p1", "je veux parler à une personne", message_id)
+        except Exception as error:  # the process died before it could answer
+            assert "turn" not in fault, error
+        assert await process.died() == -9
+    async with Process(settings, database_url) as process:
+        began = time.monotonic()
+        status = await post_chat(process.settings.own_url, "p1", "je veux parler à une personne", message_id)
+        assert status == 202
+        await until(lambda: all_done(database), 10)
+        await until(lambda: value(database, "SELECT count(*) FROM outbox"), 10)
+        assert time.monotonic() - began < 10
+    assert await value(database, "SELECT count(*) FROM inbox WHERE status = 'done'") == 1
+    assert await value(database, "SELECT count(*) FROM handoff") == 1
+    assert await value(database, "SELECT count(*) FROM case_event") == 1
+    assert await value(database, "SELECT count(*) FROM outbox") == 1
