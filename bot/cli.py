@@ -102,7 +102,7 @@ async def _talk(url: str, token: str, as_json: bool, user: str, language: str) -
 def train() -> None:
     """Train the model again, also when nothing changed."""
     settings = configuration.load()
-    supervisor.ensure_model(settings, _note, force=True)
+    supervisor.ensure_models(settings, _note, force=True)
 
 
 @app.command()
@@ -115,20 +115,29 @@ def understand() -> None:
 
 
 async def _understand(settings: configuration.Settings) -> None:
+    from bot.assistant.language import LanguageModel
     from bot.assistant.rasa import Rasa
+    from bot.assistant.triage import Triage
     from bot.assistant.understand import Reader
+    from bot.training import Models
+
+    async def read(rasa_url: str) -> None:
+        models = Models.of(settings)
+        rasa = Rasa(rasa_url, settings.local_token, 120)
+        reader = Reader(LanguageModel.load(models.language), Triage.load(models.cues), rasa)
+        await reader.run(sys.stdin, sys.stdout)
+        await rasa.close()
 
     if supervisor.running(settings) is not None:
-        await Reader(settings, Rasa(settings.rasa_url, settings.local_token, 120)).run(sys.stdin, sys.stdout)
+        await read(settings.rasa_url)
         return
     async with supervisor.own_stack(settings, _note, ("rasa",)) as stack:
-        rasa = Rasa(stack.settings.rasa_url, settings.local_token, 120)
-        await Reader(settings, rasa).run(sys.stdin, sys.stdout)
+        await read(stack.settings.rasa_url)
 
 
 @app.command("read-value")
 def read_value() -> None:
-    """Read a phone, country, age group, yes or no, or date from each line (JSON: kind, lang, text, region, now, zone)."""
+    """Read a value from each line of JSON: kind (phone, country, age_group, yes_no, date_time), lang, text."""
     from bot.assistant.values.command import read_value as read
 
     for case in _objects():

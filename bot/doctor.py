@@ -12,6 +12,7 @@ import httpx
 from bot import supervisor
 from bot.db import migrate
 from bot.settings import Settings
+from bot.training import RASA_PYTHON, Models
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +47,9 @@ def report(settings: Settings, say: Callable[[str], None]) -> bool:
 def examine(settings: Settings) -> Iterator[Finding]:
     """Look at everything, one finding each."""
     yield Finding("settings", True, "read")
-    rasa = supervisor.RASA_PYTHON.exists()
+    rasa = RASA_PYTHON.exists()
     yield Finding("Rasa's environment", rasa, ".venv-rasa" if rasa else "missing", "run `make setup`")
-    model = supervisor.model_path(settings)
-    trained = model.exists()
+    trained = Models.of(settings).trained()
     yield Finding(
         "model",
         trained,

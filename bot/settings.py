@@ -60,7 +60,7 @@ class Settings(BaseSettings):
                 long_enough = False
             if not long_enough:
                 raise ValueError(
-                    "each secret must be `whsec_` and at least 24 bytes in base64; make one with `rafiq doctor --new-secret`"
+                    "each secret must be `whsec_` and 24 bytes or more in base64: make one with `rafiq doctor --new-secret`"
                 )
         return value
 
@@ -107,7 +107,7 @@ class Settings(BaseSettings):
             return base64.b64decode(self.rafiq_master_key.get_secret_value())
         if self.database_url is not None:
             raise SettingsError(
-                "RAFIQ_MASTER_KEY is missing: with DATABASE_URL set, give it 32 bytes in base64 (openssl rand -base64 32)"
+                "RAFIQ_MASTER_KEY is missing: DATABASE_URL needs it, 32 bytes in base64 (openssl rand -base64 32)"
             )
         return kept_secret(self.rafiq_var / "master.key", 32)
 

@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ctypes
-import hashlib
 import json
 import os
 import signal
 import socket
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,10 +20,8 @@ import httpx
 
 from bot.db import embedded, migrate
 from bot.settings import ROOT, Settings
+from bot.training import RASA_PYTHON, Models, train
 
-RASA_PYTHON = ROOT / ".venv-rasa" / "bin" / "python"
-TRAINED_FROM = ("config.yml", "domain.yml", "flows", "nlu", "knowledge/topics.yml", "requirements/rasa.txt")
-KEPT_MODELS = 2
 Say = Callable[[str], None]
 
 
@@ -108,14 +105,14 @@ class Stack:
     async def start(self) -> None:
         """Start everything; returns when the first message can be answered. Raises `StartError`."""
         self.database_url = await asyncio.to_thread(open_database, self.settings, self.say)
-        model = await asyncio.to_thread(ensure_model, self.settings, self.say)
+        models = await asyncio.to_thread(ensure_models, self.settings, self.say)
         environment = self._environment()
         if "receiver" in self.parts and self.settings.case_webhook_url is None:
             self._free(self.settings.case_receiver_port, "CASE_RECEIVER_PORT")
             self._add("case receiver", [sys.executable, "-m", "bot.cli", "case-receiver"], environment)
         if "rasa" in self.parts:
             self._free(self.settings.rafiq_rasa_port, "RAFIQ_RASA_PORT")
-            self._add("rasa", rasa_command(model, self.settings.rafiq_rasa_port), environment)
+            self._add("rasa", rasa_command(models.rasa, self.settings.rafiq_rasa_port), environment)
         if "service" in self.parts:
             self._free(self.settings.rafiq_port, "RAFIQ_PORT")
             self._add("service", [sys.executable, "-m", "bot.web"], environment)
@@ -210,40 +207,14 @@ def open_database(settings: Settings, say: Say) -> str:
     return url
 
 
-def fingerprint() -> str:
-    """What the model is made from, as one short hash."""
-    digest = hashlib.sha256()
-    for file in training_files():
-        digest.update(str(file.relative_to(ROOT)).encode() + b"\0" + file.read_bytes())
-    return digest.hexdigest()[:16]
-
-
-def training_files() -> Iterable[Path]:
-    """Every file that the model is made from, in a fixed order."""
-    for name in TRAINED_FROM:
-        path = ROOT / name
-        files = [path] if path.is_file() else sorted(path.rglob("*"))
-        yield from (f for f in files if f.is_file() and f.suffix in {".yml", ".tsv", ".py", ".txt"})
-
-
-def model_path(settings: Settings) -> Path:
-    """The trained model of what the files say now."""
-    return settings.rafiq_var / "models" / f"{fingerprint()}.tar.gz"
-
-
-def ensure_model(settings: Settings, say: Say, force: bool = False) -> Path:
-    """The model, trained now if what it is made from changed. Raises `StartError`."""
-    from bot.training import train
-
-    model = model_path(settings)
-    language, cues = (model.with_name(f"{name}.json") for name in ("language", "cues"))
-    if force or not (model.exists() and language.exists() and cues.exists()):
+def ensure_models(settings: Settings, say: Say, force: bool = False) -> Models:
+    """The models, trained now where what they are made from changed. Raises `StartError`."""
+    models = Models.of(settings)
+    if force or not models.trained():
         if not RASA_PYTHON.exists():
             raise StartError("Rasa's environment is missing: run `make setup`")
-        train(model, say)
-        for old in sorted(model.parent.glob("*.tar.gz"), key=os.path.getmtime)[:-KEPT_MODELS]:
-            old.unlink()
-    return model
+        train(models, say, force)
+    return models
 
 
 def rasa_command(model: Path, port: int) -> list[str]:

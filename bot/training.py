@@ -1,40 +1,85 @@
-"""Training, with its progress shown: the language model, the safety triage, Rasa's model."""
+"""What is learnt from the examples: which languages, which safety cues, which labels. Trained when it changed."""
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
 
 from bot.assistant.language import LanguageModel
 from bot.messages import LANGUAGES, Language
-from bot.settings import ROOT
+from bot.settings import ROOT, Settings
 
 RASA_PYTHON = ROOT / ".venv-rasa" / "bin" / "python"
+KEPT = 2  # models of earlier examples, to go back quickly
+EXAMPLES = ("nlu/*/questions.yml", "nlu/*/intents.yml", "nlu/*/out_of_scope.yml", "nlu/normalise.py")
 _STEP = re.compile(r"(Starting|Finished) (?:to train|training) component '(\w+)'")
+Say = Callable[[str], None]
 
 
-def train(model: Path, say: Callable[[str], None]) -> None:
-    """Train everything into the folder of `model` (a path that ends in .tar.gz)."""
+@dataclass(frozen=True, slots=True)
+class Models:
+    """The files of what is learnt now; each is named after a hash of what it is made from."""
+
+    rasa: Path
+    language: Path
+    cues: Path
+
+    @classmethod
+    def of(cls, settings: Settings) -> Models:
+        """The models of this checkout, trained or not."""
+        folder = settings.rafiq_var / "models"
+        rasa = fingerprint(
+            "config.yml", "domain.yml", "flows/*.yml", "nlu/components/*.py", "knowledge/topics.yml",
+            "requirements/rasa.txt", *EXAMPLES,
+        )  # fmt: skip
+        language = fingerprint("bot/assistant/language.py", *EXAMPLES)
+        cues = fingerprint("nlu/train_cues.py", "nlu/*/cues.tsv", *EXAMPLES)
+        return cls(folder / f"rasa-{rasa}.tar.gz", folder / f"language-{language}.json", folder / f"cues-{cues}.json")
+
+    def trained(self) -> bool:
+        """Whether all of them are there."""
+        return self.rasa.exists() and self.language.exists() and self.cues.exists()
+
+
+def fingerprint(*patterns: str) -> str:
+    """A short hash of the files that match."""
+    digest = hashlib.sha256()
+    for file in sorted({file for pattern in patterns for file in ROOT.glob(pattern)}):
+        digest.update(str(file.relative_to(ROOT)).encode() + b"\0" + file.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def train(models: Models, say: Say, force: bool = False) -> None:
+    """Train what is missing, or everything. Raises `RuntimeError` with the end of the output."""
     began = time.monotonic()
-    model.parent.mkdir(parents=True, exist_ok=True)
-    say("training: languages")
-    LanguageModel.train(examples()).save(model.with_name("language.json"))
-    say("training: safety triage")
-    _run([str(RASA_PYTHON), "-m", "nlu.train_cues", "--out", str(model.with_name("cues.json"))], say)
-    say("training: understanding (a few minutes, once)")
-    command = [
-        str(RASA_PYTHON), "-m", "bot.rasa", "train",
-        "--domain", "domain.yml", "--config", "config.yml",
-        "--data", "nlu/fr", "nlu/en", "nlu/ar", "flows",
-        "--out", str(model.parent), "--fixed-model-name", model.name.removesuffix(".tar.gz"),
-    ]  # fmt: skip
-    _run(command, say)
+    folder = models.rasa.parent
+    folder.mkdir(parents=True, exist_ok=True)
+    if force or not models.language.exists():
+        say("training: languages")
+        LanguageModel.train(examples()).save(models.language)
+    if force or not models.cues.exists():
+        say("training: safety triage")
+        _run([str(RASA_PYTHON), "-m", "nlu.train_cues", "--out", str(models.cues)], say)
+    if force or not models.rasa.exists():
+        say("training: understanding (a few minutes, once)")
+        command = [
+            str(RASA_PYTHON), "-m", "bot.rasa", "train",
+            "--domain", "domain.yml", "--config", "config.yml",
+            "--data", "nlu/fr", "nlu/en", "nlu/ar", "flows",
+            "--out", str(folder), "--fixed-model-name", models.rasa.name.removesuffix(".tar.gz"),
+        ]  # fmt: skip
+        _run(command, say, RAFIQ_VECTORS=str(folder / "vectors.npz"))
+    for kind in ("rasa-*.tar.gz", "language-*.json", "cues-*.json"):
+        for old in sorted(folder.glob(kind), key=os.path.getmtime)[: -KEPT - 1]:
+            old.unlink()
     say(f"trained in {time.monotonic() - began:.0f} s")
 
 
@@ -47,8 +92,9 @@ def examples() -> Iterator[tuple[Language, str]]:
                     yield language, line.removeprefix("- ")
 
 
-def _run(command: list[str], say: Callable[[str], None]) -> None:
+def _run(command: list[str], say: Say, **given: str) -> None:
     environment = {
+        **given,
         **os.environ,
         "RASA_TELEMETRY_ENABLED": "false",
         "PYTHONUNBUFFERED": "1",
@@ -60,7 +106,7 @@ def _run(command: list[str], say: Callable[[str], None]) -> None:
     assert process.stdout is not None  # noqa: S101 (asked for above)
     tail: list[str] = []
     for line in process.stdout:
-        tail = [*tail[-30:], line.rstrip()]
+        tail = [*tail[-80:], line.rstrip()]
         step = _STEP.search(line)
         if step:
             say(f"training: {step[2]} {'…' if step[1] == 'Starting' else 'done'}")

@@ -32,6 +32,7 @@ from bot.jobs import Lanes, Worker
 from bot.journeys import first_contact
 from bot.messages import Incoming, SendError
 from bot.settings import Settings
+from bot.training import Models
 
 log = structlog.get_logger()
 LARGEST = 4 * 1024 * 1024  # bytes of a platform's request
@@ -44,13 +45,13 @@ class Service:
         self.settings = settings
         self.database: Database = connect(database_url, _vault(settings), pool_size=settings.rafiq_turns + 16)
         self.rasa = Rasa(settings.rasa_url, settings.local_token, settings.rafiq_rasa_timeout)
-        models = settings.rafiq_var / "models"
+        models = Models.of(settings)
         self.turns = Turns(
             self.database,
             self.rasa,
             settings,
-            LanguageModel.load(models / "language.json"),
-            Triage.load(models / "cues.json"),
+            LanguageModel.load(models.language),
+            Triage.load(models.cues),
         )
         self.telegram = Telegram.from_settings(settings) if settings.telegram_token else None
         self.delivery = Delivery(self.database, {"telegram": self.telegram} if self.telegram else {})

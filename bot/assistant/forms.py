@@ -140,6 +140,9 @@ class FormCheck(Action):  # type: ignore[misc]  # rasa-sdk ships no types
             dispatcher.utter_message(json_message={"say": f"{step(self._form, asked).say}.unreadable"})
             return [SlotSet(asked, None), SlotSet("requested_slot", asked)]
         for slot, value in read.items():
+            if slot == "review" and value == "change":  # which answer is asked by buttons, then the review comes again
+                dispatcher.utter_message(json_message={"do": "choose_change"})
+                value = None
             answers[slot] = value
             events.append(SlotSet(slot, value))
         return [*events, SlotSet("requested_slot", self._next(steps, answers))]
@@ -155,6 +158,8 @@ class FormCheck(Action):  # type: ignore[misc]  # rasa-sdk ships no types
             return self._chosen(entities["field"], entities.get("value"))
         if intent == "change_answer" and entities.get("field") in slots:
             return {entities["field"]: None, **({"review": None} if "review" in slots else {})}
+        if str(message.get("text")) == f"/{intent}":
+            return {}  # a button or a command of ours that is about something else
         try:
             return {asked: read_answer(step(self._form, asked), message)}
         except NotAnAnswer:
@@ -192,7 +197,7 @@ def read_answer(asked: Step, message: Mapping[str, Any]) -> str:
         if group != "unknown":
             return str(group)
     if asked.answer == "country":
-        country: str | None = values.read_country(text)
+        country = values.read_country(text)
         if country is not None and not _is_digression(message, text, longest_answer=8):
             return country
     if _is_digression(message, text, longest_answer={"text": 4}.get(asked.answer, 0)):
@@ -210,11 +215,12 @@ def read_choice(asked: Step, text: str) -> str | None:
         titles = {_plain(title) for title in i18n.every_language(asked.choice_text(choice))}
         if said and (said in titles or said == str(position)):
             return choice
-    read: str = values.read_yes_no(text) if asked.answer == "choice" else "unknown"
-    if read in asked.choices:
-        return read
-    if read == "yes" and "send" in asked.choices:
-        return "send"
+    if asked.answer == "choice":
+        read = values.read_yes_no(text)
+        if read != "unknown" and read in asked.choices:
+            return read
+        if read == "yes" and "send" in asked.choices:
+            return "send"
     words = set(said.split())
     if said and len(said) >= 4 and asked.slot not in STRICT and not words & NEGATIONS:
         for choice in offered:

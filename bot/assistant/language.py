@@ -19,7 +19,7 @@ from nlu.normalise import normalise
 
 SHORTEST = 3  # words from which a message may change the language of a conversation
 SURE = 0.9
-_ARABIC = re.compile("[\u0600-\u06ff\u0750-\u077f\ufb50-\ufdff\ufe70-\ufeff]")
+_ARABIC = re.compile("[\u0620-\u065f\u066e-\u06d3\u06fa-\u06ff\u0750-\u077f\ufb50-\ufdff\ufe70-\ufefc]")
 _LATIN = re.compile("[A-Za-zÀ-ÿ]")
 _WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)*")
 SHARED_WORDS = frozenset(

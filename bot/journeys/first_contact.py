@@ -33,7 +33,7 @@ FLAGS = {
 
 
 def is_over(answers: Mapping[str, Any]) -> bool:
-    """Whether the form ends here: no consent, no agreement of the absent person, a child, or an ending of the review."""
+    """Whether the form ends here: no consent, no agreement of the absent person, a child, or the review."""
     return (
         answers.get("consent") in ("information", "person")
         or answers.get("agreed") == "no"

@@ -19,6 +19,8 @@ from sanic import Blueprint, response
 from sanic.request import Request
 from sanic.response import HTTPResponse
 
+from bot.rasa.tracker_store import PostgresTrackerStore
+
 logger = logging.getLogger(__name__)
 
 WORD_JOINER = "\u2060"  # invisible; Rasa reads a leading "/" as an intent, also after white space
@@ -141,9 +143,13 @@ class WatchedEndpoint(EndpointConfig):
             raise
 
 
-def _store(agent: Any) -> Any:
-    # Rasa wraps the store so that errors become empty answers; we want the errors
-    return getattr(agent.tracker_store, "_tracker_store", agent.tracker_store)
+def _store(agent: Any) -> PostgresTrackerStore:
+    # Rasa wraps the store so that errors become empty answers, and takes its own store in memory when ours
+    # does not load: we want the errors
+    store = getattr(agent.tracker_store, "_tracker_store", agent.tracker_store)
+    if not isinstance(store, PostgresTrackerStore):
+        raise RuntimeError("the tracker store did not load: conversations would be lost")
+    return store
 
 
 def _as_text(text: Text) -> Text:

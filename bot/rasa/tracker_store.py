@@ -14,7 +14,6 @@ from rasa.core.brokers.broker import EventBroker
 from rasa.core.tracker_store import SerializedTrackerAsText, TrackerStore
 from rasa.shared.core.domain import Domain
 from rasa.shared.core.trackers import DialogueStateTracker
-from rasa.utils.endpoints import EndpointConfig
 
 # of what was understood, only what a later turn can need
 KEPT_OF_PARSE_DATA = ("intent", "entities", "text", "labels")
@@ -26,12 +25,11 @@ class PostgresTrackerStore(TrackerStore, SerializedTrackerAsText):
     def __init__(
         self,
         domain: Optional[Domain],
-        host: EndpointConfig,
+        host: Text,
         event_broker: Optional[EventBroker] = None,
-        url: Text = "",
         **kwargs: Any,
     ) -> None:
-        self._address = url or (host.url or "")
+        self._address = host  # `url` in endpoints.yml
         self._connection: Any = None
         super().__init__(domain, event_broker, **kwargs)
 

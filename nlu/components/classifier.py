@@ -16,7 +16,7 @@ from rasa.engine.graph import ExecutionContext, GraphComponent
 from rasa.engine.recipes.default_recipe import DefaultV1Recipe
 from rasa.engine.storage.resource import Resource
 from rasa.engine.storage.storage import ModelStorage
-from rasa.shared.nlu.constants import ENTITIES, INTENT
+from rasa.shared.nlu.constants import ENTITIES, INTENT, TEXT
 from rasa.shared.nlu.training_data.message import Message
 from rasa.shared.nlu.training_data.training_data import TrainingData
 
@@ -90,7 +90,7 @@ class LabelClassifier(GraphComponent):
         from sklearn.feature_extraction.text import TfidfVectorizer
         from sklearn.model_selection import StratifiedKFold
 
-        examples = [m for m in training_data.training_examples if m.get(INTENT)]
+        examples = [m for m in training_data.training_examples if m.get(INTENT) and m.get(TEXT)]  # rules name intents too
         labels = np.array([m.get(INTENT) for m in examples])
         self._labels = sorted(set(labels))
         self._topics = set(yaml.safe_load(TOPICS.read_text(encoding="utf-8")))

@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
-from typing import Any, Dict, List, Optional, Text
+from pathlib import Path
+from typing import Any, Dict, List, Optional, Set, Text
 
+import numpy as np
 from rasa.engine.graph import ExecutionContext, GraphComponent
 from rasa.engine.recipes.default_recipe import DefaultV1Recipe
 from rasa.engine.storage.resource import Resource
@@ -61,10 +63,32 @@ class SentenceVectors(GraphComponent):
         return messages
 
     def process_training_data(self, training_data: TrainingData) -> TrainingData:
-        """Encode the examples, on every core."""
+        """Encode the examples on every core; those of an earlier training are read from its cache."""
         messages = training_data.training_examples
+        texts = {message.get(SPELLED_OUT) or "" for message in messages}
+        cache = _Cache(os.environ.get("RAFIQ_VECTORS", ""))
+        new = sorted(texts - cache.vectors.keys())
         with ProcessPoolExecutor(os.cpu_count(), mp_context=get_context("fork")) as pool:
-            texts = [message.get(SPELLED_OUT) or "" for message in messages]
-            for message, vector in zip(messages, pool.map(encode, texts, chunksize=64)):
-                message.set(VECTOR, vector)
+            cache.vectors.update(zip(new, pool.map(encode, new, chunksize=32)))
+        cache.keep(texts)
+        for message in messages:
+            message.set(VECTOR, cache.vectors[message.get(SPELLED_OUT) or ""])
         return training_data
+
+
+class _Cache:
+    """Vectors of the last training's examples, in a file; without a path, nothing is kept."""
+
+    def __init__(self, path: Text) -> None:
+        self._path = Path(path) if path else None
+        self.vectors: Dict[Text, Any] = {}
+        if self._path is not None and self._path.exists():
+            with np.load(self._path) as stored:
+                self.vectors = dict(zip(stored["texts"].tolist(), stored["vectors"]))
+
+    def keep(self, texts: Set[Text]) -> None:
+        """Write the vectors of these texts."""
+        if self._path is not None:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            kept = sorted(texts)
+            np.savez(self._path, texts=np.array(kept), vectors=np.stack([self.vectors[text] for text in kept]))

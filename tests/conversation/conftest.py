@@ -13,12 +13,36 @@ import httpx
 import pytest
 from sqlalchemy import text
 
-from bot.db.session import Database
+from bot.db import migrate
+from bot.db.encryption import Vault
+from bot.db.models import Base
+from bot.db.session import Database, connect
 from bot.messages import Incoming, Kind
 from bot.settings import ROOT, Settings
 from bot.supervisor import free_port
 from bot.web import Service
 from tests.simulators.rasa import FakeRasa
+
+
+@pytest.fixture(scope="session")
+def own_url(database_url: str) -> str:
+    """A database that no other service works on, on the same server."""
+    with migrate.engine(database_url).connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.execute(text("CREATE DATABASE promises"))
+    url = database_url.replace("/postgres?", "/promises?")
+    migrate.upgrade(url)
+    return url
+
+
+@pytest.fixture
+async def database(own_url: str, settings: Settings) -> AsyncIterator[Database]:
+    """That database, emptied."""
+    database = connect(own_url, Vault(settings.master_key), 10)
+    tables = ", ".join(table.name for table in Base.metadata.sorted_tables)
+    async with database.engine.begin() as connection:
+        await connection.execute(text(f"TRUNCATE {tables} RESTART IDENTITY CASCADE"))
+    yield database
+    await database.engine.dispose()
 
 
 @pytest.fixture
@@ -32,11 +56,11 @@ async def fake_rasa(settings: Settings) -> AsyncIterator[tuple[FakeRasa, Setting
 
 @pytest.fixture
 async def worker(
-    fake_rasa: tuple[FakeRasa, Settings], database: Database, database_url: str
+    fake_rasa: tuple[FakeRasa, Settings], database: Database, own_url: str
 ) -> AsyncIterator[tuple[Service, FakeRasa]]:
     """A service without a web address, working the emptied database with the Rasa on demand."""
     fake, settings = fake_rasa
-    service = Service(settings, database_url)
+    service = Service(settings, own_url)
     await service.start()
     yield service, fake
     await service.stop()

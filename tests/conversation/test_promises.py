@@ -43,16 +43,20 @@ async def test_the_same_event_again_makes_no_second_turn(worker: Worker, databas
     assert len(fake.turns) == 1
 
 
-async def test_nothing_is_acknowledged_that_is_not_committed(service: Service, database: Database) -> None:
+async def test_nothing_is_acknowledged_that_is_not_committed(
+    fake_rasa: tuple[FakeRasa, Settings], database: Database, own_url: str
+) -> None:
     """202 for every post means a row for every post, committed before the answer."""
     ids = [str(uuid.uuid4()) for _ in range(20)]
-    statuses = await asyncio.gather(*(post_chat(service.settings.own_url, "p1", f"m{i}", i) for i in ids))
+    async with Process(fake_rasa[1], own_url) as process:
+        url = process.settings.own_url
+        statuses = await asyncio.gather(*(post_chat(url, "p1", f"m{i}", i) for i in ids))
     assert statuses == [202] * 20
     assert await value(database, "SELECT count(*) FROM inbox WHERE kind = 'text'") == 20
 
 
 async def test_turns_are_in_order_with_several_processes(
-    fake_rasa: tuple[FakeRasa, Settings], database: Database, database_url: str
+    fake_rasa: tuple[FakeRasa, Settings], database: Database, own_url: str
 ) -> None:
     """Two service processes, ten conversations, eight messages each: every turn once and in order."""
     fake, settings = fake_rasa
@@ -69,7 +73,7 @@ async def test_turns_are_in_order_with_several_processes(
         return JSONResponse(GREETING)
 
     fake.behave = slowly
-    async with Process(settings, database_url), Process(settings, database_url):
+    async with Process(settings, own_url), Process(settings, own_url):
         for number in range(8):
             await asyncio.gather(
                 *(inbox.accept(database, [typed(f"message {number}", person=f"person{p}")]) for p in range(10))
@@ -141,7 +145,7 @@ async def test_a_poison_message_is_set_aside_and_the_next_goes_on(
     worker: Worker, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What always crashes its turn is tried three times, set aside with an alert and a word to the person."""
-    _, fake = worker
+    service, _ = worker
     tries: list[str] = []
     harmless = service.turns._triage.read
 
@@ -179,17 +183,17 @@ FAULTS = ["inbox.accepted", "turn.claimed", "turn.decided", "turn.performed", "t
 
 @pytest.mark.parametrize("fault", FAULTS)
 async def test_kill_9_of_the_service_loses_and_doubles_nothing(
-    settings: Settings, rasa: Any, database: Database, database_url: str, fault: str
+    settings: Settings, rasa: Any, database: Database, own_url: str, fault: str
 ) -> None:
     """Killed at this point of a turn with an effect: after the restart it is done once, within ten seconds."""
     message_id = str(uuid.uuid4())
-    async with Process(settings, database_url, fault=fault) as process:
+    async with Process(settings, own_url, fault=fault) as process:
         try:
             await post_chat(process.settings.own_url, "p1", "je veux parler à une personne", message_id)
         except Exception as error:  # the process died before it could answer
             assert "turn" not in fault, error
         assert await process.died() == -9
-    async with Process(settings, database_url) as process:
+    async with Process(settings, own_url) as process:
         began = time.monotonic()
         status = await post_chat(process.settings.own_url, "p1", "je veux parler à une personne", message_id)
         assert status == 202
