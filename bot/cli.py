@@ -9,6 +9,7 @@ import signal
 import sys
 import uuid
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Annotated, Any
 
 os.environ["PYTHONTZPATH"] = ""  # time zones from the tzdata package: the machine's may be wrong
@@ -148,6 +149,21 @@ def _objects() -> Iterator[dict[str, Any]]:
     for line in sys.stdin:
         if line.strip():
             yield json.loads(line)
+
+
+@app.command()
+def topics(
+    html: Annotated[str, typer.Option(help="Write one page a language into this folder instead.")] = "",
+) -> None:
+    """The knowledge base as a table, or as pages for a content reviewer."""
+    from bot import topics as reading
+
+    if html:
+        for path in reading.write_pages(Path(html)):
+            typer.echo(path)
+        return
+    for line in reading.table():
+        typer.echo(line)
 
 
 @app.command("case-receiver")

@@ -41,7 +41,7 @@ class Models:
             "requirements/rasa.txt", *EXAMPLES,
         )  # fmt: skip
         language = fingerprint("bot/assistant/language.py", *EXAMPLES)
-        cues = fingerprint("nlu/train_cues.py", "nlu/*/cues.tsv", *EXAMPLES)
+        cues = fingerprint("nlu/train_cues.py", "nlu/cue_rules.yml", "bot/assistant/triage.py", "nlu/*/cues.tsv", *EXAMPLES)
         return cls(folder / f"rasa-{rasa}.tar.gz", folder / f"language-{language}.json", folder / f"cues-{cues}.json")
 
     def trained(self) -> bool:
@@ -100,15 +100,14 @@ def _run(command: list[str], say: Say, **given: str) -> None:
         "PYTHONUNBUFFERED": "1",
         "TQDM_DISABLE": "1",
     }
-    process = subprocess.Popen(  # noqa: S603 (our own command)
-        command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
-    assert process.stdout is not None  # noqa: S101 (asked for above)
     tail: list[str] = []
-    for line in process.stdout:
-        tail = [*tail[-80:], line.rstrip()]
-        step = _STEP.search(line)
-        if step:
-            say(f"training: {step[2]} {'…' if step[1] == 'Starting' else 'done'}")
-    if process.wait() != 0:
+    with subprocess.Popen(  # noqa: S603 (our own command)
+        command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as process:
+        for line in process.stdout or ():
+            tail = [*tail[-80:], line.rstrip()]
+            step = _STEP.search(line)
+            if step:
+                say(f"training: {step[2]} {'…' if step[1] == 'Starting' else 'done'}")
+    if process.returncode != 0:
         raise RuntimeError("training failed:\n" + "\n".join(tail))

@@ -31,6 +31,7 @@ _ANYTHING = frozenset({""})
 _SENTENCE_GAP = 12  # positions left free between sentences, more than any gap of a pattern
 _CLAUSE_GAP = 1
 _TOKEN = re.compile(r"[^\W_]+|[🆘🚨😭😂🤣]|[.!?;:,\n…]")
+_MARKS = frozenset(".!?;:,\n…")
 _NUMBER = re.compile(r"(\d{1,4})([a-z]{2,5})$")
 _AGE_WORDS = frozenset(
     ["an", "ans", "yr", "yrs", "year", "years", "yo", "3am", "3ans", "sana", "snin", "ane", "anee", "3amr"]
@@ -125,14 +126,14 @@ class Lexicon:
         """The words of this text (already `folded`) and the concepts in them."""
         seen = Sighting()
         position = clause = sentence = 0
-        for token in _TOKEN.findall(text):
-            if len(token) == 1 and token in ".!?;:,…\n":
-                minor = token in ",:"
+        for piece in _TOKEN.findall(text):
+            if piece in _MARKS:
+                minor = piece in ",:"
                 position += _CLAUSE_GAP if minor else _SENTENCE_GAP
                 clause += 1
                 sentence += not minor
                 continue
-            for word in _number_apart(token):
+            for word in _number_apart(piece):
                 if word in _CLAUSE_WORDS:
                     clause += 1
                 seen.words.append(word)
@@ -416,7 +417,7 @@ def _number_class(word: str) -> str:
 
 
 def _split(text: str) -> list[str]:
-    return [word for word in _TOKEN.findall(without_accents(spelled_out(normalise(text))))]
+    return list(_TOKEN.findall(without_accents(spelled_out(normalise(text)))))
 
 
 def _pieces_of(spelling: str) -> Iterator[tuple[str, bool, bool]]:
