@@ -23,6 +23,10 @@ setup-dev:
 train: setup
 	.venv/bin/rafiq train
 
+# with TensorFlow installed (a gigabyte more) the predictions must be the same
+check-tensorflow: setup
+	@scripts/check-tensorflow
+
 bench: setup-dev
 	.venv/bin/python -m benchmarks.turn
 

@@ -49,7 +49,10 @@ class Terminal:
         if self._language:
             body["language"] = self._language
         response = await self._client.post(
-            "/terminal/turns", content=json.dumps(body).encode(), params={"after": self._last}
+            "/terminal/turns",
+            content=json.dumps(body).encode(),  # ASCII: what a terminal types may be no valid Unicode
+            headers={"content-type": "application/json"},
+            params={"after": self._last},
         )
         response.raise_for_status()
         outcome: dict[str, Any] = response.json()

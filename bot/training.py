@@ -41,7 +41,9 @@ class Models:
             "requirements/rasa.txt", *EXAMPLES,
         )  # fmt: skip
         language = fingerprint("bot/assistant/language.py", *EXAMPLES)
-        cues = fingerprint("nlu/train_cues.py", "nlu/cue_rules.yml", "bot/assistant/triage.py", "nlu/*/cues.tsv", *EXAMPLES)
+        cues = fingerprint(
+            "nlu/train_cues.py", "nlu/cue_rules.yml", "bot/assistant/triage.py", "nlu/*/cues.tsv", *EXAMPLES
+        )
         return cls(folder / f"rasa-{rasa}.tar.gz", folder / f"language-{language}.json", folder / f"cues-{cues}.json")
 
     def trained(self) -> bool:
