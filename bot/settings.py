@@ -60,7 +60,7 @@ class Settings(BaseSettings):
                 long_enough = False
             if not long_enough:
                 raise ValueError(
-                    "each secret must be `whsec_` and 24 bytes or more in base64: make one with `rafiq doctor --new-secret`"
+                    "each secret is `whsec_` and 24 bytes or more in base64: make one with `rafiq doctor --new-secret`"
                 )
         return value
 

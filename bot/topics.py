@@ -11,7 +11,8 @@ from bot.assistant import knowledge
 from bot.messages import LANGUAGES, Language
 
 _STYLE = """
-body { font: 17px/1.6 system-ui, "Noto Naskh Arabic", sans-serif; max-width: 48rem; margin: 2rem auto; padding: 0 1rem; }
+body { font: 17px/1.6 system-ui, "Noto Naskh Arabic", sans-serif; max-width: 48rem; margin: 2rem auto;
+  padding: 0 1rem; }
 article { border-top: 1px solid #bbb; padding: 1rem 0 3rem; break-inside: avoid; }
 .fact { color: #14532d } .advice { color: #7c2d12 } .gap { color: #1e3a8a }
 pre { font: inherit; white-space: pre-wrap; background: #f4f4f2; padding: .8rem 1rem; border-radius: .6rem; }
@@ -40,7 +41,8 @@ def page(language: Language) -> str:
         articles.append(
             f"<article id={topic.id}><h2>{escape(knowledge.question(topic.id, language))}</h2>"
             f"<p><b class={topic.status}>{topic.status}</b> <code dir=ltr>{topic.id}</code> · "
-            f"{escape(knowledge.title(topic.id, language))}</p><pre>{escape(knowledge.answer(topic.id, language))}</pre>"
+            f"{escape(knowledge.title(topic.id, language))}</p>"
+            f"<pre>{escape(knowledge.answer(topic.id, language))}</pre>"
             f"<small dir=ltr>{escape(sources)}</small><p><small>→ {escape(see_also)}</small></p></article>"
         )
     direction = "rtl" if language == "ar" else "ltr"

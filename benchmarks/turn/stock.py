@@ -96,7 +96,8 @@ async def running(database_url: str, folder: Path) -> AsyncIterator[Stock]:
             *command, env=_environment(), cwd=folder, stdout=log, stderr=log, stdin=asyncio.subprocess.DEVNULL
         )
     try:
-        await _answers(f"http://127.0.0.1:{port}/", process)
+        if not await _answers(f"http://127.0.0.1:{port}/", process):
+            raise SystemExit("stock Rasa does not start:\n" + (folder / "rasa.log").read_text()[-3000:])
         yield Stock(process.pid, port)
     finally:
         if process.returncode is None:
@@ -104,17 +105,18 @@ async def running(database_url: str, folder: Path) -> AsyncIterator[Stock]:
         await process.wait()
 
 
-async def _answers(url: str, process: asyncio.subprocess.Process) -> None:
+async def _answers(url: str, process: asyncio.subprocess.Process) -> bool:
+    """Wait until the server answers; False when it ended or takes too long."""
+    deadline = time.monotonic() + 180
     async with httpx.AsyncClient(trust_env=False, timeout=5) as client:
-        async with asyncio.timeout(180):
-            while process.returncode is None:
-                try:
-                    if (await client.get(url)).status_code == 200:
-                        return
-                except httpx.HTTPError:
-                    pass
-                await asyncio.sleep(0.2)
-    raise SystemExit("stock Rasa does not start")
+        while process.returncode is None and time.monotonic() < deadline:
+            try:
+                if (await client.get(url)).status_code == 200:
+                    return True
+            except httpx.HTTPError:
+                pass
+            await asyncio.sleep(0.2)
+    return False
 
 
 def _environment() -> dict[str, str]:
@@ -208,7 +210,10 @@ def _slot(step: forms.Step, digressions: list[str]) -> dict[str, Any]:
 def _question(step: forms.Step) -> dict[str, Any]:
     text = i18n.catalog("fr").gettext(step.say).replace("{", "(").replace("}", ")")
     buttons = [
-        {"title": i18n.say(step.choice_text(choice), "fr"), "payload": "/answer" + json.dumps({step.slot: choice})}
+        {
+            "title": i18n.say(step.choice_text(choice), "fr"),
+            "payload": f"/answer{{{json.dumps({step.slot: choice})}}}",  # single braces would be a placeholder
+        }
         for choice in step.choices
     ]
     return {"text": text, "buttons": buttons} if buttons else {"text": text}

@@ -90,7 +90,8 @@ class LabelClassifier(GraphComponent):
         from sklearn.feature_extraction.text import TfidfVectorizer
         from sklearn.model_selection import StratifiedKFold
 
-        examples = [m for m in training_data.training_examples if m.get(INTENT) and m.get(TEXT)]  # rules name intents too
+        # rules name intents too, without a text
+        examples = [m for m in training_data.training_examples if m.get(INTENT) and m.get(TEXT)]
         labels = np.array([m.get(INTENT) for m in examples])
         self._labels = sorted(set(labels))
         self._topics = set(yaml.safe_load(TOPICS.read_text(encoding="utf-8")))

@@ -51,7 +51,7 @@ async def serving(settings: Settings, database_url: str, **given: Any) -> AsyncI
     app = create_app(settings.model_copy(update={**given, "rafiq_port": port}), database_url)
     server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=port, log_config=None, lifespan="on"))
     running = asyncio.create_task(server.serve())
-    while not server.started:  # noqa: ASYNC110 (uvicorn has no event for it)
+    while not server.started:
         await asyncio.sleep(0.02)
         if running.done():
             raise RuntimeError("the second service did not start")
