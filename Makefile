@@ -27,6 +27,10 @@ train: setup
 check-tensorflow: setup
 	@scripts/check-tensorflow
 
+# how well messages that were never trained on are understood: prints and writes docs/understanding.md
+evaluate: setup-dev
+	.venv/bin/python -m tests.understanding.evaluation
+
 bench: setup-dev
 	.venv/bin/python -m benchmarks.turn
 

@@ -121,7 +121,13 @@ async def _answers(url: str, process: asyncio.subprocess.Process) -> bool:
 
 def _environment() -> dict[str, str]:
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(PREFIXES)}
-    return {**inherited, "RASA_TELEMETRY_ENABLED": "false", "TF_CPP_MIN_LOG_LEVEL": "2", "TQDM_DISABLE": "1"}
+    return {
+        **inherited,
+        "RASA_TELEMETRY_ENABLED": "false",
+        "RASA_CACHE_DIRECTORY": str(MODELS / "cache"),  # a change of texts or rules does not train DIET again
+        "TF_CPP_MIN_LOG_LEVEL": "2",
+        "TQDM_DISABLE": "1",
+    }
 
 
 def _model(folder: Path) -> Path:
@@ -147,6 +153,8 @@ def _model(folder: Path) -> Path:
             trained = subprocess.run(command, cwd=folder, env=_environment(), stdout=log, stderr=log, check=False)
         if trained.returncode != 0:
             raise SystemExit("stock Rasa does not train:\n" + (folder / "train.log").read_text()[-3000:])
+        for old in set(MODELS.glob("stock-*.tar.gz")) - {model}:
+            old.unlink()
         print(f"trained in {time.monotonic() - began:.0f} s", flush=True)
     return model
 

@@ -367,7 +367,7 @@ def text_update(bot: Bot, text: str) -> tuple[dict[str, Any], Owner]:
     return {"update_id": 910_000_001, "message": message}, owner
 
 
-FORGED: dict[str, dict[str, str | bytes]] = {
+FORGED: dict[str, Any] = {
     "none": {},
     "empty": {SECRET_HEADER: ""},
     "wrong": {SECRET_HEADER: "another-secret-of-a-webhook"},

@@ -1,0 +1,59 @@
+"""The gate: understanding may not get worse than this on messages it has never seen."""
+
+from __future__ import annotations
+
+import pytest
+
+from bot.assistant.rasa import Rasa
+from bot.messages import LANGUAGES
+from bot.settings import ROOT, Settings
+from bot.supervisor import Stack
+from bot.training import Models, examples
+from tests.understanding.evaluation import GOALS, Result, measure, messages
+
+
+@pytest.fixture(scope="module")
+async def result(rasa: Stack, settings: Settings) -> Result:
+    """Everything measured once."""
+    client = Rasa(settings.rasa_url, settings.local_token, 120)
+    measured = await measure(client, Models.of(settings))
+    await client.close()
+    return measured
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_labels(result: Result, language: str) -> None:
+    """Top-1 in standard writing and in every other, and top-3, reach the goals."""
+    standard, other, third, _ = GOALS[language]
+    assert result.top1[language]["standard"] >= standard
+    assert result.top1[language]["every other"] >= other
+    assert result.top3[language] >= third
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_what_is_out_of_scope_is_refused(result: Result, language: str) -> None:
+    """Other matters are not answered with a topic."""
+    assert result.refused[language] >= GOALS[language][3]
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_languages(result: Result, language: str) -> None:
+    """The language of a message of three words or more is right."""
+    assert result.language[language] >= 0.98
+
+
+def test_most_messages_are_answered_at_once(result: Result) -> None:
+    """The first rung of the ladder answers most messages, and 95 of 100 answers are right."""
+    assert result.coverage >= 0.85
+
+
+def test_value_readers(result: Result) -> None:
+    """Each kind of value."""
+    assert min(result.values.values()) >= 0.95
+
+
+def test_the_development_set_is_not_trained_on() -> None:
+    """No message of the development set stands in nlu/."""
+    known = {text.casefold().strip() for _, text in examples()}
+    assert not [text for *_, text in messages() if text.casefold().strip() in known and len(text.split()) > 3]
+    assert (ROOT / "tests" / "understanding" / "dev").is_dir()
