@@ -24,6 +24,7 @@ from bot.db.models import Base
 from bot.db.session import Database, connect
 from bot.settings import ROOT, Settings
 from bot.supervisor import Stack, free_port
+from bot.training import Models
 from bot.web import Service, create_app
 
 _connect = socket.socket.connect
@@ -55,6 +56,12 @@ def var(tmp_path_factory: pytest.TempPathFactory) -> Path:
     models.mkdir(parents=True, exist_ok=True)
     (folder / "models").symlink_to(models)
     return folder
+
+
+@pytest.fixture(scope="session")
+def models(settings: Settings) -> Models:
+    """What is learnt from this checkout's examples, trained now if it has to be."""
+    return supervisor.ensure_models(settings, lambda line: None)
 
 
 @pytest.fixture(scope="session")
@@ -99,7 +106,7 @@ async def database(_database: Database) -> Database:
 
 
 @pytest.fixture(scope="session")
-async def rasa(settings: Settings, database_url: str) -> AsyncIterator[Stack]:
+async def rasa(settings: Settings, models: Models, database_url: str) -> AsyncIterator[Stack]:
     """A real Rasa process with the model of this checkout, trained now if it has to be."""
     stack = Stack(settings, lambda line: None, parts=("rasa",))
     await stack.start()

@@ -11,13 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bot.assistant.triage import RULES, Cue, Rules, Triage
+from bot.training import Models
 
 ROOT = Path(__file__).parents[2]
-WEIGHTS = max(
-    (ROOT / "var" / "models").glob("cues*.json"),
-    key=lambda path: path.stat().st_mtime,
-    default=Path("not trained yet"),
-)
 DEVELOPMENT = ROOT / "tests" / "understanding" / "cues.dev.tsv"
 P0 = ("danger_now", "suicidal")
 
@@ -91,11 +87,9 @@ def rules_alone() -> Triage:
 
 
 @pytest.fixture(scope="session")
-def whole() -> Triage:
+def whole(models: Models) -> Triage:
     """Rules and classifier, as in service."""
-    if not WEIGHTS.is_file():
-        pytest.skip("not trained yet: .venv-rasa/bin/python -m nlu.train_cues --out var/models/cues.json")
-    return Triage.load(WEIGHTS)
+    return Triage.load(models.cues)
 
 
 @pytest.mark.parametrize(("cue", "text"), PLAIN)
@@ -159,9 +153,9 @@ def test_an_unknown_list_of_words_is_an_error() -> None:
 
 @settings(max_examples=300, deadline=None)
 @given(text=st.text(max_size=400))
-def test_never_raises(text: str) -> None:
+def test_never_raises(whole: Triage, text: str) -> None:
     """Whatever people send, reading it gives a cue or None."""
-    assert isinstance(_loaded().read(text), Cue | None)
+    assert isinstance(whole.read(text), Cue | None)
 
 
 @settings(max_examples=200, deadline=None)
@@ -190,24 +184,24 @@ def test_never_raises(text: str) -> None:
         max_size=120,
     )
 )
-def test_never_raises_on_words_that_matter(words: list[str]) -> None:
+def test_never_raises_on_words_that_matter(whole: Triage, words: list[str]) -> None:
     """Nor on any mixture of the words that the patterns look at."""
-    assert isinstance(_loaded().read(" ".join(words)), Cue | None)
+    assert isinstance(whole.read(" ".join(words)), Cue | None)
 
 
 @pytest.mark.parametrize(
     "text",
     ["mon mari me frappe " * 600, "a" * 10_000, "قتل" * 3_400, "mort. " * 1_700, "je veux pas vivre, " * 500],
 )
-def test_long_texts_are_fast(text: str) -> None:
+def test_long_texts_are_fast(whole: Triage, text: str) -> None:
     """10,000 characters take less than 20 ms, even made to be slow."""
-    triage = _loaded()
+    triage = whole
     assert _fastest(triage, text) < 0.020
 
 
-def test_ordinary_texts_are_fast() -> None:
+def test_ordinary_texts_are_fast(whole: Triage) -> None:
     """A typical message takes less than a millisecond."""
-    triage = _loaded()
+    triage = whole
     texts = [line.split("\t")[3] for line in DEVELOPMENT.read_text(encoding="utf-8").splitlines()]
     times = sorted(_fastest(triage, text) for text in texts[::10])
     assert times[len(times) // 2] < 0.001
@@ -230,13 +224,6 @@ def test_gate_on_the_development_set(whole: Triage) -> None:
 
 
 GATE = {"recall": 0.93, "p0": 0.94, "false alarms": 0.09}
-_TRIAGE: list[Triage] = []
-
-
-def _loaded() -> Triage:
-    if not _TRIAGE:
-        _TRIAGE.append(Triage.load(WEIGHTS))
-    return _TRIAGE[0]
 
 
 def _fastest(triage: Triage, text: str) -> float:

@@ -26,11 +26,6 @@ OLD_SECRET = "whsec_" + "b2xkb2xk" * 5
 OTHER_SECRET = "whsec_" + "b3RoZXJz" * 5
 NODE = shutil.which("node")
 
-pytestmark = pytest.mark.skipif(
-    NODE is None or not (TESTS / "node_modules" / "standardwebhooks").exists(),
-    reason="needs Node and `npm ci --ignore-scripts` in tests/",
-)
-
 
 def snippet(language: str) -> str:
     """The documentation's example in this language."""

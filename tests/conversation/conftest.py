@@ -20,6 +20,7 @@ from bot.db.session import Database, connect
 from bot.messages import Incoming, Kind
 from bot.settings import ROOT, Settings
 from bot.supervisor import free_port
+from bot.training import Models
 from bot.web import Service
 from tests.simulators.rasa import FakeRasa
 
@@ -46,7 +47,7 @@ async def database(own_url: str, settings: Settings) -> AsyncIterator[Database]:
 
 
 @pytest.fixture
-async def fake_rasa(settings: Settings) -> AsyncIterator[tuple[FakeRasa, Settings]]:
+async def fake_rasa(settings: Settings, models: Models) -> AsyncIterator[tuple[FakeRasa, Settings]]:
     """A Rasa on demand, and settings that point at it with a short patience."""
     port = free_port()
     fake = FakeRasa()
