@@ -5,19 +5,40 @@ from __future__ import annotations
 import base64
 import difflib
 import os
+import re
 import secrets
+from datetime import time
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo
 
+from dotenv.parser import parse_stream
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 ROOT = Path(__file__).resolve().parent.parent
+_DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+_HOURS = re.compile(r"(\w{3})-(\w{3}) (\d\d:\d\d)-(\d\d:\d\d) (\S+)")
 PREFIXES = ("RAFIQ_", "TELEGRAM_", "CASE_", "WHATSAPP_")
 
 
 class SettingsError(Exception):
     """One line for the operator: which setting, what is wrong with it, how to mend it."""
+
+
+def reading_hours(setting: str) -> tuple[frozenset[int], time, time, ZoneInfo]:
+    """Read « Mon-Fri 09:00-17:00 Africa/Casablanca »: weekdays (Monday is 0), opening and closing wall time, zone."""
+    match = _HOURS.fullmatch(setting)
+    try:
+        if match is None:
+            raise ValueError
+        first, last = _DAYS.index(match[1]), _DAYS.index(match[2])
+        opens, closes, zone = time.fromisoformat(match[3]), time.fromisoformat(match[4]), ZoneInfo(match[5])
+        if opens >= closes:
+            raise ValueError
+    except (ValueError, KeyError, OSError):
+        raise ValueError("write it as: Mon-Fri 09:00-17:00 Africa/Casablanca") from None
+    return frozenset((first + day) % 7 for day in range((last - first) % 7 + 1)), opens, closes, zone
 
 
 class Settings(BaseSettings):
@@ -83,10 +104,21 @@ class Settings(BaseSettings):
             raise ValueError("it must begin with postgresql://, or be left out for the embedded server")
         return value.replace("postgres://", "postgresql://", 1) if value else value
 
+    @field_validator("rafiq_var")
+    @classmethod
+    def _folder(cls, value: Path) -> Path:
+        return ROOT / value
+
+    @field_validator("rafiq_reading_hours")
+    @classmethod
+    def _hours(cls, value: str) -> str:
+        reading_hours(value)
+        return value
+
     @field_validator("case_webhook_url", "telegram_api_url", "rafiq_public_url")
     @classmethod
     def _web(cls, value: str | None) -> str | None:
-        if value is not None and not value.startswith(("https://", "http://")):
+        if value is not None and not re.match(r"https?://[^/\s]", value):
             raise ValueError("it must begin with https:// (or http:// on this machine)")
         return value.rstrip("/") if value else value
 
@@ -171,6 +203,10 @@ def load(env_file: Path | None = ROOT / ".env", **given: Any) -> Settings:
         raise SettingsError(
             "CASE_WEBHOOK_SECRETS is missing: CASE_WEBHOOK_URL needs the secret(s) that sign what is posted there"
         )
+    if settings.database_url and settings.rafiq_master_key is None:
+        raise SettingsError(
+            "RAFIQ_MASTER_KEY is missing: DATABASE_URL needs it, 32 bytes in base64 (openssl rand -base64 32)"
+        )
     return settings
 
 
@@ -179,6 +215,15 @@ def _refuse_unknown(env_file: Path | None) -> None:
     for name in os.environ:
         if name.startswith(PREFIXES) and name not in known and name not in PROCESS_ONLY:
             raise SettingsError(f"{name} is not a setting of Rafiq{_nearest(name)}: mend or unset it")
+    if env_file is None or not env_file.exists():
+        return
+    try:
+        with env_file.open(encoding="utf-8") as file:
+            lines = [line for line in parse_stream(file) if line.error or (line.key and line.value is None)]
+    except (OSError, UnicodeError) as error:
+        raise SettingsError(f".env cannot be read ({type(error).__name__}): {env_file}") from None
+    if lines:
+        raise SettingsError(f".env is wrong in line {lines[0].original.line}: write NAME=value. See .env.example")
 
 
 # given by the supervisor to the processes it starts

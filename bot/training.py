@@ -37,7 +37,7 @@ class Models:
         """The models of this checkout, trained or not."""
         folder = settings.rafiq_var / "models"
         rasa = fingerprint(
-            "config.yml", "domain.yml", "flows/*.yml", "nlu/components/*.py", "knowledge/topics.yml",
+            "config.yml", "domain.yml", "flows/*.yml", "nlu/components/*.py", "nlu/encoder.py", "knowledge/topics.yml",
             "requirements/rasa.txt", *EXAMPLES,
         )  # fmt: skip
         language = fingerprint("bot/assistant/language.py", *EXAMPLES)

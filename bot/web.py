@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hmac
+import json
 import os
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -153,7 +154,13 @@ def create_app(settings: Settings, database_url: str) -> FastAPI:
         given = request.headers.get("authorization", "")
         if not hmac.compare_digest(given.encode(), f"Bearer {settings.local_token}".encode()):
             return Response(status_code=401)
-        result = await executor.run(await request.json())
+        try:
+            call = json.loads(await request.body())
+        except (ValueError, RecursionError):
+            call = None
+        if not isinstance(call, dict):
+            return Response(status_code=400)
+        result = await executor.run(call)
         return JSONResponse(result.model_dump() if hasattr(result, "model_dump") else result)
 
     @app.post("/telegram/webhook")

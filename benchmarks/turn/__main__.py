@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import os
 import platform
+import signal
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -41,30 +42,37 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="a few seconds: whether it works, not how fast")
     parser.add_argument("--ours-only", action="store_true", help="without stock Rasa")
     given = parser.parse_args()
-    ours, theirs = uvloop.run(_run(QUICK if given.quick else LEVELS, 0.5 if given.quick else 3, not given.ours_only))
+    levels, warm_up = (QUICK, 0.5) if given.quick else (LEVELS, 3.0)
+    with tempfile.TemporaryDirectory(prefix="rafiq-bench-") as temporary:
+        var, folder = Path(temporary) / "var", Path(temporary) / "stock"
+        var.mkdir()
+        folder.mkdir()
+        model = None if given.ours_only else stock.trained(folder)
+        ours, theirs = uvloop.run(_run(levels, warm_up, var, folder, model))
     text = "\n".join(_table(ours, theirs, " ".join(["python -m benchmarks.turn", *sys.argv[1:]]))) + "\n"
     TABLE.write_text(text, encoding="utf-8")
     print("\n" + text)
 
 
-async def _run(levels: Sequence[Level], warm_up: float, compare: bool) -> tuple[Results, Results | None]:
-    with tempfile.TemporaryDirectory(prefix="rafiq-bench-") as temporary:
-        var, folder = Path(temporary) / "var", Path(temporary) / "stock"
-        var.mkdir()
-        folder.mkdir()
-        theirs = None
-        async with rafiq.running(var) as side:
-            ours = await _measure("Rafiq", side, side.pid, levels, warm_up, var / "postgres")
-        if rafiq.BotApi.unexpected:
-            print(f"{rafiq.BotApi.unexpected} messages more than one a turn: latencies are too low", flush=True)
-        if compare:
-            url = await asyncio.to_thread(embedded.start, var / "postgres")
-            try:
-                async with stock.running(url, folder) as other:
-                    theirs = await _measure("stock Rasa", other, other.pid, levels, warm_up, var / "postgres")
-            finally:
-                await asyncio.to_thread(embedded.stop, var / "postgres")
-        return ours, theirs
+async def _run(
+    levels: Sequence[Level], warm_up: float, var: Path, folder: Path, model: Path | None
+) -> tuple[Results, Results | None]:
+    """Measure Rafiq, then stock Rasa if there is a model for it, on the same PostgreSQL."""
+    me = asyncio.current_task()
+    assert me is not None
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, me.cancel)  # what was started is stopped
+    async with rafiq.running(var) as side:
+        ours = await _measure("Rafiq", side, side.pid, levels, warm_up, var / "postgres")
+    if rafiq.BotApi.unexpected:
+        print(f"{rafiq.BotApi.unexpected} messages more than one a turn: latencies are too low", flush=True)
+    if model is None:
+        return ours, None
+    url = await asyncio.to_thread(embedded.start, var / "postgres")
+    try:
+        async with stock.running(model, url, folder) as other:
+            return ours, await _measure("stock Rasa", other, other.pid, levels, warm_up, var / "postgres")
+    finally:
+        await asyncio.to_thread(embedded.stop, var / "postgres")
 
 
 async def _measure(name: str, side: Side, pid: int, levels: Sequence[Level], warm_up: float, postgres: Path) -> Results:

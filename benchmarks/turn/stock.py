@@ -77,9 +77,8 @@ class Stock:
 
 
 @asynccontextmanager
-async def running(database_url: str, folder: Path) -> AsyncIterator[Stock]:
+async def running(model: Path, database_url: str, folder: Path) -> AsyncIterator[Stock]:
     """Stock Rasa on a database of its own in this server; stopped afterwards."""
-    model = await asyncio.to_thread(_model, folder)
     with psycopg.connect(database_url, autocommit=True) as connection:
         connection.execute(f"CREATE DATABASE {DATABASE}")
         host, user = connection.info.host, connection.info.user
@@ -130,8 +129,8 @@ def _environment() -> dict[str, str]:
     }
 
 
-def _model(folder: Path) -> Path:
-    """The trained model; kept under var/benchmarks/ until what it is made from changes."""
+def trained(folder: Path) -> Path:
+    """The trained model, its sources in this folder; kept under var/benchmarks/ until what it is made from changes."""
     subprocess.run(["scripts/setup-stock"], cwd=ROOT, check=True)
     _write(folder / "config.yml", config())
     _write(folder / "domain.yml", domain())

@@ -31,6 +31,11 @@ COMMANDS = {
     "talk_to_human", "stop", "resume", "delete_my_data", "my_data", "change_language", "help_menu",
     "complaint", "no_followup", "request_status",
 }  # fmt: skip
+# flows/ has no words for these while a form is open: the open question is asked again
+ASKED_AGAIN = {
+    "affirm", "answer", "deny", "goodbye", "greet", "nlu_fallback", "out_of_scope", "resume", "return_request",
+    "thanks",
+}  # fmt: skip
 SURE = 0.6  # confidence from which a message is taken for a question or a command rather than an answer
 STRICT = {"consent", "review", "agreed"}  # what is agreed or sent is never guessed from part of a title
 NEGATIONS = {
@@ -139,6 +144,8 @@ class FormCheck(Action):  # type: ignore[misc]  # rasa-sdk ships no types
         if isinstance(read, Unreadable):
             dispatcher.utter_message(json_message={"say": f"{step(self._form, asked).say}.unreadable"})
             return [SlotSet(asked, None), SlotSet("requested_slot", asked)]
+        if asked and not read and (tracker.latest_message.get("intent") or {}).get("name") in ASKED_AGAIN:
+            read = {asked: None}  # a form that changes nothing is rejected by Rasa, which then finds no rule
         for slot, value in read.items():
             if slot == "review" and value == "change":  # which answer is asked by buttons, then the review comes again
                 dispatcher.utter_message(json_message={"do": "choose_change"})

@@ -1,8 +1,12 @@
-"""Reading a request's body without letting it grow past its limit."""
+"""Reading what was sent to us: a body within its limit, words without what breaks whatever keeps or shows them."""
 
 from __future__ import annotations
 
+import re
+
 from starlette.requests import Request
+
+_LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class TooLarge(Exception):
@@ -20,3 +24,8 @@ async def read_body(request: Request, largest: int) -> bytes:
         if len(body) > largest:
             raise TooLarge
     return bytes(body)
+
+
+def readable(words: str) -> str:
+    """The text without what no database and no encoding takes: NUL and halves of characters."""
+    return _LONE_SURROGATE.sub("\ufffd", words.replace("\0", ""))

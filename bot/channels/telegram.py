@@ -32,6 +32,7 @@ from telegram.error import TelegramError
 from telegram.request import HTTPXRequest
 
 from bot.channels import Malformed, Unverified
+from bot.channels.body import readable
 from bot.db.models import ChannelState
 from bot.db.session import Database, Lane
 from bot.messages import (
@@ -75,7 +76,6 @@ GROUP_ONCE = 600  # seconds in which everything that happens in a group is one e
 
 _START = re.compile(r"/start(?:@\w+)?(?:\s+(.*))?", re.IGNORECASE | re.DOTALL)
 _LANGUAGE = re.compile(r"[A-Za-z]{2,3}(?:[-_][A-Za-z0-9]{2,8}){0,3}")
-_LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 _WHOLE_CHANNEL = re.compile(r"\b(?:all chats|broadcast|globally|overall)\b")
 _GONE = (
     "chat not found", "user not found", "user is deactivated", "peer_id_invalid", "bot was blocked",
@@ -289,7 +289,7 @@ class Telegram:
     async def send(self, address: str, message: Outgoing) -> str:
         """Send one message as plain text, one button a row; in a group, leave it afterwards."""
         chat = _chat(address)
-        words = _readable(message.text)
+        words = readable(message.text)
         if len(words) > self.longest:
             raise Refused(f"longer than {self.longest} characters")
         sizes = [len(button.id.encode()) for button in message.buttons]
@@ -297,7 +297,7 @@ class Telegram:
             raise Refused("a button's id is empty or longer than 64 bytes")
         if chat < 0:
             return await self._say_and_leave(chat, words)
-        rows = [[InlineKeyboardButton(_readable(button.title), callback_data=button.id)] for button in message.buttons]
+        rows = [[InlineKeyboardButton(readable(button.title), callback_data=button.id)] for button in message.buttons]
         return await self._say(chat, words, InlineKeyboardMarkup(rows) if rows else None)
 
     async def _say(self, chat: int, words: str, keyboard: InlineKeyboardMarkup | None = None) -> str:
@@ -619,12 +619,7 @@ def _number(value: object) -> int:
 def _words(value: object) -> str:
     if not isinstance(value, str):
         raise Malformed("a text was expected")
-    return _readable(value)
-
-
-def _readable(words: str) -> str:
-    """The text without what no database and no encoding takes: NUL and halves of characters."""
-    return _LONE_SURROGATE.sub("\ufffd", words.replace("\0", ""))
+    return readable(value)
 
 
 def _membership(member: object) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+import json
 import time
 from typing import Any, Literal
 
@@ -10,9 +11,12 @@ from fastapi import APIRouter, HTTPException, Request
 from pydantic import BaseModel, Field
 from sqlalchemy import select
 
+from bot.channels.body import TooLarge, read_body, readable
 from bot.channels.pull import TERMINAL, House, fetch
 from bot.db.models import Inbox, IssuedButton
 from bot.messages import Incoming, Kind
+
+LARGEST = 1024 * 1024  # bytes of a post
 
 
 class Said(BaseModel):
@@ -43,8 +47,9 @@ def router(house: House, token: str) -> APIRouter:
             raise HTTPException(401)
 
     @routes.post("/turns")
-    async def turn(request: Request, said: Said, after: int = 0, wait: float = 60) -> Outcome:
+    async def turn(request: Request, after: int = 0, wait: float = 60) -> Outcome:
         check(request)
+        said = await _said(request)
         text, press = said.text, ""
         if said.kind == "press":
             press, text = await _button(house, said.user, said.text) or said.text, ""
@@ -73,6 +78,17 @@ def router(house: House, token: str) -> APIRouter:
         return Outcome(turn=row.turn or 0, messages=fetched.messages, last=last)
 
     return routes
+
+
+async def _said(request: Request) -> Said:
+    """The post, read only after its sender was checked."""
+    try:
+        given = json.loads(await read_body(request, LARGEST))
+        return Said.model_validate({key: readable(v) if isinstance(v, str) else v for key, v in given.items()})
+    except TooLarge:
+        raise HTTPException(413) from None
+    except (ValueError, AttributeError, RecursionError):
+        raise HTTPException(400) from None
 
 
 async def _button(house: House, user: str, pressed: str) -> str | None:

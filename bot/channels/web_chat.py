@@ -8,12 +8,12 @@ import json
 import re
 import secrets
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import HTMLResponse, JSONResponse
 
-from bot.channels.body import TooLarge, read_body
+from bot.channels.body import TooLarge, read_body, readable
 from bot.channels.pull import WEB, House, fetch
 from bot.messages import Incoming, Kind
 
@@ -56,13 +56,13 @@ def router(house: House, secure: bool) -> APIRouter:
             event = _event(token, body)
         except TooLarge:
             return Response(status_code=413)
-        except (ValueError, KeyError, TypeError, AttributeError):
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             return Response(status_code=400)
         await house.accept([event])
         return JSONResponse({}, status_code=202)
 
     @routes.get("/chat/messages")
-    async def send(request: Request, after: int = 0, wait: float = 0) -> Response:
+    async def send(request: Request, after: Annotated[int, Query(ge=0, lt=2**63)] = 0, wait: float = 0) -> Response:
         token = _token(request)
         if token is None:
             return Response(status_code=401)
@@ -121,8 +121,8 @@ def _event(token: str, body: dict[str, Any]) -> Incoming:
         external_id=f"{token}:{client_id}",
         address=token,
         kind=kind,
-        text=text,
-        press=press,
+        text=readable(text),
+        press=readable(press),
         details={"client_id": client_id},
     )
 

@@ -37,6 +37,7 @@ ATTEMPTS = 3  # then the message is set aside
 ROTATE_AFTER = 20  # turns in one of Rasa's conversations, when no form is open
 TOO_OLD = timedelta(minutes=15)  # a message that waited longer for Rasa is closed, not answered late
 BUTTON_LIFE = timedelta(days=7)
+OF_A_FORM = {"answer", "change_answer", "leave_form"}  # mean nothing once the form is over
 _LETTER_OR_DIGIT = re.compile(r"\w")
 _WORD = re.compile(r"\w+")
 
@@ -259,7 +260,7 @@ class Turns:
                 IssuedButton.expires_at > func.now(),
             )
         )
-        if button is None:
+        if button is None or (work.form is None and button.action.get("intent") in OF_A_FORM):
             ctx.say(
                 "button.stale",
                 [ctx.do("button.help", "help"), ctx.do("button.person", "handoff", reason="asked")],

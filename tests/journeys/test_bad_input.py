@@ -44,13 +44,13 @@ BAD = {
     "directions": "\u202e\u2066\u202a\u200f\u2069",
     "direction override around words": "\u202ezork blip\u202c",
     "NUL": "\0",
-    "NUL inside": "zo\0rk",
+    "NUL inside": "bon\0jour",
     "control characters": "\x1b[31mzork\x07\x08\x7f",
     "a lone surrogate": "\ud83d",
     "lone surrogates between words": "zork \udc00 \ud83d blip",
     "HTML": "<script>alert(1)</script>",
     "HTML attribute": '"><img src=x onerror=alert(1)>',
-    "SQL": "'; DROP TABLE person; --",
+    "SQL": "'; DROP TABLE outbox; --",
     "SQL or": "' OR '1'='1",
     "a template": "{{7*7}}",
     "another template": "${7*7} <%= 7*7 %> #{7*7} {% print 7 %}",
@@ -92,6 +92,9 @@ class Someone(Protocol):
     """A person on a channel."""
 
     messages: list[dict[str, Any]]
+
+    async def start(self) -> str:
+        """Open the conversation."""
 
     async def say(self, text: str) -> str:
         """Type a text; what is answered."""
@@ -152,6 +155,10 @@ class OnThePage:
         """The language of the last message."""
         return str(self.messages[-1]["language"])
 
+    async def start(self) -> str:
+        """Open the conversation."""
+        return await self._turn({"start": True})
+
     async def say(self, text: str) -> str:
         """Type a text."""
         return await self._turn({"text": text})
@@ -173,7 +180,7 @@ class OnThePage:
         response.raise_for_status()
         return list(response.json()["messages"])
 
-    async def _turn(self, said: dict[str, str]) -> str:
+    async def _turn(self, said: dict[str, Any]) -> str:
         async with web_client(self.settings, self.cookie) as client:
             body = json.dumps({"id": str(uuid.uuid4()), **said}).encode()
             (await client.post("/chat/messages", content=body)).raise_for_status()
@@ -199,6 +206,12 @@ def web_client(settings: Settings, cookie: str = "") -> httpx.AsyncClient:
 def someone(request: pytest.FixtureRequest, service: Service, settings: Settings) -> Someone:
     """A person never heard of before, on each of the two channels."""
     return AtTerminal(settings) if request.param == "terminal" else OnThePage(settings)
+
+
+async def speak(someone: Someone, language: Language) -> None:
+    """Choose the language, so that no later text changes it."""
+    await someone.start()
+    await someone.press(i18n.say("language.own_name", language))
 
 
 @cache
@@ -261,6 +274,7 @@ async def test_a_bad_text_gets_a_sensible_answer(someone: Someone, database: Dat
 @pytest.mark.parametrize("bad", [bad for bad in BAD if "10,000" not in bad])
 async def test_a_bad_text_in_the_middle_of_a_form(someone: Someone, database: Database, bad: str) -> None:
     """The form goes on where it was, at a question with choices and at one that reads a number."""
+    await speak(someone, "fr")
     await someone.say(WISH["fr"])
     await someone.press(title("first_contact.consent.yes", "fr"))
     directions = {button["title"]: button["id"] for message in someone.messages for button in message["buttons"]}
@@ -306,6 +320,7 @@ async def test_a_strange_name_is_read_back_as_it_is(
 ) -> None:
     """At the review and in what is kept, letter by letter; nothing of it is filled in or carried out."""
     talk = AtTerminal(settings)
+    await speak(talk, language)
     await talk.say(WISH[language])
     await talk.press(title("first_contact.consent.yes", language))
     await talk.press(title("first_contact.direction.from_morocco", language))
