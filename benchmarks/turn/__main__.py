@@ -1,4 +1,4 @@
-"""`make bench` (`python -m benchmarks.turn`): measures, prints a table, writes it to benchmarks/turn.md."""
+"""Measures what a turn costs, prints a table, writes it to benchmarks/turn.md: `make bench`."""
 
 from __future__ import annotations
 
@@ -50,7 +50,8 @@ def main() -> None:
         model = None if given.ours_only else stock.trained(folder)
         ours, theirs = uvloop.run(_run(levels, warm_up, var, folder, model))
     text = "\n".join(_table(ours, theirs, " ".join(["python -m benchmarks.turn", *sys.argv[1:]]))) + "\n"
-    TABLE.write_text(text, encoding="utf-8")
+    if not given.quick:
+        TABLE.write_text(text, encoding="utf-8")
     print("\n" + text)
 
 

@@ -16,12 +16,14 @@ from typing import cast
 from urllib.parse import parse_qs
 
 from benchmarks.turn.load import Answer, Connection
+from bot import i18n
 from bot import settings as configuration
 from bot.messages import Language
 from bot.settings import PREFIXES, ROOT
 from bot.supervisor import free_port
 
 TOKEN = "700000000:" + "b" * 35
+_FAILURES = {text for failed in ("rasa_down", "set_aside") for text in i18n.every_language(failed)}
 _numbers = itertools.count(1)
 
 
@@ -102,7 +104,9 @@ class Person:
         BotApi.waiting[self._chat] = answer
         body = json.dumps({"update_id": next(_numbers), **update}).encode()
         await self._connection.post("/telegram/webhook", body, self._header)
-        return await answer
+        if (await answer).text in _FAILURES:
+            raise RuntimeError(f"Rafiq failed on a turn and said: {answer.result().text}")
+        return answer.result()
 
 
 class Rafiq:

@@ -161,7 +161,11 @@ class FormCheck(Action):  # type: ignore[misc]  # rasa-sdk ships no types
         slots = {one.slot for one in forms()[self._form]}
         if asked is None:
             return {}
+        if intent == "answer" and entities.get("field") == "review" != asked:
+            return {}  # a button of an earlier read-back: what was not read back now is not sent
         if intent == "answer" and entities.get("field") in slots:
+            if entities["field"] in STRICT and entities["field"] != asked:
+                return {}  # a button of an earlier form: what is agreed or sent is what was just read
             return self._chosen(entities["field"], entities.get("value"))
         if intent == "change_answer" and entities.get("field") in slots:
             return {entities["field"]: None, **({"review": None} if "review" in slots else {})}

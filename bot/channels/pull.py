@@ -43,10 +43,14 @@ class Signals:
         if lane is Lane.DELIVERY and key in self._events:
             self._events.pop(key).set()
 
-    async def wait(self, conversation_id: int, seconds: float) -> None:
-        """Until something is said, or this long."""
+    def listen(self, conversation_id: int) -> asyncio.Event:
+        """Set when something is said from now on: take it before looking, so that nothing is missed in between."""
+        return self._events[conversation_id]
+
+    async def wait(self, conversation_id: int, seconds: float, heard: asyncio.Event | None = None) -> None:
+        """Until something is said (since `heard` was taken), or this long."""
         try:
-            await asyncio.wait_for(self._events[conversation_id].wait(), seconds)
+            await asyncio.wait_for((heard or self._events[conversation_id]).wait(), seconds)
         except TimeoutError:
             self._events.pop(conversation_id, None)
 

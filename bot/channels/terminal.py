@@ -68,11 +68,12 @@ def router(house: House, token: str) -> APIRouter:
             raise HTTPException(409, "this id was used before")
         deadline = time.monotonic() + wait
         while True:
+            heard = house.signals.listen(conversation_id)
             async with house.database.session() as session:
                 row = (await session.execute(select(Inbox.status, Inbox.turn).where(Inbox.id == inbox_id))).one()
             if row.status != "pending" or time.monotonic() > deadline:
                 break
-            await house.signals.wait(conversation_id, 0.5)
+            await house.signals.wait(conversation_id, 0.5, heard)
         fetched = await fetch(house.database, conversation_id, after)
         last = max([after, *(message["n"] for message in fetched.messages)])
         return Outcome(turn=row.turn or 0, messages=fetched.messages, last=last)

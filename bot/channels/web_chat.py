@@ -69,9 +69,10 @@ def router(house: House, secure: bool) -> APIRouter:
         conversation_id = await house.conversation_of(WEB, token)
         if conversation_id is None:
             return _fresh(JSONResponse({"messages": [], "working": False}))
+        heard = house.signals.listen(conversation_id) if wait > 0 else None
         fetched = await fetch(house.database, conversation_id, after, history=after == 0)
-        if not fetched.messages and wait > 0:
-            await house.signals.wait(conversation_id, min(wait, LONGEST_WAIT))
+        if not fetched.messages and heard is not None:
+            await house.signals.wait(conversation_id, min(wait, LONGEST_WAIT), heard)
             fetched = await fetch(house.database, conversation_id, after, history=after == 0)
         return _fresh(JSONResponse({"messages": fetched.messages, "working": fetched.working}))
 

@@ -81,6 +81,7 @@ def connect(url: str, vault: Vault, pool_size: int = 24) -> Database:
         max_overflow=8,
         pool_pre_ping=False,
         pool_recycle=1800,
+        hide_parameters=True,  # an error's text gets into logs, and what people wrote is among them
         connect_args={"application_name": "rafiq"},
     )
 
