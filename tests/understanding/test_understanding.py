@@ -33,7 +33,7 @@ def test_labels(result: Result, language: str) -> None:
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_what_is_out_of_scope_is_refused(result: Result, language: str) -> None:
     """Other matters are not answered with a topic: the floor under what is reached; the goal is in GOALS."""
-    assert result.refused[language] >= {"fr": 0.85, "en": 0.70, "ar": 0.75}[language]
+    assert result.refused[language] >= {"fr": 0.80, "en": 0.70, "ar": 0.75}[language]
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
