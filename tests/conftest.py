@@ -16,6 +16,7 @@ import httpx
 import pytest
 import uvicorn
 from sqlalchemy import text
+from sqlalchemy.exc import OperationalError
 
 from bot import supervisor
 from bot.db import embedded, migrate
@@ -100,8 +101,15 @@ async def _database(settings: Settings, database_url: str) -> AsyncIterator[Data
 async def database(_database: Database) -> Database:
     """The database, emptied."""
     tables = ", ".join(table.name for table in Base.metadata.sorted_tables)
-    async with _database.engine.begin() as connection:
-        await connection.execute(text(f"TRUNCATE {tables} RESTART IDENTITY CASCADE"))
+    for attempt in range(5):
+        try:
+            async with _database.engine.begin() as connection:
+                await connection.execute(text(f"TRUNCATE {tables} RESTART IDENTITY CASCADE"))
+            break
+        except OperationalError:  # a deadlock with the running service's own look for work
+            if attempt == 4:
+                raise
+            await asyncio.sleep(0.2)
     return _database
 
 
