@@ -2,7 +2,7 @@
 
 Rasa imports TensorFlow at start even when no component uses it. Ours do not (they are scikit-learn and
 a small ONNX-like encoder), so leaving it out saves 1.9 GB on disk, 350 MB of memory and half of the start.
-`make check-tensorflow` proves that the predictions are the same with the real library.
+`make check-tensorflow` is there to compare the predictions with the real library's.
 """
 
 import importlib.abc
