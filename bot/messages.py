@@ -22,7 +22,9 @@ class Kind(StrEnum):
     PRESS = "press"  # a button that we issued, or claims to be one
     START = "start"  # the person opens the conversation; `text` is the deep link's payload
     MEDIA = "media"  # voice, picture, document, place: acknowledged, handed to a person
-    EDITED = "edited"  # no new turn
+    EDITED = "edited"  # no new turn; `details["original"]` is the external id of the message it changes
+    REVOKED = "revoked"  # the person deleted `details["original"]`: its content goes from our store too
+    IDENTITY = "identity"  # the number, or who holds it, changed: sensitive content waits until verified again
     BLOCKED = "blocked"  # the person blocked the assistant
     UNBLOCKED = "unblocked"
     GROUP = "group"  # added to a group: leave politely
@@ -47,12 +49,35 @@ class Incoming:
     details: Mapping[str, Any] = field(default_factory=dict)  # what the channel needs again to answer
 
 
+Status = Literal["sent", "delivered", "read", "failed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What a platform reports about a message of ours, late, twice or out of order as it likes."""
+
+    channel: str
+    external_id: str  # the platform's id of the message
+    status: Status
+    our_id: str | None = None  # `Outgoing.id`, where the platform gives it back
+    error: SendError | None = None  # why it failed
+
+
 @dataclass(frozen=True, slots=True)
 class Button:
     """A choice under a message. `id` is opaque; `title` is what the person reads."""
 
     id: str
     title: str
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """A text that the platform approved beforehand, for where free text may not go."""
+
+    name: str
+    values: tuple[str, ...] = ()
+    seconds: int | None = None  # how long the platform may go on trying to deliver it
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +88,7 @@ class Outgoing:
     text: str
     language: Language
     buttons: tuple[Button, ...] = ()
+    template: Template | None = None  # sent instead of `text`
     details: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -75,6 +101,11 @@ class SendError(Exception):
     ├── Ambiguous        it may have been sent (the connection broke before the answer)
     ├── Unreachable      blocked, deleted, or never started: stop writing to this address
     ├── Moved            the chat has a new address
+    ├── WindowClosed     free text may not go now: a template, or hold it until the person writes
+    ├── NoTemplate       this template is not approved, paused or disabled: another one, or hold it
+    ├── NotNow           this person may not be written to for a while (a day where nothing is said)
+    ├── IdentityChanged  the platform doubts that this is still the same person: hold it
+    ├── ChannelDown      token, account or payment: no message can go; page an operator, pause the channel
     └── Refused          our fault: set aside, alert
     """
 
@@ -109,6 +140,30 @@ class Moved(SendError):
     def __init__(self, address: str) -> None:
         super().__init__("the chat moved")
         self.address = address
+
+
+class WindowClosed(SendError):
+    """The person has not written for too long: only a template may go."""
+
+
+class NoTemplate(SendError):
+    """The platform does not send this template in this language (not approved, paused, disabled)."""
+
+
+class NotNow(SendError):
+    """The platform will not deliver to this person for now."""
+
+    def __init__(self, reason: str, retry_after: float = 86_400) -> None:
+        super().__init__(reason)
+        self.retry_after = retry_after
+
+
+class IdentityChanged(SendError):
+    """Whoever holds this address now may be somebody else."""
+
+
+class ChannelDown(SendError):
+    """Our account or token does not work: an operator has to mend it."""
 
 
 class Refused(SendError):

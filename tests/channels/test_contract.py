@@ -122,12 +122,17 @@ def test_any_other_request_is_refused(entry: Entry, channel: Channel) -> None:
         assert SECRET not in str(refusal.value)
 
 
+def happened(channel: Channel, body: bytes) -> list[Incoming]:
+    """What people did, without the receipts for what was sent."""
+    return [event for event in channel.parse(body) if isinstance(event, Incoming)]
+
+
 def test_every_captured_request_can_be_read(entry: Entry, channel: Channel) -> None:
     """Events are sound, and no two of different requests have the same id."""
     ids: list[str] = []
     assert len(entry.bodies) >= 20
     for name, body in entry.bodies.items():
-        events = channel.parse(body)
+        events = happened(channel, body)
         for event in events:
             assert_sound(event, entry.name, name)
         ids += [event.external_id for event in events]
@@ -154,7 +159,7 @@ def test_nothing_in_a_request_can_raise_anything_else(entry: Entry, channel: Cha
     for name, body in entry.bodies.items():
         for damaged in damages(json.loads(body)):
             try:
-                events: Sequence[Incoming] = channel.parse(json.dumps(damaged).encode())
+                events = happened(channel, json.dumps(damaged).encode())
             except Malformed:
                 continue
             read += 1
