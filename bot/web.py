@@ -68,6 +68,7 @@ class Service:
 
     async def start(self) -> None:
         """Begin to work."""
+        await self.turns.vector_of("")  # the encoder is loaded before the first message comes
         await self.lanes.start()
         self._tasks.append(asyncio.create_task(self._watch_rasa()))
         if self.telegram is not None:

@@ -6,8 +6,10 @@ own connection carries the transaction. A turn that dies leaves nothing behind a
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -18,7 +20,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
 from bot import faults, i18n
-from bot.assistant import forms, language, values
+from bot.assistant import forms, knowledge, language, questions, values
 from bot.assistant.commands import command
 from bot.assistant.rasa import Decision, Rasa, RasaDown
 from bot.assistant.triage import Cue, Triage
@@ -29,7 +31,8 @@ from bot.journeys import VERBS, first_contact, rights, safety
 from bot.journeys.context import Choice, Context
 from bot.messages import Kind, Language
 from bot.settings import Settings
-from nlu.normalise import normalise, visible, without_accents
+from nlu.encoder import encode
+from nlu.normalise import meant, normalise, visible, without_accents
 
 log = structlog.get_logger()
 
@@ -122,6 +125,7 @@ class Turns:
         self._settings = settings
         self._languages = languages
         self._triage = triage
+        self._encoding = ThreadPoolExecutor(1, "encoding")  # beside the event loop; one at a time is enough
 
     async def work(self, conversation_id: int) -> None:
         """Take every turn that this conversation has waiting.
@@ -133,6 +137,10 @@ class Turns:
             if connection is not None:
                 while await self._one(connection, conversation_id):
                     pass
+
+    async def vector_of(self, text: str) -> Any:
+        """The sentence vector of a message, for the triage and for Rasa."""
+        return await asyncio.get_running_loop().run_in_executor(self._encoding, encode, meant(text))
 
     async def _one(self, connection: AsyncConnection, conversation_id: int) -> bool:
         """Take the oldest turn; False when there is none."""
@@ -235,7 +243,8 @@ class Turns:
         return None
 
     async def _typed(self, ctx: Context, work: _Work, typed: str) -> Decision | None:
-        cue = self._triage.read(typed)
+        vector = await self.vector_of(typed)
+        cue = self._triage.read(typed, vector)
         if cue is not None and not _only_an_age(cue, typed, work.form):
             await safety.respond(ctx, cue)
             return None
@@ -251,7 +260,21 @@ class Turns:
         if work.waiting and ctx.now - work.received_at > TOO_OLD:
             ctx.say("back_again", [ctx.do("button.help", "help")])
             return None
-        return await self._rasa.turn(work.rasa_id, str(work.inbox_id), text=typed)
+        if work.form is None:
+            first, ctx.also = await self._two_questions(typed)
+            if ctx.also is not None:
+                typed, vector = first, await self.vector_of(first)
+        return await self._rasa.turn(work.rasa_id, str(work.inbox_id), text=typed, vector=vector)
+
+    async def _two_questions(self, typed: str) -> tuple[str, str | None]:
+        """Where two questions of the programme stand in one message: the first one's words, the other one's topic."""
+        parts = questions.apart(typed)
+        if len(parts) < 2:
+            return typed, None
+        first, second = await self._rasa.understand(parts, [await self.vector_of(part) for part in parts])
+        topics = knowledge.topics()
+        sure = all(one.label in topics and one.confidence >= forms.SURE for one in (first, second))
+        return (parts[0], second.label) if sure and first.label != second.label else (typed, None)
 
     async def _pressed(self, ctx: Context, work: _Work, pressed: str) -> Decision | None:
         found = await ctx.session.execute(_PRESSED, {"pressed": pressed, "conversation": ctx.conversation_id})

@@ -52,6 +52,7 @@ class Context:
     answers: Mapping[str, Any] = field(default_factory=dict)  # of the form in progress
     form: str | None = None
     misunderstood: int = 0
+    also: str | None = None  # the topic of a second question in the same message
     sayings: list[Saying] = field(default_factory=list)
     # what the turn applies to the conversation when the journeys are done
     language_chosen: bool = False

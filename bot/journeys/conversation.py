@@ -46,7 +46,7 @@ async def change_language(ctx: Context, **_: Any) -> None:
 
 async def answer(ctx: Context, topic: str | None = None, **_: Any) -> None:
     """The vetted answer to a question, its source, and the next questions."""
-    topic = topic or (ctx.understanding.ranking[0][0] if ctx.understanding.ranking else None)
+    topic = topic or ctx.understanding.label
     topic = topic or next((e["value"] for e in ctx.understanding.entities if e["entity"] == "topic"), None)
     described = knowledge.topics().get(topic or "")
     if described is None:
@@ -57,6 +57,9 @@ async def answer(ctx: Context, topic: str | None = None, **_: Any) -> None:
     if described.person and not ctx.form:
         choices.append(ctx.do("button.person", "handoff", reason="asked"))
     ctx.say_text(knowledge.answer(described.id, ctx.language), choices)
+    if ctx.also is not None and ctx.also != described.id:
+        others = [choice for choice in choices if choice.action.get("with") != {"topic": ctx.also}]
+        ctx.say("answer.also", [_ask(ctx, ctx.also), *others][:3])
 
 
 async def not_understood(ctx: Context, **_: Any) -> None:

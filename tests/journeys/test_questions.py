@@ -76,6 +76,25 @@ async def test_ok_never_changes_the_language(service: Service, settings: Setting
         assert talk.spoken == "ar", word
 
 
+@pytest.mark.parametrize(
+    ("typed", "language"),
+    [
+        ("C'est gratuit ? Et combien de temps ça prend ?", "fr"),
+        ("Is it free and how long does it take", "en"),
+        ("هل البرنامج مجاني؟ وكم من الوقت يستغرق؟", "ar"),
+    ],
+)
+async def test_two_questions_in_one_message(
+    service: Service, settings: Settings, typed: str, language: Language
+) -> None:
+    """The first is answered, the second is offered as the first button, and its answer follows."""
+    talk = Talk(settings)
+    said = await talk.say(typed)
+    assert said.startswith(knowledge.answer("is_it_free", language))
+    assert talk.buttons[0] == knowledge.title("how_long", language)
+    assert await talk.press(talk.buttons[0]) == knowledge.answer("how_long", language)
+
+
 @pytest.mark.parametrize("language", LANGUAGES)
 async def test_nonsense_gets_choices_and_then_a_person(
     service: Service, settings: Settings, language: Language
