@@ -43,6 +43,20 @@ NEAR = frozenset(
         "family_and_children",
     ]
 )
+# labels without a cue in the words of cues: « je veux rentrer chez moi » stands beside « j'ai peur de rentrer »
+CLOSE = frozenset(
+    [
+        "return_request",
+        "avrr_is_voluntary",
+        "avrr_for_whom",
+        "scam_warning",
+        "steps_from_morocco",
+        "book_interview",
+        "talk_to_human",
+        "stop",
+        "deny",
+    ]
+)
 GROUPS = (1.0, 1.0, 1.0, 2.0)  # words, pieces of words, sounds, concepts
 VECTOR_WEIGHT = 4.0
 STRENGTH_ANY, STRENGTH_WHICH = 5.0, 0.3  # C of the two models
@@ -65,7 +79,6 @@ SHORTER = [
         (r"\bdans\b", "ds"), (r"\bpas\b", "pa"),
     ]
 ]  # fmt: skip
-_MARKED = re.compile(r"\[([^\]]*)\](?:\([^)]*\)|\{[^}]*\})")
 
 
 def cue_examples():
@@ -77,19 +90,17 @@ def cue_examples():
 
 
 def ordinary_examples():
-    """What people ask without any cue."""
-    texts = []
+    """What people ask without any cue: all that stands close to cues, and as many again of the rest."""
+    close, rest = [], []
     for language in LANGUAGES:
         for name in ("questions", "intents", "out_of_scope"):
             file = ROOT / "nlu" / language / f"{name}.yml"
-            if not file.is_file():
-                continue
             for block in yaml.load(file.read_text(encoding="utf-8"), yaml.CSafeLoader)["nlu"]:
-                if block.get("intent") in NEAR or "examples" not in block:
-                    continue
-                texts += [_MARKED.sub(r"\1", line.removeprefix("- ")) for line in block["examples"].splitlines()]
-    texts.sort(key=lambda text: hashlib.sha256(text.encode()).digest())  # one example more changes one, not all
-    return texts[:ORDINARY]
+                if block["intent"] not in NEAR:
+                    kept = close if block["intent"] in CLOSE else rest
+                    kept += [line.removeprefix("- ") for line in block["examples"].splitlines()]
+    rest.sort(key=lambda text: hashlib.sha256(text.encode()).digest())  # one example more changes one, not all
+    return close, rest[: ORDINARY - len(close)]
 
 
 def shortened(text, chance):
@@ -174,12 +185,13 @@ def train(out):
     """Train, choose the threshold, write the file."""
     began = time.monotonic()
     rules = Rules.load(RULES)
-    examples, ordinary = list(cue_examples()), ordinary_examples()
+    examples, (close, rest) = list(cue_examples()), ordinary_examples()
+    ordinary = close + rest
     originals = [text for _, text in examples] + ordinary
     altered = list(copies(examples))
     source = np.array([*range(len(originals)), *(index for index, _ in altered)])
     kinds = np.array([cue for cue, _ in examples] + ["ordinary"] * len(ordinary))[source]
-    hard = source < len(examples)
+    hard = source < len(examples) + len(close)
     importance = np.where(np.arange(len(source)) < len(originals), 1.0, COPY)
     spoken = [meant(text) for text in originals]
     known = encode_all(spoken)

