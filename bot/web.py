@@ -25,13 +25,13 @@ from bot.channels import Malformed, Unverified, terminal, web_chat
 from bot.channels.body import TooLarge, read_body
 from bot.channels.pull import House, Signals
 from bot.channels.telegram import Telegram
-from bot.conversation import inbox, people
+from bot.conversation import inbox, people, receipts
 from bot.conversation.delivery import Delivery
 from bot.conversation.turn import Turns
 from bot.db.session import Database, Lane, connect
 from bot.jobs import Lanes, Worker
 from bot.journeys import first_contact
-from bot.messages import Incoming, SendError
+from bot.messages import Incoming, Receipt, SendError
 from bot.settings import Settings
 from bot.training import Models
 
@@ -83,9 +83,12 @@ class Service:
             await self.telegram.close()
         await self.database.engine.dispose()
 
-    async def accept(self, events: Sequence[Incoming]) -> list[int | None]:
-        """Write down what a channel brought; when this returns it is safe."""
-        return await inbox.accept(self.database, events)
+    async def accept(self, events: Sequence[Incoming | Receipt]) -> list[int | None]:
+        """Write down what a channel brought; when this returns it is safe. The inbox ids are of the incoming alone."""
+        ids = await inbox.accept(self.database, [event for event in events if isinstance(event, Incoming)])
+        reports = [event for event in events if isinstance(event, Receipt)]
+        await receipts.apply(self.database, self.delivery.channels, reports)
+        return ids
 
     async def conversation_of(self, channel: str, address: str) -> int | None:
         """The conversation of this address, if it has one."""

@@ -31,7 +31,7 @@ from telegram.constants import ChatAction, InlineKeyboardButtonLimit, MessageLim
 from telegram.error import TelegramError
 from telegram.request import HTTPXRequest
 
-from bot.channels import Malformed, Unverified
+from bot.channels import Limits, Malformed, Rate, Unverified
 from bot.channels.body import readable
 from bot.db.models import ChannelState
 from bot.db.session import Database, Lane
@@ -103,6 +103,8 @@ class Telegram:
 
     name = "telegram"
     longest = int(MessageLimit.MAX_TEXT_LENGTH)
+    # 1 a second in a chat with short bursts, 30 in any second over all of them; 25 of these for what nobody waits for
+    limits = Limits(chat=Rate(1, 3), channel=Rate(27, 3), unasked=Rate(24, 1))
 
     def __init__(
         self,

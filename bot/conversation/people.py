@@ -5,12 +5,12 @@ from __future__ import annotations
 import secrets
 from dataclasses import dataclass
 
-from sqlalchemy import select
+from sqlalchemy import select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from bot.db.encryption import Vault
-from bot.db.models import Address, Conversation, Person
+from bot.db.models import Address, Conversation, Outbox, Person
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +65,38 @@ async def find_or_create(session: AsyncSession, vault: Vault, channel: str, addr
     )
     assert conversation_id is not None  # noqa: S101 (RETURNING of a successful insert)
     return Known(conversation_id, key)
+
+
+_HEARD = text("""
+WITH heard AS (
+    UPDATE address SET last_heard_at = now(), unreachable_at = NULL
+    FROM conversation WHERE conversation.id = :conversation_id AND address.id = conversation.address_id
+)
+UPDATE outbox SET status = 'queued', next_at = NULL, error = NULL
+WHERE conversation_id = :conversation_id AND status = 'held' AND error IN ('window', 'template')
+""")
+
+
+async def heard(session: AsyncSession, conversation_id: int) -> None:
+    """The person wrote: they can be reached, the platform's window is open, what waited for it may go."""
+    await session.execute(_HEARD, {"conversation_id": conversation_id})
+
+
+async def verified(session: AsyncSession, conversation_id: int) -> bool:
+    """It is still the same person: what waited for that may go. False when nobody doubted it."""
+    address_id = select(Conversation.address_id).where(Conversation.id == conversation_id).scalar_subquery()
+    doubted = await session.scalar(
+        update(Address)
+        .where(Address.id == address_id, Address.identity_changed_at.is_not(None))
+        .values(identity_changed_at=None)
+        .returning(Address.id)
+    )
+    await session.execute(
+        update(Outbox)
+        .where(Outbox.conversation_id == conversation_id, Outbox.status == "held", Outbox.error == "identity")
+        .values(status="queued", next_at=None, error=None)
+    )
+    return doubted is not None
 
 
 def new_rasa_id() -> str:
