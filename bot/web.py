@@ -27,6 +27,7 @@ from bot.channels.pull import House, Signals
 from bot.channels.telegram import Telegram
 from bot.conversation import inbox, people, receipts
 from bot.conversation.delivery import Delivery
+from bot.conversation.media import Keeper
 from bot.conversation.turn import Turns
 from bot.db.session import Database, Lane, connect
 from bot.jobs import Lanes, Worker
@@ -57,11 +58,13 @@ class Service:
         self.telegram = Telegram.from_settings(settings) if settings.telegram_token else None
         self.delivery = Delivery(self.database, {"telegram": self.telegram} if self.telegram else {})
         self.cases = CaseDelivery(self.database, settings.case_url, settings.case_secrets)
+        self.media = Keeper(self.database, self.delivery.channels)
         self.signals = Signals()
         self.lanes = Lanes(self.database, database_url)
         self.lanes.add(Lane.TURN, Worker(self.turns.work, settings.rafiq_turns), self._turns_due)
         self.lanes.add(Lane.DELIVERY, Worker(self.delivery.work, 16), self.delivery.due)
         self.lanes.add(Lane.CASES, Worker(self.cases.work, 1), self.cases.due)
+        self.lanes.add(Lane.MEDIA, Worker(self.media.work, 2), self.media.due)
         self.lanes.watch(self.signals.heard)
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -69,6 +72,7 @@ class Service:
         """Begin to work."""
         await self.lanes.start()
         self._tasks.append(asyncio.create_task(self._watch_rasa()))
+        self._tasks.append(asyncio.create_task(self._tidy()))
         if self.telegram is not None:
             self._tasks.append(asyncio.create_task(self._run_telegram(self.telegram)))
 
@@ -104,6 +108,15 @@ class Service:
             if not self.rasa.available:
                 await self.rasa.ready()
             await asyncio.sleep(1)
+
+    async def _tidy(self) -> None:
+        """Let go, every hour, of what was kept long enough."""
+        while True:
+            try:
+                await self.media.expire()
+            except Exception as error:  # the next hour is soon enough
+                log.warning("not tidied", error=type(error).__name__)
+            await asyncio.sleep(3600)
 
     async def _run_telegram(self, telegram: Telegram) -> None:
         public = self.settings.rafiq_public_url

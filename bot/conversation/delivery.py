@@ -115,7 +115,7 @@ class Delivery:
                     return True
                 template = _template(templates[letter.template], letter)
             parts = [""] if template is not None else split(content["text"], channel.longest)
-            if not await pacing.take(session, letter, channel.limits, max(len(parts) - letter.parts, 1)):
+            if not await pacing.take(session, letter, channel.limits, max(len(parts) - _gone(letter, template), 1)):
                 await self._postpone(session, letter, channel.limits)
                 return False
             faults.point("delivery.sending")
@@ -148,7 +148,8 @@ class Delivery:
         address = self.database.vault.open(letter.key, letter.address_sealed)
         buttons = tuple(Button(button_id, title) for button_id, title in content["buttons"])
         external_id = ""
-        for number, part in enumerate(parts[letter.parts :], letter.parts + 1):
+        gone = _gone(letter, template)
+        for number, part in enumerate(parts[gone:], gone + 1):
             last = number == len(parts)
             external_id = await channel.send(
                 address,
@@ -208,6 +209,11 @@ def _closed(letter: Any, limits: Limits) -> bool:
     heard: datetime = letter.last_heard_at or datetime.min.replace(tzinfo=UTC)
     said_closed: datetime | None = letter.window_closed_at
     return bool(heard + limits.window <= letter.now) or (said_closed is not None and said_closed >= heard)
+
+
+def _gone(letter: Any, template: Template | None) -> int:
+    """How many parts of it the platform has already."""
+    return 0 if template is not None else int(letter.parts)
 
 
 def _template(given: Any, letter: Any) -> Template:

@@ -13,11 +13,10 @@ from typing import Any
 import structlog
 from sqlalchemy import Select, and_, func, select, update
 from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from bot.channels import Limits
-from bot.conversation import pacing
+from bot.conversation import pacing, people
 from bot.db.encryption import Vault
 from bot.db.models import Address, Alert, Conversation, Outbox, Person
 from bot.messages import (
@@ -86,17 +85,6 @@ async def alert(session: AsyncSession, letter: Any, why: str) -> None:
     await session.execute(insert(Alert).values(kind="message not sent", detail=detail))
 
 
-async def unreachable(session: AsyncSession, address_id: int) -> None:
-    """This address is gone or blocks us: what nobody waits for ends here. The person's next word brings it back."""
-    await session.execute(update(Address).where(Address.id == address_id).values(unreachable_at=func.now()))
-    await session.execute(
-        update(Outbox)
-        .where(Outbox.conversation_id.in_(select(Conversation.id).where(Conversation.address_id == address_id)))
-        .where(Outbox.unasked, Outbox.status.in_(["queued", "held"]))
-        .values(status="cancelled", error="unreachable")
-    )
-
-
 async def refused(
     session: AsyncSession,
     vault: Vault,
@@ -111,7 +99,7 @@ async def refused(
     uncounted = {"attempts": letter.attempts}
     at_once = False
     if isinstance(error, Unreachable):
-        await unreachable(session, letter.address_id)
+        await people.blocked(session, letter.conversation_id, letter.now)
         await settle(session, letter.id, "failed", error="unreachable", was=was)
         return True
     if isinstance(error, Refused):
@@ -133,7 +121,7 @@ async def refused(
         await settle(session, letter.id, "queued", error=LATER, pause=pause, was=was, **uncounted)
         return True
     if isinstance(error, IdentityChanged):
-        await identity_changed(session, letter.address_id)
+        await people.doubt(session, letter.address_id)
         await settle(session, letter.id, "held", error="identity", was=was)
         return True
     if letter.attempts + 1 >= ATTEMPTS or (isinstance(error, Ambiguous) and letter.error == UNKNOWN):
@@ -154,7 +142,7 @@ async def refused(
     elif isinstance(error, NoTemplate):
         values, at_once = {"template": letter.template + 1}, True
     elif isinstance(error, Moved):
-        at_once = await _move(session, vault, letter, error.address)
+        at_once = await people.move(session, vault, letter.channel, letter.address_id, letter.key, error.address)
         if not at_once:
             await _fail(session, letter, kind, was)
             return True
@@ -166,32 +154,9 @@ async def refused(
     return at_once
 
 
-async def identity_changed(session: AsyncSession, address_id: int) -> None:
-    """Somebody else may hold this address from now on: what is sensitive waits."""
-    await session.execute(
-        update(Address)
-        .where(Address.id == address_id)
-        .values(identity_changed_at=func.coalesce(Address.identity_changed_at, func.now()))
-    )
-
-
 async def _fail(session: AsyncSession, letter: Any, why: str, was: Sequence[str]) -> None:
     await alert(session, letter, why)
     await settle(session, letter.id, "failed", error=why, was=was)
-
-
-async def _move(session: AsyncSession, vault: Vault, letter: Any, address: str) -> bool:
-    """Write to the new address from now on; False when it is somebody else's already."""
-    try:
-        async with session.begin_nested():
-            await session.execute(
-                update(Address)
-                .where(Address.id == letter.address_id)
-                .values(digest=vault.digest(letter.channel, address), address_sealed=vault.seal(letter.key, address))
-            )
-    except IntegrityError:
-        return False
-    return True
 
 
 def backoff(attempt: int) -> timedelta:

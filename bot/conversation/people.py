@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import secrets
 from dataclasses import dataclass
+from datetime import datetime
 
-from sqlalchemy import select, text, update
+from sqlalchemy import func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from bot.db.encryption import Vault
@@ -82,6 +84,30 @@ async def heard(session: AsyncSession, conversation_id: int) -> None:
     await session.execute(_HEARD, {"conversation_id": conversation_id})
 
 
+async def blocked(session: AsyncSession, conversation_id: int, at: datetime) -> None:
+    """The person blocked us at that moment, unless they wrote since: what nobody waits for ends here."""
+    of_this = select(Conversation.address_id).where(Conversation.id == conversation_id).scalar_subquery()
+    gone = await session.scalar(
+        update(Address)
+        .where(Address.id == of_this)
+        .where(Address.last_heard_at.is_(None) | (Address.last_heard_at <= at))
+        .values(unreachable_at=func.now())
+        .returning(Address.id)
+    )
+    if gone is not None:
+        await session.execute(
+            update(Outbox)
+            .where(Outbox.conversation_id == conversation_id, Outbox.unasked, Outbox.status.in_(["queued", "held"]))
+            .values(status="cancelled", error="unreachable")
+        )
+
+
+async def unblocked(session: AsyncSession, conversation_id: int) -> None:
+    """The person lets us in again."""
+    of_this = select(Conversation.address_id).where(Conversation.id == conversation_id).scalar_subquery()
+    await session.execute(update(Address).where(Address.id == of_this).values(unreachable_at=None))
+
+
 async def verified(session: AsyncSession, conversation_id: int) -> bool:
     """It is still the same person: what waited for that may go. False when nobody doubted it."""
     address_id = select(Conversation.address_id).where(Conversation.id == conversation_id).scalar_subquery()
@@ -97,6 +123,29 @@ async def verified(session: AsyncSession, conversation_id: int) -> bool:
         .values(status="queued", next_at=None, error=None)
     )
     return doubted is not None
+
+
+async def move(session: AsyncSession, vault: Vault, channel: str, address_id: int, key: bytes, address: str) -> bool:
+    """They are written to at this address from now on; False when it is somebody's already: people are never merged."""
+    try:
+        async with session.begin_nested():
+            await session.execute(
+                update(Address)
+                .where(Address.id == address_id)
+                .values(digest=vault.digest(channel, address), address_sealed=vault.seal(key, address))
+            )
+    except IntegrityError:
+        return False
+    return True
+
+
+async def doubt(session: AsyncSession, address_id: int) -> None:
+    """Somebody else may hold this address from now on: what is sensitive waits (`verified` ends it)."""
+    await session.execute(
+        update(Address)
+        .where(Address.id == address_id)
+        .values(identity_changed_at=func.coalesce(Address.identity_changed_at, func.now()))
+    )
 
 
 def new_rasa_id() -> str:

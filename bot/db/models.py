@@ -108,6 +108,7 @@ class Inbox(Base):
     __table_args__ = (
         UniqueConstraint("channel", "external_digest"),
         Index("inbox_open", "conversation_id", "id", postgresql_where=text("status IN ('pending', 'waiting')")),
+        Index("inbox_conversation", "conversation_id", "id"),
     )
     id: Mapped[int] = _id()
     channel: Mapped[str]
