@@ -31,11 +31,13 @@ from telegram.constants import ChatAction, InlineKeyboardButtonLimit, MessageLim
 from telegram.error import BadRequest, Forbidden, InvalidToken, TelegramError
 from telegram.request import HTTPXRequest
 
+from bot import i18n
 from bot.channels import Limits, Malformed, Rate, Unverified
 from bot.channels.body import readable
 from bot.db.models import ChannelState
 from bot.db.session import Database, Lane
 from bot.messages import (
+    LANGUAGES,
     Ambiguous,
     ChannelDown,
     Incoming,
@@ -58,6 +60,10 @@ WEBHOOK_PATH = "/telegram/webhook"
 SECRET_HEADER = "x-telegram-bot-api-secret-token"  # noqa: S105 (a header's name)
 ALLOWED_UPDATES = ("message", "edited_message", "callback_query", "my_chat_member")
 MAX_CONNECTIONS = 40
+COMMANDS = {  # what the menu offers, and the text that says what it does
+    "help": "profile.help", "language": "profile.language", "stop": "profile.stop", "start": "profile.start",
+    "mydata": "profile.my_data", "delete": "profile.delete",
+}  # fmt: skip
 
 # A message's content, the more telling name first: an animation is also a document, a venue also a location.
 MEDIA = (
@@ -414,6 +420,20 @@ class Telegram:
                 raise
             else:
                 return
+
+    async def set_profile(self) -> None:
+        """The bot's name, descriptions and commands in each language, the first also for everybody else.
+
+        They are seen by whoever looks at the phone: nothing in them says what people write about.
+        """
+        for language in LANGUAGES:
+            for code in [language] if language != LANGUAGES[0] else ["", language]:
+                commands = [(command, i18n.say(text_id, language)) for command, text_id in COMMANDS.items()]
+                await _call(self._bot.set_my_commands(commands, language_code=code or None))
+                await _call(self._bot.set_my_name(i18n.say("profile.name", language), language_code=code or None))
+                about, short = i18n.say("profile.description", language), i18n.say("profile.short", language)
+                await _call(self._bot.set_my_description(about, language_code=code or None))
+                await _call(self._bot.set_my_short_description(short, language_code=code or None))
 
     async def delete_webhook(self) -> None:
         """Have Telegram keep updates until they are asked for; those it holds are kept."""
