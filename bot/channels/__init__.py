@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from bot.messages import Incoming, Outgoing, Receipt
+from bot.messages import Incoming, Notice, Outgoing, Receipt
 
 
 class Unverified(Exception):
@@ -34,8 +34,8 @@ class Channel(Protocol):
     def verify(self, headers: Mapping[str, str], body: bytes) -> None:
         """Raise `Unverified` unless the platform sent exactly these bytes. Header names are in lower case."""
 
-    def parse(self, body: bytes) -> Sequence[Incoming | Receipt]:
-        """Every event and receipt of the request, in order; raise `Malformed` when it is none of this platform."""
+    def parse(self, body: bytes) -> Sequence[Incoming | Receipt | Notice]:
+        """All that the request tells, in order; raise `Malformed` when it is none of this platform."""
 
     async def send(self, address: str, message: Outgoing) -> str:
         """Send one message; the platform's id of it. Raises a `bot.messages.SendError`."""

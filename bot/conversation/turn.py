@@ -6,8 +6,9 @@ own connection carries the transaction. A turn that dies leaves nothing behind a
 
 from __future__ import annotations
 
+import asyncio
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -22,6 +23,7 @@ from bot.assistant import forms, language, values
 from bot.assistant.commands import command
 from bot.assistant.rasa import Decision, Rasa, RasaDown
 from bot.assistant.triage import Cue, Triage
+from bot.assistant.values import numerals
 from bot.conversation import outbox, people
 from bot.db.models import Address, Alert, Conversation, Inbox, IssuedButton, Person
 from bot.db.session import Database, Lane, wake
@@ -38,6 +40,9 @@ ROTATE_AFTER = 20  # turns in one of Rasa's conversations, when no form is open
 TOO_OLD = timedelta(minutes=15)  # a message that waited longer for Rasa is closed, not answered late
 BUTTON_LIFE = timedelta(days=7)
 OF_A_FORM = {"answer", "change_answer", "leave_form"}  # mean nothing once the form is over
+ANSWERED = {Kind.TEXT, Kind.PRESS, Kind.START, Kind.MEDIA, Kind.UNKNOWN}
+# told of every turn that will be answered: the channel's name, and the details that it gave with the event
+Begun = Callable[[str, Mapping[str, Any]], Coroutine[Any, Any, None]]
 _LETTER_OR_DIGIT = re.compile(r"\w")
 _WORD = re.compile(r"\w+")
 
@@ -77,12 +82,15 @@ class Turns:
         settings: Settings,
         languages: language.LanguageModel,
         triage: Triage,
+        begun: Begun | None = None,
     ) -> None:
         self._database = database
         self._rasa = rasa
         self._settings = settings
         self._languages = languages
         self._triage = triage
+        self._begun = begun
+        self._told: set[asyncio.Task[None]] = set()  # a task that nobody holds may vanish
 
     async def work(self, conversation_id: int) -> None:
         """Take every turn that this conversation has waiting."""
@@ -185,6 +193,7 @@ class Turns:
         )
 
     async def _take(self, session: AsyncSession, work: _Work) -> None:
+        self._tell_begun(work)
         typed = visible(str(work.content.get("text") or "")).strip()
         ctx = Context(
             session=session,
@@ -209,6 +218,13 @@ class Turns:
         faults.point("turn.performed")
         await self._finish(ctx, work, decision)
 
+    def _tell_begun(self, work: _Work) -> None:
+        """Have the channel show that somebody is writing, without waiting for it."""
+        if self._begun is not None and work.kind in ANSWERED and work.attempts == 1 and not work.waiting:
+            task = asyncio.create_task(self._begun(work.channel, work.content.get("details") or {}))
+            self._told.add(task)
+            task.add_done_callback(self._told.discard)
+
     def _language(self, work: _Work, typed: str) -> Language:
         if work.kind is Kind.TEXT:
             hint = work.content.get("hint")
@@ -223,6 +239,8 @@ class Turns:
             await self._reachable(ctx, work, False)
         elif work.kind is Kind.UNBLOCKED:
             await self._reachable(ctx, work, True)
+        elif work.kind in (Kind.STOPPED, Kind.RESUMED):
+            await rights.unasked(ctx, wanted=work.kind is Kind.RESUMED)
         elif work.kind is Kind.GROUP:
             ctx.say("group")
         elif work.kind is Kind.PRESS:
@@ -293,8 +311,9 @@ class Turns:
             .where(IssuedButton.expires_at > func.now())
             .order_by(IssuedButton.position)
         )
+        number = numerals.whole(said)
         for button in live:
-            if said in (_plain(button.title), str(button.position)):
+            if said == _plain(button.title) or number == button.position:
                 return button
         return None
 
@@ -342,7 +361,7 @@ class Turns:
         if ctx.erased:
             await rights.erase_person(ctx)
         await outbox.write(ctx, work.inbox_id)
-        if work.kind not in (Kind.BLOCKED,):
+        if work.kind not in (Kind.BLOCKED, Kind.STOPPED, Kind.RESUMED):
             await session.execute(
                 update(Address).where(Address.id == work.address_id).values(last_heard_at=ctx.now, unreachable_at=None)
             )

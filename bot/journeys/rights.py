@@ -16,16 +16,20 @@ from bot.journeys.context import Context
 
 async def stop(ctx: Context, **_: Any) -> None:
     """No unasked messages from now on; what the person asks is still answered."""
-    await ctx.session.execute(
-        update(Person).where(Person.id == ctx.person_id, Person.stopped_at.is_(None)).values(stopped_at=ctx.now)
-    )
+    await unasked(ctx, wanted=False)
     ctx.say("stopped", [ctx.do("button.resume", "resume"), ctx.do("button.delete_my_data", "delete_my_data")])
 
 
 async def resume(ctx: Context, **_: Any) -> None:
     """Unasked messages are welcome again."""
-    await ctx.session.execute(update(Person).where(Person.id == ctx.person_id).values(stopped_at=None))
+    await unasked(ctx, wanted=True)
     ctx.say("resumed", [ctx.do("button.help", "help")])
+
+
+async def unasked(ctx: Context, *, wanted: bool) -> None:
+    """Whether the person wants messages that they did not ask for; nothing is said about it."""
+    since = None if wanted else func.coalesce(Person.stopped_at, ctx.now)
+    await ctx.session.execute(update(Person).where(Person.id == ctx.person_id).values(stopped_at=since))
 
 
 async def my_data(ctx: Context, **_: Any) -> None:
