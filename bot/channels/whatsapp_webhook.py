@@ -109,11 +109,11 @@ def _message(message: Mapping[str, Any], people: Sequence[Mapping[str, Any]]) ->
     message_id, kind = _words(message.get("id")), _words(message.get("type"))
     if message.get("group_id") or kind == "reaction":
         return None
-    sender = _sender(message.get("from"), message.get("from_user_id"), people)
+    content = _object(message.get(kind))
+    sender = _sender(message.get("from"), message.get("from_user_id") or content.get("previous_user_id"), people)
     if not sender or not message_id:
         log.warning("a message without sender or id", channel=NAME)
         return None
-    content = _object(message.get(kind))
     details: dict[str, Any] = {"message_id": message_id}
     sent_at = _seconds(message.get("timestamp"))
     if sent_at is not None:
@@ -186,11 +186,11 @@ def _system(
     kind = content.get("type")
     if kind in ("user_changed_number", "customer_changed_number", "user_changed_user_id"):
         before = _address(content.get("previous_user_id"), USER_ID)
-        sender = _unique([before, *sender])
-        now = [_address(content.get("user_id"), USER_ID)]
-        now += [_address(content.get(key), PHONE) for key in ("wa_id", "new_wa_id")]
-        changed = {"change": "address", "now": [address for address in _unique(now) if address not in sender]}
-        return _event(message_id, sender, Kind.IDENTITY, details | changed)
+        given = [_address(content.get("user_id"), USER_ID)]
+        now = _unique(given + [_address(content.get(key), PHONE) for key in ("wa_id", "new_wa_id")])
+        known = [address for address in _unique([before, *sender]) if address not in now]
+        changed = {"change": "address", "now": now}
+        return _event(message_id, known, Kind.IDENTITY, details | changed) if known and now else None
     if kind in ("customer_identity_changed", "user_identity_changed"):
         return _event(message_id, sender, Kind.IDENTITY, details | {"change": "holder"})
     return None
@@ -258,7 +258,7 @@ def _our_id(given: object) -> str | None:
 def _notice(field: str, value: Mapping[str, Any]) -> Iterator[Notice]:
     said = {key: _words(value.get(key)) for key in _NOTICES[field]}
     detail: dict[str, str | int] = {key: word for key, word in said.items() if _SAFE.fullmatch(word)}
-    if not _GOOD_NEWS & set(detail.values()):
+    if not any(word in _GOOD_NEWS for key, word in detail.items() if not key.startswith("previous")):
         yield Notice(NAME, field.replace("_", " "), detail)
 
 
