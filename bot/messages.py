@@ -33,6 +33,9 @@ class Kind(StrEnum):
     UNKNOWN = "unknown"  # a kind this version does not know
 
 
+OPENS = "opens"  # the button under « you have a reply »: pressing it lets go what was held, and says nothing else
+
+
 @dataclass(frozen=True, slots=True)
 class Incoming:
     """One event of one conversation, read from a channel's request.

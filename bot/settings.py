@@ -8,6 +8,7 @@ import os
 import re
 import secrets
 from datetime import time
+from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
@@ -19,6 +20,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 ROOT = Path(__file__).resolve().parent.parent
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _HOURS = re.compile(r"(\w{3})-(\w{3}) (\d\d:\d\d)-(\d\d:\d\d) (\S+)")
+_PRICE = re.compile(r"([a-z]+)\.(reply|unasked|template)=(\d+(?:\.\d+)?)")
 PREFIXES = ("RAFIQ_", "TELEGRAM_", "CASE_", "WHATSAPP_")
 
 
@@ -41,6 +43,19 @@ def reading_hours(setting: str) -> tuple[frozenset[int], time, time, ZoneInfo]:
     return frozenset((first + day) % 7 for day in range((last - first) % 7 + 1)), opens, closes, zone
 
 
+def reading_prices(setting: str) -> dict[tuple[str, str], Decimal]:
+    """Read « whatsapp.reply=0.01 whatsapp.template=0.03 »: what one message of a channel and kind costs."""
+    prices = {}
+    for one in setting.split():
+        match = _PRICE.fullmatch(one)
+        if match is None:
+            raise ValueError(
+                "write it as: whatsapp.reply=0.01 whatsapp.template=0.03 (kinds: reply, unasked, template)"
+            )
+        prices[match[1], match[2]] = Decimal(match[3])
+    return prices
+
+
 class Settings(BaseSettings):
     """Every setting of the service. `.env.example` explains each; the tests hold the two together."""
 
@@ -56,6 +71,8 @@ class Settings(BaseSettings):
     rafiq_turns: int = Field(16, ge=1, le=64)
     rafiq_rasa_port: int = Field(5005, ge=1, le=65535)
     rafiq_rasa_timeout: float = Field(10.0, gt=0, le=30)
+    rafiq_media_days: int = Field(30, ge=1, le=365)
+    rafiq_message_prices: str = ""
     rafiq_reading_hours: str = "Mon-Fri 09:00-17:00 Africa/Casablanca"
     telegram_token: SecretStr | None = None
     telegram_api_url: str = "https://api.telegram.org"
@@ -119,6 +136,12 @@ class Settings(BaseSettings):
     @classmethod
     def _hours(cls, value: str) -> str:
         reading_hours(value)
+        return value
+
+    @field_validator("rafiq_message_prices")
+    @classmethod
+    def _prices(cls, value: str) -> str:
+        reading_prices(value)
         return value
 
     @field_validator("case_webhook_url", "telegram_api_url", "whatsapp_api_url", "rafiq_public_url")

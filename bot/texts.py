@@ -73,7 +73,9 @@ def used_ids() -> tuple[set[str], set[str]]:
     catalogue = ("danger_now", "suicidal", "child_alone", "medical_urgent", "violence", "trafficking", "detention",
                  "fear_of_return", "staff_misconduct", "pressure")  # fmt: skip
     used |= {f"care.{cue}" for cue in catalogue}
-    used |= {f"handoff.{reason}" for reason in ("asked", "interview", "complaint", "no_followup", "not_understood")}
+    used |= {
+        f"handoff.{reason}" for reason in ("asked", "interview", "complaint", "no_followup", "not_understood", "media")
+    }
     countries = {f"emergency.{code}" for code in ("MA", "MR", "other")}
     services = ("police", "gendarmerie", "civil_protection", "ambulance", "samu", "children", "women")
     used |= countries | {f"emergency.service.{service}" for service in services}

@@ -27,8 +27,9 @@ from bot.channels.body import TooLarge, read_body
 from bot.channels.pull import House, Signals
 from bot.channels.telegram import Telegram
 from bot.channels.whatsapp import WhatsApp
-from bot.conversation import inbox, notices, people
+from bot.conversation import inbox, notices, people, receipts
 from bot.conversation.delivery import Delivery
+from bot.conversation.media import Keeper
 from bot.conversation.turn import Turns
 from bot.db.session import Database, Lane, connect
 from bot.jobs import Lanes, Worker
@@ -64,11 +65,13 @@ class Service:
         }
         self.delivery = Delivery(self.database, self.channels)
         self.cases = CaseDelivery(self.database, settings.case_url, settings.case_secrets)
+        self.media = Keeper(self.database, self.delivery.channels)
         self.signals = Signals()
         self.lanes = Lanes(self.database, database_url)
         self.lanes.add(Lane.TURN, Worker(self.turns.work, settings.rafiq_turns), self._turns_due)
         self.lanes.add(Lane.DELIVERY, Worker(self.delivery.work, 16), self.delivery.due)
         self.lanes.add(Lane.CASES, Worker(self.cases.work, 1), self.cases.due)
+        self.lanes.add(Lane.MEDIA, Worker(self.media.work, 2), self.media.due)
         self.lanes.watch(self.signals.heard)
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -76,6 +79,7 @@ class Service:
         """Begin to work."""
         await self.lanes.start()
         self._tasks.append(asyncio.create_task(self._watch_rasa()))
+        self._tasks.append(asyncio.create_task(self._tidy()))
         if self.telegram is not None:
             self._tasks.append(asyncio.create_task(self._run_telegram(self.telegram)))
 
@@ -90,9 +94,13 @@ class Service:
             await channel.close()
         await self.database.engine.dispose()
 
-    async def accept(self, events: Sequence[Incoming]) -> list[int | None]:
-        """Write down what a channel brought; when this returns it is safe."""
-        return await inbox.accept(self.database, events)
+    async def accept(self, events: Sequence[Incoming | Receipt | Notice]) -> list[int | None]:
+        """Write down what a channel brought; when this returns it is safe. The inbox ids are of the incoming alone."""
+        ids = await inbox.accept(self.database, [event for event in events if isinstance(event, Incoming)])
+        reports = [event for event in events if isinstance(event, Receipt)]
+        await receipts.apply(self.database, self.delivery.channels, reports)
+        await notices.keep(self.database, [event for event in events if isinstance(event, Notice)])
+        return ids
 
     async def conversation_of(self, channel: str, address: str) -> int | None:
         """The conversation of this address, if it has one."""
@@ -108,6 +116,15 @@ class Service:
             if not self.rasa.available:
                 await self.rasa.ready()
             await asyncio.sleep(1)
+
+    async def _tidy(self) -> None:
+        """Let go, every hour, of what was kept long enough."""
+        while True:
+            try:
+                await self.media.expire()
+            except Exception as error:  # the next hour is soon enough
+                log.warning("not tidied", error=type(error).__name__)
+            await asyncio.sleep(3600)
 
     async def _run_telegram(self, telegram: Telegram) -> None:
         public = self.settings.rafiq_public_url
@@ -125,11 +142,6 @@ class Service:
         for event in events:
             if "callback_query_id" in event.details:
                 await telegram.acknowledge(event.details)
-
-    async def accept_whatsapp(self, told: Sequence[Incoming | Receipt | Notice]) -> None:
-        """As `accept`; what operators must know becomes an alert."""
-        await self.accept([event for event in told if isinstance(event, Incoming)])
-        await notices.keep(self.database, [notice for notice in told if isinstance(notice, Notice)])
 
     async def _turn_begins(self, channel: str, details: Mapping[str, Any]) -> None:
         if self.whatsapp is not None and channel == self.whatsapp.name:
@@ -201,7 +213,7 @@ def create_app(settings: Settings, database_url: str) -> FastAPI:
         channel = service.whatsapp
         if channel is None:
             return Response(status_code=404)
-        return await _webhook(request, channel, lambda body: service.accept_whatsapp(channel.parse(body)))
+        return await _webhook(request, channel, lambda body: service.accept(channel.parse(body)))
 
     @app.get("/live", response_class=PlainTextResponse)
     async def live() -> str:
@@ -215,7 +227,7 @@ def create_app(settings: Settings, database_url: str) -> FastAPI:
     return app
 
 
-async def _webhook(request: Request, channel: Channel, take: Callable[[bytes], Awaitable[None]]) -> Response:
+async def _webhook(request: Request, channel: Channel, take: Callable[[bytes], Awaitable[object]]) -> Response:
     """Answer a platform: 200 only when all that it told is safe."""
     try:
         body = await read_body(request, LARGEST)

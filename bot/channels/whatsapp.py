@@ -8,10 +8,12 @@ whose answer was lost can be known.
 from __future__ import annotations
 
 import asyncio
+import base64
 import hashlib
 import hmac
 import re
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from typing import Any, Self
 from urllib.parse import urlsplit
 
@@ -20,11 +22,11 @@ import regex
 import structlog
 
 from bot import i18n
-from bot.channels import Unverified, whatsapp_templates, whatsapp_webhook
+from bot.channels import Limits, Rate, Unverified, whatsapp_templates, whatsapp_webhook
 from bot.channels.body import readable
-from bot.channels.media import Media, NotKept, allowed, checked
 from bot.channels.whatsapp_errors import code_of, failure
 from bot.messages import (
+    OPENS,
     Ambiguous,
     Button,
     Incoming,
@@ -50,6 +52,16 @@ MOST_BUTTONS, MOST_ROWS = 3, 10
 BUTTON_TITLE, ROW_TITLE, ROW_DESCRIPTION = 20, 24, 72
 BUTTON_ID, ROW_ID = 256, 200
 
+# megabytes of each type of file that is taken
+LARGEST_FILES = {
+    "image/jpeg": 5,
+    "image/png": 5,
+    "image/webp": 1,
+    "audio/": 16,
+    "video/": 16,
+    "application/pdf": 16,
+}
+
 _VERSION = re.compile(r"/v\d+\.\d+$")
 _COURTESY = 3.0  # seconds that a call may take which nobody will miss
 _FILES_LIVE = re.compile(r"(?:[a-z0-9-]+\.)*(?:fbsbx\.com|fbcdn\.net|whatsapp\.net|facebook\.com)")
@@ -64,6 +76,10 @@ class WhatsApp:
 
     name = whatsapp_webhook.NAME
     longest = 4096
+    # one message in six seconds to one person, with a burst that has to be paid back; 80 a second in all, both ways
+    limits = Limits(
+        chat=Rate(1 / 6, 40), channel=Rate(70, 10), unasked=Rate(55, 5), window=timedelta(hours=24), receipts=True
+    )
 
     def __init__(
         self,
@@ -172,22 +188,25 @@ class WhatsApp:
 
     # Files
 
-    async def download(self, details: Mapping[str, Any]) -> Media:
-        """The file of a message that has one, checked and cleaned.
+    async def download(self, details: Mapping[str, Any]) -> tuple[bytes, str]:
+        """The file of a message that has one, if it is of a kind and size that we take, and its type.
 
-        Raises `NotKept` when it may not or cannot be kept, `Retryable` when a later try may bring it: WhatsApp
-        keeps files for a few days only, so the first try comes at once.
+        WhatsApp keeps files for a few days only, so the first try comes at once.
         """
         media_id, mime_type = str(details.get("media_id", "")), str(details.get("mime_type", ""))
         if not re.fullmatch(r"[A-Za-z0-9_-]{1,128}", media_id):
-            raise NotKept("there is no file")
-        largest = allowed(mime_type)
+            raise Refused("there is no file")
+        largest = largest_file(mime_type)
         found = await self._file(f"{self._api}/{media_id}", {"phone_number_id": self._phone_number_id})
         size, url = found.get("file_size"), str(found.get("url", ""))
         if str(size).isdigit() and int(str(size)) > largest:
-            raise NotKept("too large")
+            raise Refused("too large")
+        content = await self._bytes(url, largest)
         announced = str(details.get("sha256") or found.get("sha256") or "")
-        return checked(await self._bytes(url, largest), mime_type, announced)
+        digest = hashlib.sha256(content)
+        if announced not in (digest.hexdigest(), base64.b64encode(digest.digest()).decode()):
+            raise Refused("not the file that was announced")
+        return content, mime_type
 
     async def _file(self, url: str, query: Mapping[str, str]) -> Mapping[str, Any]:
         try:
@@ -195,15 +214,15 @@ class WhatsApp:
         except (Ambiguous, Retryable):
             raise Retryable("the file's address was not given") from None
         except SendError:
-            raise NotKept("WhatsApp does not have the file any more") from None
+            raise Refused("WhatsApp does not have the file any more") from None
 
     async def _bytes(self, url: str, largest: int) -> bytes:
         """What is at this address: Meta's, or it does not get the token."""
         there = urlsplit(url)
         ours = url.startswith(self._api.rpartition("/v")[0] + "/")
         if not ours and not (there.scheme == "https" and _FILES_LIVE.fullmatch(there.hostname or "")):
-            raise NotKept("the file's address is not Meta's")
-        failed: Exception
+            raise Refused("the file's address is not Meta's")
+        failed: SendError
         try:
             async with self._http.stream("GET", url) as answer:
                 if answer.status_code == 200:
@@ -211,12 +230,12 @@ class WhatsApp:
                     async for piece in answer.aiter_bytes():
                         content += piece
                         if len(content) > largest:
-                            raise NotKept("too large")
+                            raise Refused("too large")
                     return bytes(content)
                 failed = (
                     Retryable(f"HTTP {answer.status_code}")
                     if answer.status_code == 429 or answer.status_code >= 500
-                    else NotKept("WhatsApp does not give the file")
+                    else Refused("WhatsApp does not give the file")
                 )
         except httpx.HTTPError:
             failed = Retryable("the file was not received")
@@ -245,6 +264,14 @@ class WhatsApp:
             else:
                 failed = failure(code_of(error), response.status_code, _retry_after(response))
         raise failed
+
+
+def largest_file(mime_type: str) -> int:
+    """How many bytes a file of this type may have; `Refused` for a type that we do not take."""
+    for kind, megabytes in LARGEST_FILES.items():
+        if mime_type.lower().startswith(kind):
+            return megabytes * 1024 * 1024
+    raise Refused("a type of file that is not taken")
 
 
 def versioned(api_url: str) -> str:
@@ -315,8 +342,10 @@ def template(asked: Template, language: Language, buttons: Sequence[Button]) -> 
     if asked.values:
         values = [{"type": "text", "text": _value(value)} for value in asked.values]
         components.append({"type": "body", "parameters": values})
-    for index, button in enumerate(buttons[: len(known.buttons.get(language, ()))]):
-        payload = [{"type": "payload", "payload": button.id}]
+    titles = known.buttons.get(language, ())
+    pressed = [button.id for button in buttons] or ([OPENS] * len(titles) if known.opens else [])
+    for index, press in enumerate(pressed[: len(titles)]):
+        payload = [{"type": "payload", "payload": press}]
         components.append({"type": "button", "sub_type": "quick_reply", "index": str(index), "parameters": payload})
     filled = {"components": components} if components else {}
     code = {"code": language, "policy": "deterministic"}

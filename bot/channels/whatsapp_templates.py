@@ -27,6 +27,7 @@ class Definition:
     texts: Mapping[Language, str]
     examples: Mapping[Language, Sequence[str]]  # of the values in the text
     buttons: Mapping[Language, Sequence[str]]
+    opens: bool  # its buttons say nothing but that the person is here
 
 
 @cache
@@ -34,7 +35,14 @@ def definitions() -> Mapping[str, Definition]:
     """All templates by name."""
     entries = yaml.safe_load(FILE.read_text(encoding="utf-8"))
     return {
-        name: Definition(name, one["seconds"], one["texts"], one.get("examples", {}), one.get("buttons", {}))
+        name: Definition(
+            name,
+            one["seconds"],
+            one["texts"],
+            one.get("examples", {}),
+            one.get("buttons", {}),
+            one.get("opens", False),
+        )
         for name, one in entries.items()
     }
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import json
 import re
-import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -56,6 +55,7 @@ _NOTICES: Mapping[str, Sequence[str]] = {
     "phone_number_quality_update": ("event", "current_limit"),
 }  # fmt: skip
 _GOOD_NEWS = {"APPROVED", "REINSTATED", "PENDING", "GREEN"}
+_OURS = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}(?:\.[0-9]{1,3})?")  # with the number of its part
 _SAFE = re.compile(r"[A-Za-z0-9_. -]{1,100}")
 
 
@@ -189,7 +189,7 @@ def _system(
         given = [_address(content.get("user_id"), USER_ID)]
         now = _unique(given + [_address(content.get(key), PHONE) for key in ("wa_id", "new_wa_id")])
         known = [address for address in _unique([before, *sender]) if address not in now]
-        changed = {"change": "address", "now": now}
+        changed = {"change": "address", "address": now[0], "also": now[1:]} if now else {}
         return _event(message_id, known, Kind.IDENTITY, details | changed) if known and now else None
     if kind in ("customer_identity_changed", "user_identity_changed"):
         return _event(message_id, sender, Kind.IDENTITY, details | {"change": "holder"})
@@ -202,7 +202,7 @@ def _new_user_id(update: Mapping[str, Any]) -> Iterator[Incoming]:
     before, now = _address(ids.get("previous"), USER_ID), _address(ids.get("current"), USER_ID)
     sender = _unique([before, _address(update.get("wa_id"), PHONE)])
     if sender and now:
-        yield _event(f"user_id:{sender[0]}:{now}", sender, Kind.IDENTITY, {"change": "address", "now": [now]})
+        yield _event(f"user_id:{sender[0]}:{now}", sender, Kind.IDENTITY, {"change": "address", "address": now})
 
 
 def _preference(preference: Mapping[str, Any], people: Sequence[Mapping[str, Any]]) -> Iterator[Incoming]:
@@ -249,10 +249,9 @@ def _status(status: Mapping[str, Any]) -> Receipt | Incoming | None:
 
 
 def _our_id(given: object) -> str | None:
-    try:
-        return str(uuid.UUID(_words(given)))
-    except ValueError:
-        return None
+    """The id that we gave the message; None for what another program gave it."""
+    found = _OURS.fullmatch(_words(given))
+    return found[0] if found else None
 
 
 def _notice(field: str, value: Mapping[str, Any]) -> Iterator[Notice]:

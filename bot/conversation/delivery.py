@@ -1,50 +1,32 @@
 """The outbox leaves the house: per conversation in order, each message once as far as anyone can know.
 
 `sending` is committed before the platform is called. Whoever finds a row `sending` while holding the
-conversation's lock knows that its sender died: the platform may or may not have it, so it is sent once more
-and marked `resent`.
+conversation's lock knows that its sender died: the platform may or may not have it. Where the platform reports
+what became of messages, its word is awaited; then, and elsewhere at once, it is sent once more and marked `resent`.
+
+Answers go before what nobody waits for, in a conversation and over all of them.
 """
 
 from __future__ import annotations
 
-import random
-import time
+from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import structlog
 from sqlalchemy import func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
 from bot import faults
-from bot.channels import Channel
-from bot.db.models import Address, Alert, Conversation, Outbox, Person
+from bot.channels import Channel, Limits
+from bot.conversation import letters, pacing
+from bot.conversation.splitting import split
+from bot.db.models import Address, Conversation, Outbox, SentCount
 from bot.db.session import Database, Lane
-from bot.messages import (
-    Ambiguous,
-    Button,
-    Moved,
-    Outgoing,
-    Refused,
-    Retryable,
-    SendError,
-    Throttled,
-    Unreachable,
-)
-
-log = structlog.get_logger()
-ATTEMPTS = 8
-LONGEST_PAUSE = timedelta(minutes=10)
-
-
-@dataclass(slots=True)
-class _Pace:
-    """What the platform asked of us: nothing to this channel before this moment."""
-
-    not_before: float = 0.0
+from bot.jobs import SWEEP
+from bot.messages import Button, Outgoing, SendError, Template
 
 
 @dataclass(slots=True)
@@ -53,23 +35,28 @@ class Delivery:
 
     database: Database
     channels: Mapping[str, Channel]
-    paces: dict[str, _Pace] = field(default_factory=dict)
 
     async def due(self) -> list[int]:
-        """Conversations with messages to send now."""
+        """Conversations with messages to send now: replies first, of the unasked no more than may go in a sweep."""
         async with self.database.session() as session:
-            rows = await session.scalars(
-                select(Outbox.conversation_id)
+            rows = await session.execute(
+                select(Outbox.conversation_id, Address.channel, func.bool_and(Outbox.unasked).label("unasked"))
                 .join(Conversation, Conversation.id == Outbox.conversation_id)
                 .join(Address, Address.id == Conversation.address_id)
                 .where(Address.channel.in_(list(self.channels)))  # the others are fetched, not sent
                 .where(text("outbox.status IN ('queued', 'sending')"))
                 .where((Outbox.next_at.is_(None)) | (Outbox.next_at <= func.now()))
-                .group_by(Outbox.conversation_id)
-                .order_by(func.min(Outbox.id))
+                .group_by(Outbox.conversation_id, Address.channel)
+                .order_by(func.bool_and(Outbox.unasked), func.min(Outbox.id))
                 .limit(200)
             )
-            return list(rows)
+            chosen, unasked = [], Counter[str]()
+            for row in rows:
+                unasked[row.channel] += row.unasked
+                rate = self.channels[row.channel].limits.unasked
+                if not row.unasked or unasked[row.channel] <= rate.per_second * SWEEP + rate.burst:
+                    chosen.append(row.conversation_id)
+            return chosen
 
     async def work(self, conversation_id: int) -> None:
         """Send everything that this conversation has waiting, in order, until one must wait."""
@@ -84,162 +71,155 @@ class Delivery:
                     return
 
     async def _next(self, session: AsyncSession, conversation_id: int) -> Any:
-        row = (
+        letter = (
             await session.execute(
-                select(
-                    Outbox.id, Outbox.public_id, Outbox.content_sealed, Outbox.status, Outbox.attempts, Outbox.next_at,
-                    Address.id.label("address_id"), Address.channel, Address.address_sealed, Address.unreachable_at,
-                    Person.key,
-                    (func.coalesce(Outbox.next_at, func.now()) <= func.now()).label("due"),
-                )
-                .join(Conversation, Conversation.id == Outbox.conversation_id)
-                .join(Address, Address.id == Conversation.address_id)
-                .join(Person, Person.id == Conversation.person_id)
+                letters.letters()
                 .where(Outbox.conversation_id == conversation_id)
                 .where(text("outbox.status IN ('queued', 'sending')"))
-                .order_by(Outbox.id)
+                .where(~func.coalesce(letters.overtaken(), False))
+                .order_by(Outbox.unasked, Outbox.id)
                 .limit(1)
             )
-        ).first()  # fmt: skip
-        return row if row is not None and row.due and row.channel in self.channels else None
+        ).first()
+        return letter if letter is not None and letter.due and letter.channel in self.channels else None
 
     async def _one(self, connection: AsyncConnection, conversation_id: int) -> bool:
-        """Send the oldest message; False when there is none that may go now."""
+        """Send the next message; False when there is none that may go now."""
         async with AsyncSession(connection, expire_on_commit=False) as session:
-            row = await self._next(session, conversation_id)
-            if row is None:
+            letter = await self._next(session, conversation_id)
+            if letter is None:
                 return False
-            if row.unreachable_at is not None:
-                await self._settle(session, row.id, status="cancelled", error="unreachable")
+            channel = self.channels[letter.channel]
+            pointless = _pointless(letter)
+            if pointless is not None:
+                if letter.status == "sending":  # nobody knows, and nobody tries again
+                    await letters.settle(session, letter.id, "failed", error=letters.UNKNOWN)
+                else:
+                    await letters.settle(session, letter.id, "cancelled", error=pointless)
                 return True
-            pause = self.paces.setdefault(row.channel, _Pace()).not_before - time.monotonic()
-            if pause > 0:
-                await self._settle(session, row.id, status="queued", pause=timedelta(seconds=pause))
+            died = letter.status == "sending"
+            if died and channel.limits.receipts and letter.error != letters.UNKNOWN:
+                await letters.settle(session, letter.id, "sending", error=letters.UNKNOWN, pause=letters.RECEIPT_WAIT)
                 return False
-            died = row.status == "sending"
-            await session.execute(
-                update(Outbox).where(Outbox.id == row.id).values(status="sending", attempts=Outbox.attempts + 1)
-            )
-            await session.commit()
+            if letter.sensitive and letter.identity_changed_at is not None:
+                await letters.settle(session, letter.id, "held", error="identity")
+                return True
+            content = self.database.vault.open(letter.key, letter.content_sealed)
+            template = None
+            if _closed(letter, channel.limits):
+                templates = content.get("templates", ())
+                if letter.template >= len(templates):
+                    if templates:
+                        await letters.alert(session, letter, "no approved template")
+                    await letters.settle(session, letter.id, "held", error="template" if templates else "window")
+                    return True
+                template = _template(templates[letter.template], letter)
+            parts = [""] if template is not None else split(content["text"], channel.longest)
+            if not await pacing.take(session, letter, channel.limits, max(len(parts) - _gone(letter, template), 1)):
+                await self._postpone(session, letter, channel.limits)
+                return False
             faults.point("delivery.sending")
-            channel = self.channels[row.channel]
-            content = self.database.vault.open(row.key, row.content_sealed)
-            address = self.database.vault.open(row.key, row.address_sealed)
             try:
-                external_id = await self._send(channel, address, row, content)
+                external_id = await self._send(session, channel, letter, content, parts, template)
             except SendError as error:
-                return await self._failed(session, row, error, died)
+                return await letters.refused(session, self.database.vault, channel.limits, letter, error)
             faults.point("delivery.sent")
-            await self._settle(
-                session, row.id, status="sent", external_id=external_id, error="resent" if died else None
-            )
+            await self._sent(session, letter, external_id, len(parts), template is not None, died)
             return True
 
-    async def _send(self, channel: Channel, address: str, row: Any, content: Mapping[str, Any]) -> str:
-        parts = split(content["text"], channel.longest)
+    async def _postpone(self, session: AsyncSession, letter: Any, limits: Limits) -> None:
+        """The limits do not let it go: look again when they may. It stays what it is."""
+        moment = await pacing.when(session, letter, limits)
+        await session.execute(
+            update(Outbox).where(Outbox.id == letter.id, Outbox.status.in_(letters.UNDERWAY)).values(next_at=moment)
+        )
+        await session.commit()
+
+    async def _send(
+        self,
+        session: AsyncSession,
+        channel: Channel,
+        letter: Any,
+        content: Mapping[str, Any],
+        parts: list[str],
+        template: Template | None,
+    ) -> str:
+        """Send what is left of it; the platform's id of the last part. What went is written down part by part."""
+        address = self.database.vault.open(letter.key, letter.address_sealed)
         buttons = tuple(Button(button_id, title) for button_id, title in content["buttons"])
         external_id = ""
-        for number, part in enumerate(parts, 1):
+        gone = _gone(letter, template)
+        for number, part in enumerate(parts[gone:], gone + 1):
+            last = number == len(parts)
             external_id = await channel.send(
                 address,
                 Outgoing(
-                    id=str(row.public_id),
+                    id=str(letter.public_id) if last else f"{letter.public_id}.{number}",
                     text=part,
                     language=content["language"],
-                    buttons=buttons if number == len(parts) else (),
+                    buttons=buttons if last and template is None else (),
+                    template=template,
                 ),
             )
+            if not last:
+                await session.execute(update(Outbox).where(Outbox.id == letter.id).values(parts=number))
+                await session.commit()
         return external_id
 
-    async def _failed(self, session: AsyncSession, row: Any, error: SendError, died: bool) -> bool:
-        """Act on the kind of failure; True when the next message may be tried at once."""
-        log.warning("not sent", outbox_id=row.id, channel=row.channel, kind=type(error).__name__)
-        if isinstance(error, Unreachable):
-            await session.execute(
-                update(Address).where(Address.id == row.address_id).values(unreachable_at=datetime.now(UTC))
-            )
-            await self._settle(session, row.id, status="failed", error="unreachable")
-            return True
-        if isinstance(error, Moved):
-            await session.execute(
-                update(Address)
-                .where(Address.id == row.address_id)
-                .values(
-                    digest=self.database.vault.digest(row.channel, error.address),
-                    address_sealed=self.database.vault.seal(row.key, error.address),
-                )
-            )
-            await self._settle(session, row.id, status="queued")
-            return True
-        last = row.attempts + 1 >= ATTEMPTS
-        if isinstance(error, Refused) or last or (isinstance(error, Ambiguous) and died):
-            await session.execute(
-                insert(Alert).values(kind="message not sent", detail={"outbox_id": row.id, "why": type(error).__name__})
-            )
-            await self._settle(session, row.id, status="failed", error=type(error).__name__)
-            return True
-        if isinstance(error, Throttled) and error.scope == "channel" and error.retry_after:
-            self.paces[row.channel].not_before = time.monotonic() + error.retry_after
-        wait = error.retry_after if isinstance(error, Retryable) else None
-        # an ambiguous send stays `sending`: whoever comes next knows that it may have arrived
-        await self._settle(
-            session,
-            row.id,
-            status="sending" if isinstance(error, Ambiguous) else "queued",
-            pause=timedelta(seconds=wait) if wait is not None else backoff(row.attempts + 1),
-            error=type(error).__name__,
-        )
-        return False
-
-    async def _settle(
-        self,
-        session: AsyncSession,
-        outbox_id: int,
-        *,
-        status: str,
-        pause: timedelta | None = None,
-        external_id: str | None = None,
-        error: str | None = None,
+    async def _sent(
+        self, session: AsyncSession, letter: Any, external_id: str, messages: int, by_template: bool, again: bool
     ) -> None:
-        values: dict[str, Any] = {"status": status, "error": error}
-        if external_id is not None:
-            values |= {"external_id": external_id, "sent_at": func.now()}
-        values["next_at"] = func.now() + pause if pause is not None else None
-        await session.execute(update(Outbox).where(Outbox.id == outbox_id).values(values))
+        """The platform took it. Its receipt may have come before its answer, and then knows better."""
+        kind = "template" if by_template else "unasked" if letter.unasked else "reply"
+        today = func.timezone("UTC", func.now()).cast(SentCount.day.type)
+        counted = insert(SentCount).values(day=today, channel=letter.channel, kind=kind, messages=messages)
+        counted = counted.on_conflict_do_update(
+            index_elements=["day", "channel", "kind"], set_={"messages": SentCount.messages + messages}
+        )
+        await session.execute(
+            update(Outbox)
+            .where(Outbox.id == letter.id, Outbox.status.in_(["sending", "sent", "delivered", "read"]))
+            .values(
+                status=func.replace(Outbox.status, "sending", "sent"),
+                external_id=external_id,
+                sent_at=func.coalesce(Outbox.sent_at, func.now()),
+                next_at=None,
+                error="resent" if again else None,
+            )
+            .add_cte(counted.cte("counted"))
+        )
+        if letter.throttled:
+            await session.execute(update(Address).where(Address.id == letter.address_id).values(throttled=0))
         await session.commit()
 
 
-def backoff(attempt: int) -> timedelta:
-    """1, 2, 4, 8 … seconds, a fifth more or less, ten minutes at most."""
-    return min(timedelta(seconds=2 ** (attempt - 1) * random.uniform(0.8, 1.2)), LONGEST_PAUSE)  # noqa: S311 (jitter)
+def _pointless(letter: Any) -> str | None:
+    """Why this message is not sent any more, if so."""
+    if letter.unreachable_at is not None:
+        return "unreachable"
+    if letter.unasked and letter.stopped_at is not None:
+        return "stopped"
+    return "expired" if letter.expired else None
 
 
-def split(words: str, longest: int) -> list[str]:
-    """The text in parts of at most `longest` characters: cut at paragraphs, lines or words, never inside a letter."""
-    parts: list[str] = []
-    rest = words
-    while len(rest) > longest:
-        cut = max(rest.rfind("\n\n", 0, longest), -1)
-        if cut < longest // 3:
-            cut = rest.rfind("\n", 0, longest)
-        if cut < longest // 3:
-            cut = rest.rfind(" ", 0, longest)
-        if cut < longest // 3:
-            cut = longest
-            while cut > 1 and _joins(rest[cut - 1], rest[cut]):
-                cut -= 1
-        parts.append(rest[:cut].rstrip())
-        rest = rest[cut:].lstrip()
-    return [*parts, rest] if rest or not parts else parts
+def _closed(letter: Any, limits: Limits) -> bool:
+    """Whether only a template may go: the person is silent for too long, or the platform said so since."""
+    if limits.window is None:
+        return False
+    heard: datetime = letter.last_heard_at or datetime.min.replace(tzinfo=UTC)
+    said_closed: datetime | None = letter.window_closed_at
+    return bool(heard + limits.window <= letter.now) or (said_closed is not None and said_closed >= heard)
 
 
-def _joins(before: str, after: str) -> bool:
-    """Whether these two characters belong to one letter or emoji as people see it."""
-    import unicodedata
+def _gone(letter: Any, template: Template | None) -> int:
+    """How many parts of it the platform has already."""
+    return 0 if template is not None else int(letter.parts)
 
-    return (
-        bool(unicodedata.combining(after))
-        or after in "\u200d\ufe0f\ufe0e"
-        or before == "\u200d"
-        or "\U0001f3fb" <= after <= "\U0001f3ff"
-    )
+
+def _template(given: Any, letter: Any) -> Template:
+    """The template, which the platform may go on delivering until the message is worth nothing."""
+    name, values, seconds = given
+    if letter.expires_at is not None:
+        left = max(int((letter.expires_at - letter.now) / timedelta(seconds=1)), 1)
+        seconds = min(seconds or left, left)
+    return Template(name, tuple(values), seconds)

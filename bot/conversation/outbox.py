@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from sqlalchemy import delete, func, select
 from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncSession
 
-from bot.db.models import IssuedButton, Outbox
+from bot.db.encryption import Vault
+from bot.db.models import Address, Conversation, IssuedButton, Outbox, Person
 from bot.journeys.context import Context, Saying
+from bot.messages import Language, Template
 
 BUBBLE = 1024  # characters: what fits one message with buttons on every channel
+LONG_BUBBLE = 4096  # and one without
 BUTTON_LIFE = timedelta(days=7)
 
 
@@ -25,7 +29,12 @@ async def write(ctx: Context, inbox_id: int) -> None:
     )
     said_before = select(func.coalesce(func.max(Outbox.seq), 0)).where(Outbox.inbox_id == inbox_id)
     first = int(await ctx.session.scalar(said_before) or 0) + 1  # a notice may have been said to this event
-    for seq, saying in enumerate(together(ctx.sayings), first):
+    sayings = together(ctx.sayings)
+    doubted = any(saying.sensitive for saying in sayings) and await _doubted(ctx)
+    if doubted:
+        ctx.say("identity.held", [ctx.do("button.person", "handoff", reason="asked")])
+        sayings.append(ctx.sayings[-1])
+    for seq, saying in enumerate(sayings, first):
         buttons = [(secrets.token_urlsafe(9), choice) for choice in saying.choices]
         outbox_id = await ctx.session.scalar(
             insert(Outbox)
@@ -33,6 +42,8 @@ async def write(ctx: Context, inbox_id: int) -> None:
                 conversation_id=ctx.conversation_id,
                 inbox_id=inbox_id,
                 seq=seq,
+                sensitive=saying.sensitive,
+                **({"status": "held", "error": "identity"} if doubted and saying.sensitive else {}),
                 content_sealed=ctx.vault.seal(
                     ctx.person_key,
                     {
@@ -62,15 +73,71 @@ async def write(ctx: Context, inbox_id: int) -> None:
             )
 
 
+async def _doubted(ctx: Context) -> bool:
+    """Whether somebody else may hold this address by now."""
+    of_this = select(Conversation.address_id).where(Conversation.id == ctx.conversation_id).scalar_subquery()
+    changed_at = await ctx.session.scalar(select(Address.identity_changed_at).where(Address.id == of_this))
+    return changed_at is not None
+
+
+async def unasked(
+    session: AsyncSession,
+    vault: Vault,
+    conversation_id: int,
+    words: str,
+    language: Language,
+    *,
+    templates: Sequence[Template] = (),
+    sensitive: bool = True,
+    expires_at: datetime | None = None,
+) -> int | None:
+    """Queue a message that the person did not ask for: a check-in, a reminder, a word of a counsellor.
+
+    It gives way to replies, ends with STOP, is worth nothing after `expires_at`, and goes as the first of `templates`
+    that the platform has approved where free text may not. None when the person wants none or cannot be reached.
+    """
+    whose = (
+        await session.execute(
+            select(Person.key)
+            .join(Conversation, Conversation.person_id == Person.id)
+            .join(Address, Address.id == Conversation.address_id)
+            .where(Conversation.id == conversation_id, Person.stopped_at.is_(None), Address.unreachable_at.is_(None))
+        )
+    ).first()
+    if whose is None:
+        return None
+    content = {
+        "text": words,
+        "buttons": [],
+        "language": language,
+        "templates": [[template.name, list(template.values), template.seconds] for template in templates],
+    }
+    return await session.scalar(
+        insert(Outbox)
+        .values(
+            conversation_id=conversation_id,
+            seq=1,
+            unasked=True,
+            sensitive=sensitive,
+            expires_at=expires_at,
+            content_sealed=vault.seal(whose.key, content),
+        )
+        .returning(Outbox.id)
+    )
+
+
 def together(sayings: Sequence[Saying]) -> list[Saying]:
     """Join paragraphs into one bubble where they fit; the last one's buttons win over the earlier ones'."""
     joined: list[Saying] = []
     for saying in sayings:
-        if joined and len(joined[-1].text) + 2 + len(saying.text) <= BUBBLE:
+        if joined:
             before = joined[-1]
-            joined[-1] = Saying(before.text + "\n\n" + saying.text, saying.choices or before.choices)
-        else:
-            joined.append(Saying(saying.text, list(saying.choices)))
+            choices = saying.choices or before.choices
+            words = before.text + "\n\n" + saying.text
+            if len(words) <= (BUBBLE if choices else LONG_BUBBLE):
+                joined[-1] = Saying(words, choices, before.sensitive or saying.sensitive)
+                continue
+        joined.append(Saying(saying.text, list(saying.choices), saying.sensitive))
     for earlier in joined[:-1]:
         if joined[-1].choices:
             earlier.choices = []

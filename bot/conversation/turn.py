@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -24,12 +24,12 @@ from bot.assistant.commands import command
 from bot.assistant.rasa import Decision, Rasa, RasaDown
 from bot.assistant.triage import Cue, Triage
 from bot.assistant.values import numerals
-from bot.conversation import outbox, people
-from bot.db.models import Address, Alert, Conversation, Inbox, IssuedButton, Person
+from bot.conversation import guards, media, outbox, people
+from bot.db.models import Alert, Conversation, Inbox, IssuedButton, Person, Request
 from bot.db.session import Database, Lane, wake
 from bot.journeys import VERBS, first_contact, rights, safety
 from bot.journeys.context import Choice, Context
-from bot.messages import Kind, Language
+from bot.messages import OPENS, Kind, Language
 from bot.settings import Settings
 from nlu.normalise import normalise, visible, without_accents
 
@@ -43,6 +43,8 @@ OF_A_FORM = {"answer", "change_answer", "leave_form"}  # mean nothing once the f
 ANSWERED = {Kind.TEXT, Kind.PRESS, Kind.START, Kind.MEDIA, Kind.UNKNOWN}
 # told of every turn that will be answered: the channel's name, and the details that it gave with the event
 Begun = Callable[[str, Mapping[str, Any]], Coroutine[Any, Any, None]]
+AMONG_OURSELVES = ("terminal",)  # channels where no stranger's machine can write
+_REFERENCE = re.compile(r"AV[ -]?[2-9A-Za-z]{4}", re.IGNORECASE)
 _LETTER_OR_DIGIT = re.compile(r"\w")
 _WORD = re.compile(r"\w+")
 
@@ -65,6 +67,7 @@ class _Work:
     turns: int
     misunderstood: int
     noticed_at: datetime | None
+    exchanges: Sequence[Sequence[Any]]
     address_id: int
     person_id: int
     person_key: bytes
@@ -89,6 +92,7 @@ class Turns:
         self._settings = settings
         self._languages = languages
         self._triage = triage
+        self._floods = guards.Floods()
         self._begun = begun
         self._told: set[asyncio.Task[None]] = set()  # a task that nobody holds may vanish
 
@@ -126,6 +130,9 @@ class Turns:
                 return False
             if work.attempts > ATTEMPTS:
                 await self._set_aside(session, work)
+                return True
+            flood = self._floods.suspects(conversation_id) and await guards.flooding(session, conversation_id)
+            if flood and not await self._calm(session, work):
                 return True
             try:
                 await self._take(session, work)
@@ -185,6 +192,7 @@ class Turns:
             turns=conversation.turns,
             misunderstood=conversation.misunderstood,
             noticed_at=conversation.noticed_at,
+            exchanges=conversation.exchanges or (),
             address_id=conversation.address_id,
             person_id=whose.id,
             person_key=whose.key,
@@ -192,10 +200,26 @@ class Turns:
             language_chosen=whose.language_chosen,
         )
 
-    async def _take(self, session: AsyncSession, work: _Work) -> None:
-        self._tell_begun(work)
-        typed = visible(str(work.content.get("text") or "")).strip()
-        ctx = Context(
+    async def _calm(self, session: AsyncSession, work: _Work) -> bool:
+        """Set a flood aside with one word about it; True when this message is to be answered all the same."""
+        aside = []
+        for row in await guards.waiting(session, work.conversation_id):
+            content = self._database.vault.open(work.person_key, row.content_sealed) if row.content_sealed else {}
+            cue = self._triage.read(visible(str(content.get("text") or "")))
+            if cue is None or not self._floods.answers(work.conversation_id, cue.name, row.id):
+                aside.append(row.id)
+        await guards.set_aside(session, aside)
+        if work.inbox_id in aside and await guards.tell_once(session, work.conversation_id):
+            ctx = self._context(session, work, work.language or "fr")
+            ctx.say("slow_down", [ctx.do("button.person", "handoff", reason="asked")])
+            await outbox.write(ctx, work.inbox_id)
+            await wake(session, Lane.DELIVERY, work.conversation_id)
+        await session.commit()
+        log.warning("a flood set aside", conversation_id=work.conversation_id, messages=len(aside))
+        return work.inbox_id not in aside
+
+    def _context(self, session: AsyncSession, work: _Work, spoken: Language) -> Context:
+        return Context(
             session=session,
             vault=self._database.vault,
             settings=self._settings,
@@ -205,11 +229,14 @@ class Turns:
             person_key=work.person_key,
             conversation_id=work.conversation_id,
             channel=work.channel,
-            language=self._language(work, typed),
-            text=typed,
-            form=work.form,
-            misunderstood=work.misunderstood,
+            language=spoken,
         )
+
+    async def _take(self, session: AsyncSession, work: _Work) -> None:
+        self._tell_begun(work)
+        typed = visible(str(work.content.get("text") or "")).strip()
+        ctx = self._context(session, work, self._language(work, typed))
+        ctx.text, ctx.form, ctx.misunderstood = typed, work.form, work.misunderstood
         faults.point("turn.claimed")
         decision = await self._decide(ctx, work, typed)
         faults.point("turn.decided")
@@ -234,27 +261,58 @@ class Turns:
     async def _decide(self, ctx: Context, work: _Work, typed: str) -> Decision | None:
         """What to do: Rasa's decision, or None when it has been done here without Rasa."""
         if work.kind is Kind.START:
+            await rights.welcome_back(ctx)
             await VERBS["welcome"](ctx)
         elif work.kind is Kind.BLOCKED:
-            await self._reachable(ctx, work, False)
+            await people.blocked(ctx.session, work.conversation_id, work.received_at)
         elif work.kind is Kind.UNBLOCKED:
-            await self._reachable(ctx, work, True)
-        elif work.kind in (Kind.STOPPED, Kind.RESUMED):
-            await rights.unasked(ctx, wanted=work.kind is Kind.RESUMED)
+            await people.unblocked(ctx.session, work.conversation_id)
+        elif work.kind is Kind.STOPPED:
+            await rights.stop(ctx, silently=True)
+        elif work.kind is Kind.RESUMED:
+            await rights.resume(ctx, silently=True)
+        elif work.kind is Kind.IDENTITY:
+            await self._other_identity(ctx, work)
         elif work.kind is Kind.GROUP:
             ctx.say("group")
         elif work.kind is Kind.PRESS:
             return await self._pressed(ctx, work, str(work.content.get("press") or ""))
         elif work.kind is Kind.TEXT:
             return await self._typed(ctx, work, typed)
+        elif work.kind is Kind.MEDIA and work.content.get("details", {}).get("media") in media.FOR_A_PERSON:
+            await self._received(ctx, work)
         else:
             ctx.say("media", [ctx.do("button.person", "handoff", reason="asked")])
         return None
 
+    async def _received(self, ctx: Context, work: _Work) -> None:
+        """A voice message or a picture: kept for a person of the team, whom it is handed to."""
+        details = work.content["details"]
+        cue = self._triage.read(ctx.text) if ctx.text else None
+        await media.keep(ctx, details)
+        if cue is not None:
+            await safety.respond(ctx, cue)
+        else:
+            await VERBS["handoff"](ctx, reason="media")
+
+    async def _other_identity(self, ctx: Context, work: _Work) -> None:
+        """The number, or who holds it, changed: nothing sensitive goes there until it is known who reads it."""
+        await people.doubt(ctx.session, work.address_id)
+        address = work.content.get("details", {}).get("address")
+        if isinstance(address, str) and address:
+            await people.move(
+                ctx.session, self._database.vault, work.channel, work.address_id, work.person_key, address
+            )
+
     async def _typed(self, ctx: Context, work: _Work, typed: str) -> Decision | None:
+        looping = self._looping(ctx, work)
         cue = self._triage.read(typed)
         if cue is not None and not _only_an_age(cue, typed, work.form):
-            await safety.respond(ctx, cue)
+            await safety.respond(ctx, cue, silently=looping)
+            return None
+        if looping:
+            if not guards.silenced(work.exchanges):
+                ctx.say("same_again", [ctx.do("button.person", "handoff", reason="asked")])
             return None
         if not _LETTER_OR_DIGIT.search(typed):
             ctx.say("no_words", [ctx.do("button.help", "help")])
@@ -262,7 +320,14 @@ class Turns:
         button = await self._typed_button(ctx, typed)
         if button is not None:
             return await self._act(ctx, work, button)
-        intent = command(typed)
+        intent = command(typed, in_form=work.form is not None)
+        if intent == "stop":  # needs nobody else
+            if work.form is not None:
+                await first_contact.leave(ctx)
+            await VERBS[intent](ctx)
+            return None
+        if _REFERENCE.fullmatch(typed) and await self._verified(ctx, typed):
+            return None
         if intent is not None:
             return await self._rasa.turn(work.rasa_id, str(work.inbox_id), intent=intent)
         if work.waiting and ctx.now - work.received_at > TOO_OLD:
@@ -270,20 +335,54 @@ class Turns:
             return None
         return await self._rasa.turn(work.rasa_id, str(work.inbox_id), text=typed)
 
+    def _exchanges(self, ctx: Context, work: _Work) -> list[list[Any]]:
+        """What was heard and said lately, with this turn: hashes that say nothing."""
+        said = self._hash(work, " ".join(saying.text for saying in ctx.sayings))
+        if self._looping(ctx, work):
+            said = guards.SILENCED
+        return guards.remembered(work.exchanges, self._hash(work, ctx.text), said, ctx.now)
+
+    def _looping(self, ctx: Context, work: _Work) -> bool:
+        if work.channel in AMONG_OURSELVES:
+            return False
+        return guards.looping(work.exchanges, self._hash(work, ctx.text), ctx.now)
+
+    def _hash(self, work: _Work, words: str) -> str:
+        return self._database.vault.digest("exchange", str(work.conversation_id), _plain(words) or words)[:6].hex()
+
+    async def _verified(self, ctx: Context, typed: str) -> bool:
+        """Who knows the number of their request is who they were."""
+        reference = "AV-" + typed.upper()[-4:]
+        own = await ctx.session.scalar(
+            select(Request.id).where(Request.person_id == ctx.person_id, Request.reference == reference)
+        )
+        if own is None or not await people.verified(ctx.session, ctx.conversation_id):
+            return False
+        ctx.say("identity.verified", [ctx.do("button.help", "help")])
+        return True
+
     async def _pressed(self, ctx: Context, work: _Work, pressed: str) -> Decision | None:
+        if pressed == OPENS:
+            return None
         button = await ctx.session.scalar(
             select(IssuedButton).where(
                 IssuedButton.id == pressed,
                 IssuedButton.conversation_id == ctx.conversation_id,
                 IssuedButton.expires_at > func.now(),
+                IssuedButton.used_at.is_(None),
             )
         )
-        if button is None or (work.form is None and button.action.get("intent") in OF_A_FORM):
+        of_a_form = button is not None and button.action.get("intent") in OF_A_FORM
+        asked = await self._choices(ctx, OF_A_FORM) if of_a_form or (button is None and work.form) else []
+        if button is None or (of_a_form and (work.form is None or button.id not in {one.id for one in asked})):
+            current = asked if work.form else await self._choices(ctx)
             ctx.say(
                 "button.stale",
-                [ctx.do("button.help", "help"), ctx.do("button.person", "handoff", reason="asked")],
+                [Choice(one.title, one.action) for one in current]
+                or [ctx.do("button.help", "help"), ctx.do("button.person", "handoff", reason="asked")],
             )
             return None
+        button.used_at = ctx.now
         return await self._act(ctx, work, button)
 
     async def _act(self, ctx: Context, work: _Work, button: IssuedButton) -> Decision | None:
@@ -294,6 +393,22 @@ class Turns:
         return await self._rasa.turn(
             work.rasa_id, str(work.inbox_id), intent=action["intent"], slots=action.get("slots")
         )
+
+    async def _choices(self, ctx: Context, intents: Collection[str] = ()) -> list[IssuedButton]:
+        """What can be pressed now: under the last message with choices, or with choices of these intents."""
+        of_this = IssuedButton.conversation_id == ctx.conversation_id
+        intent = IssuedButton.action["intent"].astext
+        last = select(func.max(IssuedButton.outbox_id)).where(of_this)
+        if intents:
+            last = last.where(intent.in_(intents))
+        live = await ctx.session.scalars(
+            select(IssuedButton)
+            .where(of_this, IssuedButton.outbox_id == last.scalar_subquery())
+            .where(IssuedButton.expires_at > func.now(), IssuedButton.used_at.is_(None))
+            .where(intent.in_(intents) if intents else func.coalesce(intent, "").not_in(OF_A_FORM))
+            .order_by(IssuedButton.position)
+        )
+        return list(live)
 
     async def _typed_button(self, ctx: Context, typed: str) -> IssuedButton | None:
         """The button of the last message whose title or number this text repeats."""
@@ -350,21 +465,12 @@ class Turns:
             **values,
         )
 
-    async def _reachable(self, ctx: Context, work: _Work, reachable: bool) -> None:
-        await ctx.session.execute(
-            update(Address).where(Address.id == work.address_id).values(unreachable_at=None if reachable else ctx.now)
-        )
-
     async def _finish(self, ctx: Context, work: _Work, decision: Decision | None) -> None:
         """Write what was said and done, and commit."""
         session = ctx.session
         if ctx.erased:
             await rights.erase_person(ctx)
         await outbox.write(ctx, work.inbox_id)
-        if work.kind not in (Kind.BLOCKED, Kind.STOPPED, Kind.RESUMED):
-            await session.execute(
-                update(Address).where(Address.id == work.address_id).values(last_heard_at=ctx.now, unreachable_at=None)
-            )
         if ctx.language_chosen or (work.kind is Kind.TEXT and ctx.language != work.language):
             values: dict[str, Any] = {"language": ctx.language}
             if ctx.language_chosen:
@@ -375,6 +481,8 @@ class Turns:
             "misunderstood": ctx.misunderstood,
             "noticed_at": work.noticed_at if decision is None else None,
         }
+        if work.kind is Kind.TEXT and not ctx.erased:
+            changed["exchanges"] = self._exchanges(ctx, work)
         if decision is not None:
             changed |= {"form": decision.form, "rasa_turns": decision.turns}
         rasa_turns = decision.turns if decision is not None else work.rasa_turns
@@ -405,18 +513,7 @@ class Turns:
         now = datetime.now(UTC)
         if work.noticed_at is None:
             typed = visible(str(work.content.get("text") or "")).strip()
-            ctx = Context(
-                session=session,
-                vault=self._database.vault,
-                settings=self._settings,
-                now=now,
-                inbox_id=work.inbox_id,
-                person_id=work.person_id,
-                person_key=work.person_key,
-                conversation_id=work.conversation_id,
-                channel=work.channel,
-                language=self._language(work, typed),
-            )
+            ctx = self._context(session, work, self._language(work, typed))
             ctx.say(
                 "rasa_down",
                 [
@@ -444,18 +541,7 @@ class Turns:
 
     async def _set_aside(self, session: AsyncSession, work: _Work) -> None:
         """A message that failed three times: kept for staff, told to the person, out of the way of the next."""
-        ctx = Context(
-            session=session,
-            vault=self._database.vault,
-            settings=self._settings,
-            now=datetime.now(UTC),
-            inbox_id=work.inbox_id,
-            person_id=work.person_id,
-            person_key=work.person_key,
-            conversation_id=work.conversation_id,
-            channel=work.channel,
-            language=work.language or "fr",
-        )
+        ctx = self._context(session, work, work.language or "fr")
         ctx.say("set_aside", [ctx.do("button.person", "handoff", reason="asked"), ctx.do("button.help", "help")])
         await outbox.write(ctx, work.inbox_id)
         await session.execute(

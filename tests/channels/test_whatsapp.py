@@ -213,7 +213,8 @@ def test_a_number_and_a_user_id_are_never_the_same() -> None:
 def test_a_new_number_or_id_is_told_of_the_old_one(name: str, address: str, now: list[str]) -> None:
     """The event belongs to whom we know; the new addresses stand in its details."""
     found = event(name)
-    assert (found.address, found.details["change"], found.details["now"]) == (address, "address", now)
+    assert (found.address, found.details["change"]) == (address, "address")
+    assert [found.details["address"], *found.details.get("also", ())] == now
 
 
 def test_the_new_id_may_be_the_senders() -> None:
@@ -222,13 +223,13 @@ def test_the_new_id_may_be_the_senders() -> None:
     message = {"from": NUMBER, "from_user_id": "MA.2", "id": "wamid.1", "type": "system", "system": system}
     [found] = make().parse(webhook(messages=[message]))
     assert isinstance(found, Incoming)
-    assert (found.address, found.details["now"], found.details["aliases"]) == (USER, ["MA.2"], [NUMBER])
+    assert (found.address, found.details["address"], found.details["aliases"]) == (USER, "MA.2", [NUMBER])
 
 
 def test_another_telephone_is_not_another_address() -> None:
     """Somebody else may hold the number now: that is all that is known."""
     assert event("identity_changed").details["change"] == "holder"
-    assert "now" not in event("identity_changed").details
+    assert "address" not in event("identity_changed").details
 
 
 # What is kept for the answer
@@ -281,6 +282,14 @@ def test_a_late_failure_is_the_same_as_one_at_once(code: int, kind: type[SendErr
     [receipt] = make().parse(webhook(statuses=[status]))
     assert isinstance(receipt, Receipt) and type(receipt.error) is kind
     assert NUMBER not in repr(receipt)
+
+
+def test_our_id_comes_back_with_the_part_of_a_long_message() -> None:
+    """As it was sent; anything else is another program's."""
+    for given, ours in {f"{OURS}.2": f"{OURS}.2", OURS: OURS, "campaign": None, f"{OURS}; x": None, 7: None}.items():
+        status = {"id": "wamid.1", "status": "sent", "biz_opaque_callback_data": given}
+        [receipt] = make().parse(webhook(statuses=[status]))
+        assert isinstance(receipt, Receipt) and receipt.our_id == ours
 
 
 # Shapes

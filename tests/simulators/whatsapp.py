@@ -101,6 +101,7 @@ class WhatsAppServer:
         self.copies = 1  # of every webhook
         self.shuffled = False  # statuses of one message in any order
         self.delay = 0.0  # seconds before each answer
+        self.understated = False  # files say that they are small
         self.heard: dict[str, float] = {}  # when a person last wrote
         self._wrong: list[Wrong] = []
         self._late: list[int] = []
@@ -297,7 +298,7 @@ class WhatsAppServer:
                 "url": f"{self.url}/files/{media}",
                 "mime_type": mime_type,
                 "sha256": hashlib.sha256(content).hexdigest(),
-                "file_size": len(content),
+                "file_size": 1 if self.understated else len(content),
                 "id": media,
             }
         )

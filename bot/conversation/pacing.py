@@ -1,0 +1,140 @@
+"""How fast we write: token buckets in PostgreSQL, so that all processes together keep to a platform's limits.
+
+A bucket is one time: when it would be full again, had it been emptied at the rate allowed. A message may go while
+that time is at most `burst` messages ahead of now, and moves it on by one. The chat's bucket is in its `address` row,
+the channel's two (all messages; those that nobody waits for) in its `channel_pace` row. Taking the tokens and marking
+the message `sending` is one statement: either all of it is committed, or none.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import func, select, text, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from bot.channels import Limits, Rate
+from bot.db.models import Address, Alert, ChannelPace
+
+LONGEST_CHAT_PAUSE = timedelta(minutes=17)  # 4 to the power of 5 seconds: later we may as well try
+DOWN_PAUSE = timedelta(minutes=1)  # after the first refusal of our account; doubled until
+LONGEST_DOWN_PAUSE = timedelta(minutes=15)
+FORGOTTEN = timedelta(hours=1)  # a channel that went well for so long was mended
+
+# The parts of the statement refer to each other in nothing: PostgreSQL runs them all, and whoever waited for a row
+# looks at it anew.
+_TAKE = text("""
+WITH chat AS (
+    UPDATE address SET paced_at = greatest(paced_at, now()) + :chat_step
+    WHERE id = :address_id
+        AND coalesce(paced_at <= now() + :chat_slack, true) AND coalesce(not_before <= now(), true)
+    RETURNING 1
+), whole AS (
+    UPDATE channel_pace SET
+        paced_at = greatest(paced_at, now()) + :step,
+        unasked_at = CASE WHEN :unasked THEN greatest(unasked_at, now()) + :unasked_step ELSE unasked_at END
+    WHERE channel = :channel
+        AND paced_at <= now() + :slack AND (NOT :unasked OR unasked_at <= now() + :unasked_slack)
+        AND coalesce(paused_until <= now(), true)
+    RETURNING 1
+), letter AS (
+    UPDATE outbox SET status = 'sending', attempts = attempts + 1
+    WHERE id = :outbox_id AND status IN ('queued', 'sending')
+    RETURNING 1
+)
+SELECT
+    (SELECT count(*) FROM chat) AS chat, (SELECT count(*) FROM whole) AS whole,
+    (SELECT count(*) FROM letter) AS letter
+""")
+
+_WHEN = text("""
+SELECT greatest(
+    now(), address.not_before, address.paced_at - :chat_slack,
+    pace.paused_until, pace.paced_at - :slack, CASE WHEN :unasked THEN pace.unasked_at - :unasked_slack END
+)
+FROM address, channel_pace pace WHERE address.id = :address_id AND pace.channel = :channel
+""")
+
+
+async def take(session: AsyncSession, letter: Any, limits: Limits, messages: int) -> bool:
+    """Mark the message `sending` and commit, if the limits let that many messages go now; else change nothing."""
+    for _ in range(2):
+        values = {
+            "outbox_id": letter.id,
+            **_given(letter, limits),
+            "chat_step": _step(limits.chat) * messages,
+            "step": _step(limits.channel) * messages,
+            "unasked_step": _step(limits.unasked) * messages,
+        }
+        taken = (await session.execute(_TAKE, values)).one()
+        if taken.chat and taken.whole and taken.letter:
+            await session.commit()
+            return True
+        await session.rollback()
+        if taken.whole:
+            break
+        made = await session.execute(insert(ChannelPace).values(channel=letter.channel).on_conflict_do_nothing())
+        await session.commit()
+        if not made.rowcount:  # type: ignore[attr-defined]  # of a CursorResult
+            break  # the row was there: its limit is reached
+    return False
+
+
+async def when(session: AsyncSession, letter: Any, limits: Limits) -> datetime:
+    """The moment from which the limits let this message go, as far as one can tell now."""
+    moment: datetime = await session.scalar(_WHEN, _given(letter, limits))
+    return moment
+
+
+def _given(letter: Any, limits: Limits) -> dict[str, Any]:
+    return {
+        "address_id": letter.address_id,
+        "channel": letter.channel,
+        "unasked": letter.unasked,
+        "chat_slack": _slack(limits.chat),
+        "slack": _slack(limits.channel),
+        "unasked_slack": _slack(limits.unasked),
+    }
+
+
+def _step(rate: Rate) -> timedelta:
+    return timedelta(seconds=1 / rate.per_second)
+
+
+def _slack(rate: Rate) -> timedelta:
+    return _step(rate) * (rate.burst - 1)
+
+
+async def slow_chat(session: AsyncSession, letter: Any, retry_after: float | None) -> None:
+    """The platform finds us too fast for this chat: 1, 4, 16, 64 … seconds, or what it asks for."""
+    pause = min(timedelta(seconds=4.0 ** min(letter.throttled, 10)), LONGEST_CHAT_PAUSE)
+    asked = timedelta(seconds=retry_after or 0)
+    await session.execute(
+        update(Address)
+        .where(Address.id == letter.address_id)
+        .values(not_before=func.now() + max(pause, asked), throttled=Address.throttled + 1)
+    )
+
+
+async def slow_channel(session: AsyncSession, channel: str, retry_after: float | None) -> None:
+    """The platform finds us too fast altogether: nobody sends on this channel for so long."""
+    until = func.now() + timedelta(seconds=retry_after or 1)
+    row = insert(ChannelPace).values(channel=channel, paused_until=until)
+    later = func.greatest(ChannelPace.paused_until, row.excluded.paused_until)
+    await session.execute(row.on_conflict_do_update(index_elements=["channel"], set_={"paused_until": later}))
+
+
+async def stop_channel(session: AsyncSession, channel: str, why: str) -> None:
+    """Our account is refused: nobody sends for a while, an operator is told once, then we try again gently."""
+    await session.execute(insert(ChannelPace).values(channel=channel).on_conflict_do_nothing())
+    pace = await session.scalar(select(ChannelPace).where(ChannelPace.channel == channel).with_for_update())
+    now = await session.scalar(select(func.now()))
+    if pace is None or now is None or (pace.paused_until is not None and pace.paused_until > now):
+        return  # somebody else was refused in the same moment
+    mended = pace.paused_until is None or pace.paused_until < now - FORGOTTEN
+    pace.down = 1 if mended else pace.down + 1
+    pace.paused_until = now + min(DOWN_PAUSE * 2 ** min(pace.down - 1, 10), LONGEST_DOWN_PAUSE)
+    if mended:
+        await session.execute(insert(Alert).values(kind="channel down", detail={"channel": channel, "why": why}))
