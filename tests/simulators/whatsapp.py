@@ -160,12 +160,16 @@ class WhatsAppServer:
         headers = {"content-type": "application/json", "x-hub-signature-256": signature or signed(body)}
         return (await self._http.post(self.webhook, content=body, headers=headers)).status_code
 
-    async def tell(self, field_name: str = "messages", **value: Any) -> None:
-        """Post a webhook until it is taken, as often as `copies` says."""
+    def webhook_of(self, field_name: str = "messages", **value: Any) -> bytes:
+        """A webhook with this content, as Meta writes it."""
         metadata = {"display_phone_number": "212522000000", "phone_number_id": PHONE_NUMBER_ID}
         content = {"messaging_product": "whatsapp", "metadata": metadata, **value}
         entry = {"id": ACCOUNT_ID, "changes": [{"field": field_name, "value": content}]}
-        body = json.dumps({"object": "whatsapp_business_account", "entry": [entry]}).encode()
+        return json.dumps({"object": "whatsapp_business_account", "entry": [entry]}).encode()
+
+    async def tell(self, field_name: str = "messages", **value: Any) -> None:
+        """Post a webhook until it is taken, as often as `copies` says."""
+        body = self.webhook_of(field_name, **value)
         for _ in range(self.copies):
             pause = 0.05
             while True:
