@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 from collections.abc import AsyncIterator
 
 import pytest
 import typer.testing
+from pydantic import SecretStr
 
+from bot import doctor
 from bot.channels.whatsapp_templates import NotFetched, definitions, differences, fetch, submissions
 from bot.cli import app
 from bot.messages import LANGUAGES, Language
-from bot.settings import SettingsError
+from bot.settings import Settings, SettingsError
 from tests.simulators.whatsapp import ACCOUNT_ID, APP_SECRET, PHONE_NUMBER_ID, TOKEN, VERIFY_TOKEN, WhatsAppServer
 
 # What a telephone that others see must not say.
@@ -62,8 +65,6 @@ async def test_all_pages_are_read(server: WhatsAppServer) -> None:
 
 
 async def _fetched(server: WhatsAppServer, token: str = TOKEN) -> list[dict[str, object]]:
-    import asyncio
-
     url = f"{server.url}/v25.0/{ACCOUNT_ID}/message_templates"
     return [dict(one) for one in await asyncio.to_thread(fetch, url, token)]
 
@@ -92,9 +93,23 @@ async def test_a_wrong_token_is_said_without_it(server: WhatsAppServer) -> None:
     assert "EAAGsecret" not in str(caught.value)
 
 
+async def test_the_doctor(server: WhatsAppServer) -> None:
+    """Whether WhatsApp takes token and number."""
+    given = Settings(
+        _env_file=None,
+        whatsapp_token=SecretStr(TOKEN),
+        whatsapp_phone_number_id=PHONE_NUMBER_ID,
+        whatsapp_api_url=server.url,
+    )
+    assert (await asyncio.to_thread(doctor._whatsapp, given)).good
+    server.token = "another"
+    refused = await asyncio.to_thread(doctor._whatsapp, given)
+    assert not refused.good and "refused" in refused.detail
+    assert not doctor._whatsapp(Settings(_env_file=None)).needed
+
+
 async def test_the_command(server: WhatsAppServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """`rafiq whatsapp templates` prints JSON; with a token it ends with 1 when Meta's differ."""
-    import asyncio
 
     def run() -> typer.testing.Result:
         return typer.testing.CliRunner().invoke(app, ["whatsapp", "templates"])
