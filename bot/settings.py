@@ -72,7 +72,7 @@ class Settings(BaseSettings):
     rafiq_rasa_port: int = Field(5005, ge=1, le=65535)
     rafiq_rasa_timeout: float = Field(10.0, gt=0, le=30)
     rafiq_media_days: int = Field(30, ge=1, le=365)
-    rafiq_message_prices: str = ""
+    rafiq_message_prices: str | None = None
     rafiq_reading_hours: str = "Mon-Fri 09:00-17:00 Africa/Casablanca"
     telegram_token: SecretStr | None = None
     telegram_api_url: str = "https://api.telegram.org"
@@ -140,8 +140,8 @@ class Settings(BaseSettings):
 
     @field_validator("rafiq_message_prices")
     @classmethod
-    def _prices(cls, value: str) -> str:
-        reading_prices(value)
+    def _prices(cls, value: str | None) -> str | None:
+        reading_prices(value or "")
         return value
 
     @field_validator("case_webhook_url", "telegram_api_url", "whatsapp_api_url", "rafiq_public_url")

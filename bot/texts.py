@@ -76,6 +76,7 @@ def used_ids() -> tuple[set[str], set[str]]:
     used |= {
         f"handoff.{reason}" for reason in ("asked", "interview", "complaint", "no_followup", "not_understood", "media")
     }
+    used |= {"profile.help", "profile.language", "profile.stop", "profile.start", "profile.my_data", "profile.delete"}
     countries = {f"emergency.{code}" for code in ("MA", "MR", "other")}
     services = ("police", "gendarmerie", "civil_protection", "ambulance", "samu", "children", "women")
     used |= countries | {f"emergency.service.{service}" for service in services}

@@ -31,11 +31,13 @@ from telegram.constants import ChatAction, InlineKeyboardButtonLimit, MessageLim
 from telegram.error import BadRequest, Forbidden, InvalidToken, TelegramError
 from telegram.request import HTTPXRequest
 
+from bot import i18n
 from bot.channels import Limits, Malformed, Rate, Unverified
 from bot.channels.body import readable
 from bot.db.models import ChannelState
 from bot.db.session import Database, Lane
 from bot.messages import (
+    LANGUAGES,
     Ambiguous,
     ChannelDown,
     Incoming,
@@ -58,12 +60,17 @@ WEBHOOK_PATH = "/telegram/webhook"
 SECRET_HEADER = "x-telegram-bot-api-secret-token"  # noqa: S105 (a header's name)
 ALLOWED_UPDATES = ("message", "edited_message", "callback_query", "my_chat_member")
 MAX_CONNECTIONS = 40
+COMMANDS = {  # what the menu offers, and the text that says what it does
+    "help": "profile.help", "language": "profile.language", "stop": "profile.stop", "start": "profile.start",
+    "mydata": "profile.my_data", "delete": "profile.delete",
+}  # fmt: skip
 
 # A message's content, the more telling name first: an animation is also a document, a venue also a location.
 MEDIA = (
     "voice", "audio", "animation", "photo", "video", "video_note", "document", "sticker", "venue", "location",
     "contact", "dice", "poll", "checklist", "story", "paid_media", "game", "invoice",
 )  # fmt: skip
+FILES = ("voice", "audio", "photo", "video", "video_note", "document")  # what somebody may have to look at
 # What Telegram itself writes into a private chat: nobody said anything.
 SERVICE = (
     "pinned_message", "message_auto_delete_timer_changed", "connected_website", "write_access_allowed",
@@ -104,8 +111,9 @@ class Telegram:
 
     name = "telegram"
     longest = int(MessageLimit.MAX_TEXT_LENGTH)
-    # 1 a second in a chat with short bursts, 30 in any second over all of them; 25 of these for what nobody waits for
-    limits = Limits(chat=Rate(1, 3), channel=Rate(27, 3), unasked=Rate(24, 1))
+    # 1 a second in a chat with short bursts, 30 in any second over all of them (a little less: calls take
+    # different times to arrive); most of these for what nobody waits for
+    limits = Limits(chat=Rate(1, 3), channel=Rate(26, 3), unasked=Rate(23, 1))
 
     def __init__(
         self,
@@ -210,7 +218,7 @@ class Telegram:
             album = message.get("media_group_id")
             if album is not None and not caption:  # ten pictures sent at once are one event
                 external_id = f"a{address}:{_words(album)}"
-            details = {"media": media, **_file(message[media])}
+            details = {"media": media, **(_file(message[media]) if media in FILES else {})}
             return [self._event(external_id, address, Kind.MEDIA, sender, text=caption, details=details)]
         if any(name in message for name in SERVICE):
             return []
@@ -412,6 +420,20 @@ class Telegram:
                 raise
             else:
                 return
+
+    async def set_profile(self) -> None:
+        """The bot's name, descriptions and commands in each language, the first also for everybody else.
+
+        They are seen by whoever looks at the phone: nothing in them says what people write about.
+        """
+        for language in LANGUAGES:
+            for code in [language] if language != LANGUAGES[0] else ["", language]:
+                commands = [(command, i18n.say(text_id, language)) for command, text_id in COMMANDS.items()]
+                await _call(self._bot.set_my_commands(commands, language_code=code or None))
+                await _call(self._bot.set_my_name(i18n.say("profile.name", language), language_code=code or None))
+                about, short = i18n.say("profile.description", language), i18n.say("profile.short", language)
+                await _call(self._bot.set_my_description(about, language_code=code or None))
+                await _call(self._bot.set_my_short_description(short, language_code=code or None))
 
     async def delete_webhook(self) -> None:
         """Have Telegram keep updates until they are asked for; those it holds are kept."""

@@ -89,7 +89,7 @@ def _change(field: object, value: Mapping[str, Any], phone_number_id: str) -> It
             told = _status(status)
             if told is not None:
                 yield told
-        for error in _objects(value.get("errors")):
+        for error in _objects(value.get("errors")) if not value.get("messages") else ():  # beside a message: its own
             yield Notice(NAME, "account error", {"code": code_of(error) or 0})
     elif field == "user_preferences":
         for preference in _objects(value.get("user_preferences")):
@@ -266,15 +266,18 @@ def _notice(field: str, value: Mapping[str, Any]) -> Iterator[Notice]:
 
 def _sender(phone: object, user_id: object, people: Sequence[Mapping[str, Any]]) -> list[str]:
     """The person's addresses, the best one first; none when nothing names them."""
-    named = _words(phone)
-    known: Mapping[str, Any] = {}
-    if len(people) == 1:
-        known = people[0]
-    elif named:
-        known = next((one for one in people if _words(one.get("wa_id")) == named), {})
+    number, own = _address(phone, PHONE), _address(user_id, USER_ID) or _address(phone, USER_ID)
+    known = next((one for one in people if _same(number, one.get("wa_id")) or _same(own, one.get("user_id"))), None)
+    if known is None:
+        nameless = not number and not own
+        known = people[0] if len(people) == 1 and (nameless or not people[0].get("wa_id")) else {}
     ids = [_address(one, USER_ID) for one in (user_id, phone, known.get("user_id"), known.get("wa_id"))]
     numbers = [_address(one, PHONE) for one in (phone, known.get("wa_id"))]
     return [*_unique(ids)[:1], *_unique(numbers)[:1]]
+
+
+def _same(address: str, given: object) -> bool:
+    return bool(address) and _words(given).removeprefix("+") == address
 
 
 def _address(value: object, shape: re.Pattern[str]) -> str:

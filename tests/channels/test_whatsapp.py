@@ -174,6 +174,26 @@ def test_each_message_of_a_batch_has_its_own_sender() -> None:
     assert [one.address for one in people] == [NUMBER, "MN.5550001", NUMBER]
 
 
+def test_a_contact_is_not_taken_for_another_persons() -> None:
+    """One contact beside two messages: who has another number is somebody else."""
+    messages = [
+        {"from": number, "id": f"wamid.{number}", "type": "text", "text": {"body": "hi"}} for number in ("111", "222")
+    ]
+    first, second = make().parse(webhook(contacts=[{"wa_id": "111", "user_id": USER}], messages=messages))
+    assert isinstance(first, Incoming) and isinstance(second, Incoming)
+    assert (first.address, second.address) == (USER, "222")
+    placeholder = {**messages[0], "from": "<A NUMBER>"}
+    [only] = make().parse(webhook(contacts=[{"wa_id": "111", "user_id": USER}], messages=[placeholder]))
+    assert isinstance(only, Incoming) and (only.address, only.details["aliases"]) == (USER, ["111"])
+
+
+def test_an_error_beside_a_message_is_no_alert() -> None:
+    """It says why the message has no content; the message is answered."""
+    message = {"from": NUMBER, "id": "wamid.1", "type": "interactive"}
+    [found] = make().parse(webhook(messages=[message], errors=[{"code": 131000}]))
+    assert isinstance(found, Incoming) and found.kind is Kind.UNKNOWN
+
+
 def test_an_id_in_the_place_of_the_number() -> None:
     """Meta writes the user id there for some who hide their number."""
     body = webhook(messages=[{"from": "US.1234", "id": "wamid.1", "type": "text", "text": {"body": "hi"}}])
