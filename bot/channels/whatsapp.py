@@ -183,7 +183,7 @@ class WhatsApp:
         try:
             async with asyncio.timeout(_COURTESY):
                 await self._call("POST", self._messages, json={**seen, "typing_indicator": {"type": "text"}})
-        except (SendError, TimeoutError) as error:
+        except (SendError, TimeoutError, RuntimeError) as error:  # the last: closed meanwhile
             log.debug("not shown", channel=self.name, error=type(error).__name__)
 
     # Files

@@ -403,6 +403,7 @@ async def test_read_and_writing_are_shown_together(server: WhatsAppServer, chann
     nowhere = channel_to("http://127.0.0.1:1")
     await nowhere.typing({"message_id": "wamid.3"})
     await nowhere.close()
+    await nowhere.typing({"message_id": "wamid.4"})
     assert len(server.seen) == 1
 
 

@@ -224,12 +224,12 @@ async def test_what_cannot_be_read_is_answered_politely(bot: Bot, database: Data
     assert [tuple(row) for row in sealed] == [(True,)]
 
 
-async def test_a_voice_message_is_kept_for_a_person(bot: Bot, database: Database) -> None:
-    """Acknowledged, handed over, fetched while WhatsApp has it."""
+async def test_a_voice_message_is_handed_to_a_person(bot: Bot, database: Database) -> None:
+    """Acknowledged in words, with the reference told (tests/conversation/test_beside_the_answer.py: it is fetched too)."""
     chat = Chat(bot, database)
     said = await chat.turn(chat.owner.send_file("audio", b"OggS" + b"\1" * 500, "audio/ogg", voice=True))
     assert "H-" in said
-    await until(lambda: value(database, "SELECT count(*) FROM media WHERE status = 'kept' AND mime = 'audio/ogg'"))
+    assert await count(database, "handoff") == 1
 
 
 # Who it is

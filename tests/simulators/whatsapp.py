@@ -123,7 +123,9 @@ class WhatsAppServer:
             ]
         )
         port = int(self.url.rpartition(":")[2])
-        self._uvicorn = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=port, log_config=None))
+        self._uvicorn = uvicorn.Server(
+            uvicorn.Config(app, host="127.0.0.1", port=port, log_config=None, lifespan="off")
+        )
         self._serving = asyncio.create_task(self._uvicorn.serve())
         while not self._uvicorn.started:  # noqa: ASYNC110 (uvicorn has no event for it)
             await asyncio.sleep(0.01)

@@ -1,8 +1,10 @@
-"""A channel shows that somebody is writing as soon as the turn begins, and never holds it up."""
+"""What WhatsApp is asked for beside the answer: the read mark when a turn begins, the file of a voice message."""
 
 from __future__ import annotations
 
 import asyncio
+import base64
+import hashlib
 import time
 from collections.abc import AsyncIterator
 
@@ -68,3 +70,15 @@ async def test_a_slow_read_mark_holds_nothing_up(talking: tuple[Service, Person,
     await until(lambda: value(database, "SELECT count(*) FROM inbox WHERE status = 'done'"))
     assert time.monotonic() - began < 1.9
     assert person.server.seen == []
+
+
+async def test_a_voice_message_is_fetched(talking: tuple[Service, Person, FakeRasa], database: Database) -> None:
+    """While WhatsApp has it, once; kept sealed."""
+    service, person, _ = talking
+    content = b"OggS" + b"\1" * 500
+    person.server.files["77"] = (content, "audio/ogg")
+    sha256 = base64.b64encode(hashlib.sha256(content).digest()).decode()
+    await hear(service, person, "audio", {"id": "77", "mime_type": "audio/ogg", "sha256": sha256, "voice": True})
+    await until(lambda: value(database, "SELECT count(*) FROM media WHERE status = 'kept' AND mime = 'audio/ogg'"))
+    sealed = await value(database, "SELECT content_sealed FROM media")
+    assert content not in bytes(sealed) and len(sealed) >= len(content)
