@@ -15,7 +15,6 @@ import re
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any, Self
-from urllib.parse import urlsplit
 
 import httpx
 import regex
@@ -218,13 +217,16 @@ class WhatsApp:
 
     async def _bytes(self, url: str, largest: int) -> bytes:
         """What is at this address: Meta's, or it does not get the token."""
-        there = urlsplit(url)
-        ours = url.startswith(self._api.rpartition("/v")[0] + "/")
-        if not ours and not (there.scheme == "https" and _FILES_LIVE.fullmatch(there.hostname or "")):
+        try:
+            there, api = httpx.URL(url), httpx.URL(self._api)
+        except httpx.InvalidURL:
+            raise Refused("the file's address is none") from None
+        ours = (there.scheme, there.netloc) == (api.scheme, api.netloc)
+        if not ours and not (there.scheme == "https" and _FILES_LIVE.fullmatch(there.host)):
             raise Refused("the file's address is not Meta's")
         failed: SendError
         try:
-            async with self._http.stream("GET", url) as answer:
+            async with self._http.stream("GET", there) as answer:
                 if answer.status_code == 200:
                     content = bytearray()
                     async for piece in answer.aiter_bytes():

@@ -317,6 +317,19 @@ async def test_after_the_window_the_message_is_held_until_the_person_writes(bot:
     assert [said.text for said in chat.owner.history()[sent:]] == ["Rappel"]
 
 
+async def test_a_late_word_that_the_window_is_closed(bot: Bot, database: Database) -> None:
+    """WhatsApp took the message and says 131047 afterwards: held, and sent when the person writes."""
+    chat = Chat(bot, database)
+    await chat.say(QUESTION["fr"])
+    sent = len(chat.owner.history())
+    bot.whatsapp.fail_later(131047)
+    await unasked(database)
+    await until(lambda: value(database, "SELECT count(*) FROM outbox WHERE status = 'held'"))
+    await chat.turn(chat.owner.send("button", {"payload": OPENS, "text": "Lire la réponse"}))
+    assert [said.text for said in chat.owner.history()[sent:]] == ["Rappel", "Rappel"]
+    assert await count(database, "outbox WHERE status = 'held'") == 0
+
+
 # Webhooks
 
 
