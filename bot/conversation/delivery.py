@@ -15,18 +15,36 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import func, select, text, update
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import Text, bindparam, func, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
 from bot import faults
 from bot.channels import Channel, Limits
 from bot.conversation import letters, pacing
 from bot.conversation.splitting import split
-from bot.db.models import Address, Conversation, Outbox, SentCount
-from bot.db.session import Database, Lane
+from bot.db.models import Address, Conversation, Outbox
+from bot.db.session import Database, Lane, each_alone
 from bot.jobs import SWEEP
 from bot.messages import Button, Outgoing, SendError, Template
+
+_NEXT = (
+    letters.letters()
+    .where(Outbox.conversation_id == bindparam("conversation"))
+    .where(text("outbox.status IN ('queued', 'sending')"))
+    .where(~func.coalesce(letters.overtaken(), False))
+    .order_by(Outbox.unasked, Outbox.id)
+    .limit(1)
+)
+# The platform took it. Its receipt may have come before its answer, and then knows better.
+_SENT = text("""
+    WITH counted AS (
+        INSERT INTO sent_count (day, channel, kind, messages) VALUES (current_date, :channel, :kind, :messages)
+        ON CONFLICT (day, channel, kind) DO UPDATE SET messages = sent_count.messages + excluded.messages
+    )
+    UPDATE outbox SET status = CASE status WHEN 'sending' THEN 'sent' ELSE status END, external_id = :its_id,
+        sent_at = coalesce(sent_at, now()), next_at = NULL, error = :note
+    WHERE id = :row AND status IN ('sending', 'sent', 'delivered', 'read')
+""").bindparams(bindparam("note", type_=Text))
 
 
 @dataclass(slots=True)
@@ -38,8 +56,8 @@ class Delivery:
 
     async def due(self) -> list[int]:
         """Conversations with messages to send now: replies first, of the unasked no more than may go in a sweep."""
-        async with self.database.session() as session:
-            rows = await session.execute(
+        async with self.database.autocommit() as connection:
+            rows = await connection.execute(
                 select(Outbox.conversation_id, Address.channel, func.bool_and(Outbox.unasked).label("unasked"))
                 .join(Conversation, Conversation.id == Outbox.conversation_id)
                 .join(Address, Address.id == Conversation.address_id)
@@ -60,36 +78,21 @@ class Delivery:
 
     async def work(self, conversation_id: int) -> None:
         """Send everything that this conversation has waiting, in order, until one must wait."""
-        while True:
-            async with self.database.holding(Lane.DELIVERY, conversation_id) as connection:
-                if connection is None:
-                    return
+        async with self.database.holding(Lane.DELIVERY, conversation_id) as connection:
+            if connection is not None:
                 while await self._one(connection, conversation_id):
                     pass
-            async with self.database.session() as session:
-                if await self._next(session, conversation_id) is None:
-                    return
-
-    async def _next(self, session: AsyncSession, conversation_id: int) -> Any:
-        letter = (
-            await session.execute(
-                letters.letters()
-                .where(Outbox.conversation_id == conversation_id)
-                .where(text("outbox.status IN ('queued', 'sending')"))
-                .where(~func.coalesce(letters.overtaken(), False))
-                .order_by(Outbox.unasked, Outbox.id)
-                .limit(1)
-            )
-        ).first()
-        return letter if letter is not None and letter.due and letter.channel in self.channels else None
 
     async def _one(self, connection: AsyncConnection, conversation_id: int) -> bool:
         """Send the next message; False when there is none that may go now."""
+        async with each_alone(connection):
+            letter = (await connection.execute(_NEXT, {"conversation": conversation_id})).first()
+        if letter is None or not letter.due or letter.channel not in self.channels:
+            return False
+        channel = self.channels[letter.channel]
+        content = self.database.vault.open(letter.key, letter.content_sealed)
+        template = None
         async with AsyncSession(connection, expire_on_commit=False) as session:
-            letter = await self._next(session, conversation_id)
-            if letter is None:
-                return False
-            channel = self.channels[letter.channel]
             pointless = _pointless(letter)
             if pointless is not None:
                 if letter.status == "sending":  # nobody knows, and nobody tries again
@@ -104,8 +107,6 @@ class Delivery:
             if letter.sensitive and letter.identity_changed_at is not None:
                 await letters.settle(session, letter.id, "held", error="identity")
                 return True
-            content = self.database.vault.open(letter.key, letter.content_sealed)
-            template = None
             if _closed(letter, channel.limits):
                 templates = content.get("templates", ())
                 if letter.template >= len(templates):
@@ -114,30 +115,36 @@ class Delivery:
                     await letters.settle(session, letter.id, "held", error="template" if templates else "window")
                     return True
                 template = _template(templates[letter.template], letter)
-            parts = [""] if template is not None else split(content["text"], channel.longest)
-            if not await pacing.take(session, letter, channel.limits, max(len(parts) - _gone(letter, template), 1)):
-                await self._postpone(session, letter, channel.limits)
+        parts = [""] if template is not None else split(content["text"], channel.longest)
+        async with each_alone(connection):
+            left = max(len(parts) - _gone(letter, template), 1)
+            if not await pacing.take(connection, letter, channel.limits, left):
                 return False
-            faults.point("delivery.sending")
-            try:
-                external_id = await self._send(session, channel, letter, content, parts, template)
-            except SendError as error:
+        faults.point("delivery.sending")
+        try:
+            external_id = await self._send(connection, channel, letter, content, parts, template)
+        except SendError as error:
+            async with AsyncSession(connection, expire_on_commit=False) as session:
                 return await letters.refused(session, self.database.vault, channel.limits, letter, error)
-            faults.point("delivery.sent")
-            await self._sent(session, letter, external_id, len(parts), template is not None, died)
-            return True
-
-    async def _postpone(self, session: AsyncSession, letter: Any, limits: Limits) -> None:
-        """The limits do not let it go: look again when they may. It stays what it is."""
-        moment = await pacing.when(session, letter, limits)
-        await session.execute(
-            update(Outbox).where(Outbox.id == letter.id, Outbox.status.in_(letters.UNDERWAY)).values(next_at=moment)
-        )
-        await session.commit()
+        faults.point("delivery.sent")
+        kind = "template" if template is not None else "unasked" if letter.unasked else "reply"
+        settled = {
+            "row": letter.id,
+            "its_id": external_id,
+            "note": "resent" if died else None,
+            "channel": letter.channel,
+            "kind": kind,
+            "messages": len(parts),
+        }
+        async with each_alone(connection):
+            await connection.execute(_SENT, settled)
+            if letter.throttled:
+                await connection.execute(update(Address).where(Address.id == letter.address_id).values(throttled=0))
+        return True
 
     async def _send(
         self,
-        session: AsyncSession,
+        connection: AsyncConnection,
         channel: Channel,
         letter: Any,
         content: Mapping[str, Any],
@@ -162,35 +169,9 @@ class Delivery:
                 ),
             )
             if not last:
-                await session.execute(update(Outbox).where(Outbox.id == letter.id).values(parts=number))
-                await session.commit()
+                async with each_alone(connection):
+                    await connection.execute(update(Outbox).where(Outbox.id == letter.id).values(parts=number))
         return external_id
-
-    async def _sent(
-        self, session: AsyncSession, letter: Any, external_id: str, messages: int, by_template: bool, again: bool
-    ) -> None:
-        """The platform took it. Its receipt may have come before its answer, and then knows better."""
-        kind = "template" if by_template else "unasked" if letter.unasked else "reply"
-        today = func.timezone("UTC", func.now()).cast(SentCount.day.type)
-        counted = insert(SentCount).values(day=today, channel=letter.channel, kind=kind, messages=messages)
-        counted = counted.on_conflict_do_update(
-            index_elements=["day", "channel", "kind"], set_={"messages": SentCount.messages + messages}
-        )
-        await session.execute(
-            update(Outbox)
-            .where(Outbox.id == letter.id, Outbox.status.in_(["sending", "sent", "delivered", "read"]))
-            .values(
-                status=func.replace(Outbox.status, "sending", "sent"),
-                external_id=external_id,
-                sent_at=func.coalesce(Outbox.sent_at, func.now()),
-                next_at=None,
-                error="resent" if again else None,
-            )
-            .add_cte(counted.cte("counted"))
-        )
-        if letter.throttled:
-            await session.execute(update(Address).where(Address.id == letter.address_id).values(throttled=0))
-        await session.commit()
 
 
 def _pointless(letter: Any) -> str | None:

@@ -4,19 +4,42 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import delete, func, select, text
+from sqlalchemy import LargeBinary, bindparam, delete, func, select, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from bot import faults
 from bot.conversation import people
 from bot.db.models import Conversation, Inbox, Media, RasaTracker
-from bot.db.session import Database, Lane, wake
+from bot.db.session import Database, Lane, wake_up_call
 from bot.messages import Incoming, Kind
 
 LONGEST = 20_000  # characters kept of one message
 SPOKEN = (Kind.TEXT, Kind.PRESS, Kind.START, Kind.MEDIA, Kind.UNKNOWN)  # the person did something just now
 AFTERTHOUGHTS = (Kind.EDITED, Kind.REVOKED)  # no turn: what is stored of an earlier message follows
+
+
+# Once per event, all or nothing: the event, the call that wakes a worker, and, when the person did something, that
+# they can be reached, that the platform's window is open, and that what waited for that may go. An event that is
+# known already changes nothing, however late it comes again.
+_ACCEPT = text("""
+    WITH event AS (
+        INSERT INTO inbox (channel, external_digest, conversation_id, kind, content_sealed)
+        VALUES (:channel, :digest, :conversation, :kind, :content)
+        ON CONFLICT DO NOTHING
+        RETURNING id
+    ), heard AS (
+        UPDATE address SET last_heard_at = now(), unreachable_at = NULL
+        FROM conversation
+        WHERE conversation.id = :conversation AND address.id = conversation.address_id AND :spoken
+            AND NOT EXISTS (SELECT 1 FROM inbox WHERE channel = :channel AND external_digest = :digest)
+    ), released AS (
+        UPDATE outbox SET status = 'queued', next_at = NULL, error = NULL
+        WHERE conversation_id = :conversation AND status = 'held' AND error IN ('window', 'template') AND :spoken
+            AND NOT EXISTS (SELECT 1 FROM inbox WHERE channel = :channel AND external_digest = :digest)
+    )
+    SELECT id, pg_notify('rafiq', :call) FROM event
+""").bindparams(bindparam("content", type_=LargeBinary), bindparam("digest", type_=LargeBinary))
 
 
 async def accept(database: Database, events: Sequence[Incoming]) -> list[int | None]:
@@ -26,17 +49,19 @@ async def accept(database: Database, events: Sequence[Incoming]) -> list[int | N
     """
     ids: list[int | None] = []
     for event in events:
-        async with database.session() as session:
-            ids.append(await _accept(session, database, event))
-            faults.point("inbox.before_commit")
-            await session.commit()
-            faults.point("inbox.accepted")
+        known = await people.find(database, event.channel, event.address)
+        aliases = event.details.get("aliases")
+        if known is None and aliases:
+            known = await people.known_before(database, event.channel, event.address, aliases)
+        if known is None:
+            known = await people.begin(database, event.channel, event.address)
+        write = _afterthought if event.kind in AFTERTHOUGHTS else _accept
+        ids.append(await write(database, event, known))
+        faults.point("inbox.accepted")
     return ids
 
 
-async def _accept(session: AsyncSession, database: Database, event: Incoming) -> int | None:
-    aliases = event.details.get("aliases", ())
-    known = await people.find_or_create(session, database.vault, event.channel, event.address, aliases)
+async def _accept(database: Database, event: Incoming, known: people.Known) -> int | None:
     content = {
         "text": event.text[:LONGEST],
         "press": event.press[:256],
@@ -44,29 +69,43 @@ async def _accept(session: AsyncSession, database: Database, event: Incoming) ->
         "details": dict(event.details),
         "id": event.external_id,
     }
-    ignored = event.kind in AFTERTHOUGHTS
-    row = insert(Inbox).values(
-        channel=event.channel,
-        external_digest=database.vault.digest(event.channel, event.external_id),
-        conversation_id=known.conversation_id,
-        kind=event.kind.value,
-        content_sealed=None if ignored else database.vault.seal(known.key, content),
-        **({"status": "done", "done_at": func.now()} if ignored else {}),
-    )
-    inbox_id: int | None = await session.scalar(row.on_conflict_do_nothing().returning(Inbox.id))
-    if inbox_id is None:
-        return None
-    if event.kind in SPOKEN:
-        await people.heard(session, known.conversation_id)
-    if ignored:
-        await _follow(session, database, known, event)
-    else:
-        await wake(session, Lane.TURN, known.conversation_id)
+    values = {
+        "channel": event.channel,
+        "digest": database.vault.digest(event.channel, event.external_id),
+        "conversation": known.conversation_id,
+        "kind": event.kind.value,
+        "content": database.vault.seal(known.key, content),
+        "spoken": event.kind in SPOKEN,
+        "call": wake_up_call(Lane.TURN, known.conversation_id),
+    }
+    async with database.autocommit() as connection:
+        inbox_id: int | None = await connection.scalar(_ACCEPT, values)
+    return inbox_id
+
+
+async def _afterthought(database: Database, event: Incoming, known: people.Known) -> int | None:
+    """The person changed or took back a message: what is stored of it changes or goes, once, with the event."""
+    async with database.session() as session:
+        inbox_id: int | None = await session.scalar(
+            insert(Inbox)
+            .values(
+                channel=event.channel,
+                external_digest=database.vault.digest(event.channel, event.external_id),
+                conversation_id=known.conversation_id,
+                kind=event.kind.value,
+                status="done",
+                done_at=func.now(),
+            )
+            .on_conflict_do_nothing()
+            .returning(Inbox.id)
+        )
+        if inbox_id is not None:
+            await _follow(session, database, known, event)
+            await session.commit()
     return inbox_id
 
 
 async def _follow(session: AsyncSession, database: Database, known: people.Known, event: Incoming) -> None:
-    """The person changed or took back a message: what is stored of it changes or goes too."""
     digest = database.vault.digest(event.channel, str(event.details.get("original") or ""))
     original = await session.scalar(
         select(Inbox)
@@ -96,8 +135,8 @@ async def _follow(session: AsyncSession, database: Database, known: people.Known
 async def conversations_with_work(database: Database, rasa_is_up: bool) -> list[int]:
     """Conversations that have something to process now."""
     statuses = ["pending", "waiting"] if rasa_is_up else ["pending"]
-    async with database.session() as session:
-        rows = await session.scalars(
+    async with database.autocommit() as connection:
+        rows = await connection.scalars(
             select(Inbox.conversation_id)
             .where(Inbox.status.in_(statuses), Inbox.conversation_id.is_not(None))
             .where((Inbox.next_at.is_(None)) | (Inbox.next_at <= func.now()))

@@ -3,17 +3,17 @@
 A bucket is one time: when it would be full again, had it been emptied at the rate allowed. A message may go while
 that time is at most `burst` messages ahead of now, and moves it on by one. The chat's bucket is in its `address` row,
 the channel's two (all messages; those that nobody waits for) in its `channel_pace` row. Taking the tokens and marking
-the message `sending` is one statement: either all of it is committed, or none.
+the message `sending` is one statement; where one is missing, a second one gives the others back.
 """
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
 from bot.channels import Limits, Rate
 from bot.db.models import Address, Alert, ChannelPace
@@ -49,54 +49,56 @@ SELECT
     (SELECT count(*) FROM letter) AS letter
 """)
 
-_WHEN = text("""
-SELECT greatest(
-    now(), address.not_before, address.paced_at - :chat_slack,
-    pace.paused_until, pace.paced_at - :slack, CASE WHEN :unasked THEN pace.unasked_at - :unasked_slack END
+# What of this was taken is given back, and the message waits for the moment from which it may go.
+_GIVE_BACK = text("""
+WITH chat AS (
+    UPDATE address SET paced_at = paced_at - :chat_step WHERE id = :address_id AND :chat
+), whole AS (
+    UPDATE channel_pace SET
+        paced_at = paced_at - :step,
+        unasked_at = CASE WHEN :unasked THEN unasked_at - :unasked_step ELSE unasked_at END
+    WHERE channel = :channel AND :whole
+), moment AS (
+    SELECT greatest(
+        now(), address.not_before,
+        address.paced_at - :chat_slack - CASE WHEN :chat THEN :chat_step ELSE interval '0' END,
+        pace.paused_until, pace.paced_at - :slack, CASE WHEN :unasked THEN pace.unasked_at - :unasked_slack END
+    ) AS next_at
+    FROM address, channel_pace pace WHERE address.id = :address_id AND pace.channel = :channel
 )
-FROM address, channel_pace pace WHERE address.id = :address_id AND pace.channel = :channel
+UPDATE outbox SET status = :status, attempts = attempts - 1, next_at = (SELECT next_at FROM moment)
+WHERE id = :outbox_id AND status = 'sending' AND :letter
 """)
+_MAKE = text("INSERT INTO channel_pace (channel) VALUES (:channel) ON CONFLICT DO NOTHING")
 
 
-async def take(session: AsyncSession, letter: Any, limits: Limits, messages: int) -> bool:
-    """Mark the message `sending` and commit, if the limits let that many messages go now; else change nothing."""
-    for _ in range(2):
-        values = {
-            "outbox_id": letter.id,
-            **_given(letter, limits),
-            "chat_step": _step(limits.chat) * messages,
-            "step": _step(limits.channel) * messages,
-            "unasked_step": _step(limits.unasked) * messages,
-        }
-        taken = (await session.execute(_TAKE, values)).one()
-        if taken.chat and taken.whole and taken.letter:
-            await session.commit()
-            return True
-        await session.rollback()
-        if taken.whole:
-            break
-        made = await session.execute(insert(ChannelPace).values(channel=letter.channel).on_conflict_do_nothing())
-        await session.commit()
-        if not made.rowcount:  # type: ignore[attr-defined]  # of a CursorResult
-            break  # the row was there: its limit is reached
-    return False
+async def take(connection: AsyncConnection, letter: Any, limits: Limits, messages: int) -> bool:
+    """Mark the message `sending`, if the limits let that many messages go now; else it waits until they do.
 
-
-async def when(session: AsyncSession, letter: Any, limits: Limits) -> datetime:
-    """The moment from which the limits let this message go, as far as one can tell now."""
-    moment: datetime = await session.scalar(_WHEN, _given(letter, limits))
-    return moment
-
-
-def _given(letter: Any, limits: Limits) -> dict[str, Any]:
-    return {
+    The connection commits each statement by itself.
+    """
+    values = {
+        "outbox_id": letter.id,
         "address_id": letter.address_id,
         "channel": letter.channel,
         "unasked": letter.unasked,
+        "chat_step": _step(limits.chat) * messages,
         "chat_slack": _slack(limits.chat),
+        "step": _step(limits.channel) * messages,
         "slack": _slack(limits.channel),
+        "unasked_step": _step(limits.unasked) * messages,
         "unasked_slack": _slack(limits.unasked),
     }
+    made = 1
+    while made:
+        taken = (await connection.execute(_TAKE, values)).one()
+        if taken.chat and taken.whole and taken.letter:
+            return True
+        given = {"chat": bool(taken.chat), "whole": bool(taken.whole), "letter": bool(taken.letter)}
+        # the first message of a channel finds no row of it yet
+        made = 0 if taken.whole else (await connection.execute(_MAKE, {"channel": letter.channel})).rowcount
+        await connection.execute(_GIVE_BACK, {**values, **given, "status": letter.status})
+    return False
 
 
 def _step(rate: Rate) -> timedelta:

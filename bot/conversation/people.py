@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from bot.db.encryption import Vault
 from bot.db.models import Address, Conversation, Outbox, Person
+from bot.db.session import Database
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,92 +25,75 @@ class Known:
     key: bytes  # the person's wrapped key
 
 
-async def find(session: AsyncSession, vault: Vault, channel: str, address: str) -> Known | None:
-    """The conversation of this address, if it has one."""
-    row = (
-        await session.execute(
-            select(Conversation.id, Person.key)
-            .join(Address, Address.id == Conversation.address_id)
-            .join(Person, Person.id == Conversation.person_id)
-            .where(Address.channel == channel, Address.digest == vault.digest(channel, address))
-        )
-    ).first()
-    return Known(*row) if row else None
-
-
-async def find_or_create(
-    session: AsyncSession, vault: Vault, channel: str, address: str, aliases: Sequence[str] = ()
-) -> Known:
-    """The conversation of this address, begun now if it is new; two at once begin one.
-
-    A new address of which the platform says that its person was known by another (`aliases`) takes that one's place:
-    one person, one conversation. Two addresses that both have a conversation stay two.
-    """
-    known = await find(session, vault, channel, address)
-    if known is None and aliases:
-        known = await _known_before(session, vault, channel, address, aliases)
-    if known is not None:
-        return known
-    key = vault.new_key()
-    person_id = await session.scalar(insert(Person).values(key=key).returning(Person.id))
-    address_id = await session.scalar(
-        insert(Address)
-        .values(
-            person_id=person_id,
-            channel=channel,
-            digest=vault.digest(channel, address),
-            address_sealed=vault.seal(key, address),
-        )
-        .on_conflict_do_nothing()
-        .returning(Address.id)
-    )
-    if address_id is None:  # begun by another request in this moment: theirs stands
-        await session.rollback()
-        known = await find(session, vault, channel, address)
-        if known is None:
-            raise RuntimeError("the address vanished while it was being made")
-        return known
-    conversation_id = await session.scalar(
-        insert(Conversation)
-        .values(address_id=address_id, person_id=person_id, rasa_id=new_rasa_id())
-        .returning(Conversation.id)
-    )
-    assert conversation_id is not None  # noqa: S101 (RETURNING of a successful insert)
-    return Known(conversation_id, key)
-
-
-async def _known_before(
-    session: AsyncSession, vault: Vault, channel: str, address: str, aliases: Sequence[str]
-) -> Known | None:
-    digests = [vault.digest(channel, alias) for alias in aliases]
-    row = (
-        await session.execute(
-            select(Address.id, Person.key)
-            .join(Person, Person.id == Address.person_id)
-            .where(Address.channel == channel, Address.digest.in_(digests))
-            .order_by(Address.id)
-            .limit(1)
-            .with_for_update(of=Address)
-        )
-    ).first()
-    if row is not None:
-        await move(session, vault, channel, row.id, row.key, address)
-    return await find(session, vault, channel, address)
-
-
-_HEARD = text("""
-WITH heard AS (
-    UPDATE address SET last_heard_at = now(), unreachable_at = NULL
-    FROM conversation WHERE conversation.id = :conversation_id AND address.id = conversation.address_id
-)
-UPDATE outbox SET status = 'queued', next_at = NULL, error = NULL
-WHERE conversation_id = :conversation_id AND status = 'held' AND error IN ('window', 'template')
+_FIND = text("""
+    SELECT conversation.id, person.key
+    FROM address JOIN conversation ON conversation.address_id = address.id
+        JOIN person ON person.id = conversation.person_id
+    WHERE address.channel = :channel AND address.digest = :digest
 """)
 
 
-async def heard(session: AsyncSession, conversation_id: int) -> None:
-    """The person wrote: they can be reached, the platform's window is open, what waited for it may go."""
-    await session.execute(_HEARD, {"conversation_id": conversation_id})
+async def find(database: Database, channel: str, address: str) -> Known | None:
+    """The conversation of this address, if it has one."""
+    async with database.autocommit() as connection:
+        digest = database.vault.digest(channel, address)
+        row = (await connection.execute(_FIND, {"channel": channel, "digest": digest})).first()
+    return Known(*row) if row else None
+
+
+async def known_before(database: Database, channel: str, address: str, aliases: Sequence[str]) -> Known | None:
+    """The conversation of who was known by one of these, now under this address, which had none.
+
+    The platform says that it is the same person. Two addresses that both have a conversation stay two.
+    """
+    digests = [database.vault.digest(channel, alias) for alias in aliases]
+    async with database.session() as session:
+        row = (
+            await session.execute(
+                select(Address.id, Person.key)
+                .join(Person, Person.id == Address.person_id)
+                .where(Address.channel == channel, Address.digest.in_(digests))
+                .order_by(Address.id)
+                .limit(1)
+                .with_for_update(of=Address)
+            )
+        ).first()
+        if row is not None:
+            await move(session, database.vault, channel, row.id, row.key, address)
+            await session.commit()
+    return await find(database, channel, address)
+
+
+async def begin(database: Database, channel: str, address: str) -> Known:
+    """A conversation for an address that has none; two at once begin one."""
+    vault = database.vault
+    key = vault.new_key()
+    async with database.session() as session:
+        person_id = await session.scalar(insert(Person).values(key=key).returning(Person.id))
+        address_id = await session.scalar(
+            insert(Address)
+            .values(
+                person_id=person_id,
+                channel=channel,
+                digest=vault.digest(channel, address),
+                address_sealed=vault.seal(key, address),
+            )
+            .on_conflict_do_nothing()
+            .returning(Address.id)
+        )
+        if address_id is not None:
+            conversation_id = await session.scalar(
+                insert(Conversation)
+                .values(address_id=address_id, person_id=person_id, rasa_id=new_rasa_id())
+                .returning(Conversation.id)
+            )
+            await session.commit()
+            assert conversation_id is not None  # noqa: S101 (RETURNING of a successful insert)
+            return Known(conversation_id, key)
+    known = await find(database, channel, address)  # begun by another request in this moment: theirs stands
+    if known is None:
+        raise RuntimeError("the address vanished while it was being made")
+    return known
 
 
 async def blocked(session: AsyncSession, conversation_id: int, at: datetime) -> None:

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import structlog
-from sqlalchemy import func, select, text, update
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import DateTime, Text, bindparam, select, text, update
+from sqlalchemy.dialects.postgresql import JSONB, insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
 from bot import faults, i18n
@@ -25,8 +25,8 @@ from bot.assistant.rasa import Decision, Rasa, RasaDown
 from bot.assistant.triage import Cue, Triage
 from bot.assistant.values import numerals
 from bot.conversation import guards, media, outbox, people
-from bot.db.models import Alert, Conversation, Inbox, IssuedButton, Person, Request
-from bot.db.session import Database, Lane, wake
+from bot.db.models import Alert, Conversation, Inbox, Person, Request
+from bot.db.session import Database, Lane, each_alone, wake, wake_up_call
 from bot.journeys import VERBS, first_contact, rights, safety
 from bot.journeys.context import Choice, Context
 from bot.messages import OPENS, Kind, Language
@@ -47,6 +47,65 @@ AMONG_OURSELVES = ("terminal",)  # channels where no stranger's machine can writ
 _REFERENCE = re.compile(r"AV[ -]?[2-9A-Za-z]{4}", re.IGNORECASE)
 _LETTER_OR_DIGIT = re.compile(r"\w")
 _WORD = re.compile(r"\w+")
+
+
+_CLAIM = text("""
+    UPDATE inbox SET attempts = attempts + 1 FROM conversation, person
+    WHERE conversation.id = inbox.conversation_id AND person.id = conversation.person_id AND inbox.id = (
+        SELECT id FROM inbox
+        WHERE conversation_id = :conversation AND status IN ('pending', 'waiting')
+            AND (:waiting OR status = 'pending') AND (next_at IS NULL OR next_at <= now())
+        ORDER BY id LIMIT 1
+    )
+    RETURNING inbox.id AS inbox_id, inbox.kind, inbox.content_sealed, inbox.attempts, inbox.status, inbox.received_at,
+        inbox.channel, conversation.rasa_id, conversation.rasa_turns, conversation.form, conversation.turns,
+        conversation.misunderstood, conversation.noticed_at, conversation.exchanges, conversation.address_id,
+        person.id AS person_id, person.key, person.language, person.language_chosen
+""")
+_LAST_BUTTONS = text("""
+    SELECT position, title, action FROM issued_button
+    WHERE conversation_id = :conversation AND expires_at > now()
+        AND outbox_id = (SELECT max(outbox_id) FROM issued_button WHERE conversation_id = :conversation)
+    ORDER BY position
+""")
+# a button that counts still, and the message in which the form asked last
+_PRESSED = text("""
+    SELECT action, outbox_id, (
+        SELECT max(outbox_id) FROM issued_button
+        WHERE conversation_id = :conversation AND action->>'intent' = ANY(:of_a_form)
+    ) AS asked_in
+    FROM issued_button
+    WHERE id = :pressed AND conversation_id = :conversation AND expires_at > now() AND used_at IS NULL
+""")
+_USED = text("UPDATE issued_button SET used_at = :now WHERE id = :pressed")
+# what can be pressed now: under the form's last question, or outside of forms under the last message with choices
+_CHOICES = text("""
+    WITH own AS (
+        SELECT *, coalesce(action->>'intent' = ANY(:of_a_form), false) AS of_a_form
+        FROM issued_button WHERE conversation_id = :conversation
+    )
+    SELECT title, action FROM own
+    WHERE outbox_id = (SELECT max(outbox_id) FROM own WHERE of_a_form OR NOT :in_form)
+        AND of_a_form = :in_form AND expires_at > now() AND used_at IS NULL
+    ORDER BY position
+""")
+# the turn's last words in one statement: where the conversation stands, that the event is done, the call to send
+_DONE = text("""
+    WITH thread AS (
+        UPDATE conversation SET turns = :turns, misunderstood = :misunderstood, noticed_at = :noticed_at,
+            form = :form, rasa_turns = :rasa_turns, rasa_id = :rasa_id, exchanges = :exchanges
+        WHERE id = :conversation
+    ), event AS (
+        UPDATE inbox SET status = 'done', done_at = :now, turn = :turns, error = NULL,
+            content_sealed = CASE WHEN :erased THEN NULL ELSE content_sealed END
+        WHERE id = :inbox
+    )
+    SELECT pg_notify('rafiq', :call)
+""").bindparams(
+    bindparam("noticed_at", type_=DateTime(timezone=True)),
+    bindparam("form", type_=Text),
+    bindparam("exchanges", type_=JSONB(none_as_null=True)),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,37 +156,22 @@ class Turns:
         self._told: set[asyncio.Task[None]] = set()  # a task that nobody holds may vanish
 
     async def work(self, conversation_id: int) -> None:
-        """Take every turn that this conversation has waiting."""
-        while True:
-            async with self._database.holding(Lane.TURN, conversation_id) as connection:
-                if connection is None:
-                    return
+        """Take every turn that this conversation has waiting.
+
+        What arrives while the lock is being let go is not lost: its wake-up call reached this process too,
+        whose worker then comes here again (`bot.jobs.Worker`).
+        """
+        async with self._database.holding(Lane.TURN, conversation_id) as connection:
+            if connection is not None:
                 while await self._one(connection, conversation_id):
                     pass
-            async with self._database.session() as session:  # arrived while the lock was being let go?
-                if not await self._open_rows(session, conversation_id):
-                    return
-
-    async def _open_rows(self, session: AsyncSession, conversation_id: int) -> bool:
-        row = await session.scalar(self._due(conversation_id).with_only_columns(Inbox.id).limit(1))
-        return row is not None
-
-    def _due(self, conversation_id: int) -> Any:
-        statuses = ["pending", "waiting"] if self._rasa.available else ["pending"]
-        return (
-            select(Inbox)
-            .where(Inbox.conversation_id == conversation_id, Inbox.status.in_(statuses))
-            .where(text("status IN ('pending', 'waiting')"))
-            .where((Inbox.next_at.is_(None)) | (Inbox.next_at <= func.now()))
-            .order_by(Inbox.id)
-        )
 
     async def _one(self, connection: AsyncConnection, conversation_id: int) -> bool:
         """Take the oldest turn; False when there is none."""
+        work = await self._claim(connection, conversation_id)
+        if work is None:
+            return False
         async with AsyncSession(connection, expire_on_commit=False) as session:
-            work = await self._claim(session, conversation_id)
-            if work is None:
-                return False
             if work.attempts > ATTEMPTS:
                 await self._set_aside(session, work)
                 return True
@@ -147,57 +191,34 @@ class Turns:
                 await session.commit()
             return True
 
-    async def _claim(self, session: AsyncSession, conversation_id: int) -> _Work | None:
+    async def _claim(self, connection: AsyncConnection, conversation_id: int) -> _Work | None:
         """The oldest open row, its attempt counted and committed before the work begins."""
-        oldest = self._due(conversation_id).with_only_columns(Inbox.id).limit(1).scalar_subquery()
-        claimed = (
-            await session.execute(
-                update(Inbox)
-                .where(Inbox.id == oldest)
-                .values(attempts=Inbox.attempts + 1)
-                .returning(
-                    Inbox.id,
-                    Inbox.kind,
-                    Inbox.content_sealed,
-                    Inbox.attempts,
-                    Inbox.status,
-                    Inbox.received_at,
-                    Inbox.channel,
-                )
-            )
-        ).first()
-        if claimed is None:
+        which = {"conversation": conversation_id, "waiting": self._rasa.available}
+        async with each_alone(connection):
+            row = (await connection.execute(_CLAIM, which)).first()
+        if row is None:
             return None
-        whose = (
-            await session.execute(
-                select(Conversation, Person.key, Person.id, Person.language, Person.language_chosen)
-                .join(Person, Person.id == Conversation.person_id)
-                .where(Conversation.id == conversation_id)
-            )
-        ).one()
-        await session.commit()
-        conversation: Conversation = whose[0]
         return _Work(
-            inbox_id=claimed.id,
-            kind=Kind(claimed.kind),
-            content=self._database.vault.open(whose.key, claimed.content_sealed) if claimed.content_sealed else {},
-            attempts=claimed.attempts,
-            waiting=claimed.status == "waiting",
-            received_at=claimed.received_at,
-            channel=claimed.channel,
-            conversation_id=conversation.id,
-            rasa_id=conversation.rasa_id,
-            rasa_turns=conversation.rasa_turns,
-            form=conversation.form,
-            turns=conversation.turns,
-            misunderstood=conversation.misunderstood,
-            noticed_at=conversation.noticed_at,
-            exchanges=conversation.exchanges or (),
-            address_id=conversation.address_id,
-            person_id=whose.id,
-            person_key=whose.key,
-            language=whose.language,
-            language_chosen=whose.language_chosen,
+            inbox_id=row.inbox_id,
+            kind=Kind(row.kind),
+            content=self._database.vault.open(row.key, row.content_sealed) if row.content_sealed else {},
+            attempts=row.attempts,
+            waiting=row.status == "waiting",
+            received_at=row.received_at,
+            channel=row.channel,
+            conversation_id=conversation_id,
+            rasa_id=row.rasa_id,
+            rasa_turns=row.rasa_turns,
+            form=row.form,
+            turns=row.turns,
+            misunderstood=row.misunderstood,
+            noticed_at=row.noticed_at,
+            exchanges=row.exchanges or (),
+            address_id=row.address_id,
+            person_id=row.person_id,
+            person_key=row.key,
+            language=row.language,
+            language_chosen=row.language_chosen,
         )
 
     async def _calm(self, session: AsyncSession, work: _Work) -> bool:
@@ -317,9 +338,9 @@ class Turns:
         if not _LETTER_OR_DIGIT.search(typed):
             ctx.say("no_words", [ctx.do("button.help", "help")])
             return None
-        button = await self._typed_button(ctx, typed)
-        if button is not None:
-            return await self._act(ctx, work, button)
+        action = await self._typed_button(ctx, typed)
+        if action is not None:
+            return await self._act(ctx, work, action)
         intent = command(typed, in_form=work.form is not None)
         if intent == "stop":  # needs nobody else
             if work.form is not None:
@@ -335,8 +356,12 @@ class Turns:
             return None
         return await self._rasa.turn(work.rasa_id, str(work.inbox_id), text=typed)
 
-    def _exchanges(self, ctx: Context, work: _Work) -> list[list[Any]]:
+    def _exchanges(self, ctx: Context, work: _Work) -> list[list[Any]] | None:
         """What was heard and said lately, with this turn: hashes that say nothing."""
+        if ctx.erased:
+            return None
+        if work.kind is not Kind.TEXT:
+            return [list(one) for one in work.exchanges]
         said = self._hash(work, " ".join(saying.text for saying in ctx.sayings))
         if self._looping(ctx, work):
             said = guards.SILENCED
@@ -364,29 +389,22 @@ class Turns:
     async def _pressed(self, ctx: Context, work: _Work, pressed: str) -> Decision | None:
         if pressed == OPENS:
             return None
-        button = await ctx.session.scalar(
-            select(IssuedButton).where(
-                IssuedButton.id == pressed,
-                IssuedButton.conversation_id == ctx.conversation_id,
-                IssuedButton.expires_at > func.now(),
-                IssuedButton.used_at.is_(None),
-            )
-        )
+        forms_ = {"conversation": ctx.conversation_id, "of_a_form": sorted(OF_A_FORM)}
+        button = (await ctx.session.execute(_PRESSED, {"pressed": pressed, **forms_})).first()
         of_a_form = button is not None and button.action.get("intent") in OF_A_FORM
-        asked = await self._choices(ctx, OF_A_FORM) if of_a_form or (button is None and work.form) else []
-        if button is None or (of_a_form and (work.form is None or button.id not in {one.id for one in asked})):
-            current = asked if work.form else await self._choices(ctx)
+        if button is None or (of_a_form and (work.form is None or button.outbox_id != button.asked_in)):
+            in_form = work.form is not None
+            current = await ctx.session.execute(_CHOICES, {"in_form": in_form, **forms_})
             ctx.say(
                 "button.stale",
                 [Choice(one.title, one.action) for one in current]
                 or [ctx.do("button.help", "help"), ctx.do("button.person", "handoff", reason="asked")],
             )
             return None
-        button.used_at = ctx.now
-        return await self._act(ctx, work, button)
+        await ctx.session.execute(_USED, {"pressed": pressed, "now": ctx.now})
+        return await self._act(ctx, work, button.action)
 
-    async def _act(self, ctx: Context, work: _Work, button: IssuedButton) -> Decision | None:
-        action = button.action
+    async def _act(self, ctx: Context, work: _Work, action: Mapping[str, Any]) -> Decision | None:
         if "do" in action:
             await VERBS[action["do"]](ctx, **action.get("with", {}))
             return None
@@ -394,42 +412,16 @@ class Turns:
             work.rasa_id, str(work.inbox_id), intent=action["intent"], slots=action.get("slots")
         )
 
-    async def _choices(self, ctx: Context, intents: Collection[str] = ()) -> list[IssuedButton]:
-        """What can be pressed now: under the last message with choices, or with choices of these intents."""
-        of_this = IssuedButton.conversation_id == ctx.conversation_id
-        intent = IssuedButton.action["intent"].astext
-        last = select(func.max(IssuedButton.outbox_id)).where(of_this)
-        if intents:
-            last = last.where(intent.in_(intents))
-        live = await ctx.session.scalars(
-            select(IssuedButton)
-            .where(of_this, IssuedButton.outbox_id == last.scalar_subquery())
-            .where(IssuedButton.expires_at > func.now(), IssuedButton.used_at.is_(None))
-            .where(intent.in_(intents) if intents else func.coalesce(intent, "").not_in(OF_A_FORM))
-            .order_by(IssuedButton.position)
-        )
-        return list(live)
-
-    async def _typed_button(self, ctx: Context, typed: str) -> IssuedButton | None:
-        """The button of the last message whose title or number this text repeats."""
+    async def _typed_button(self, ctx: Context, typed: str) -> Mapping[str, Any] | None:
+        """What the button of the last message does whose title or number this text repeats."""
         said = _plain(typed)
         if not said or len(said) > 60:
             return None
-        last = (
-            select(func.max(IssuedButton.outbox_id))
-            .where(IssuedButton.conversation_id == ctx.conversation_id)
-            .scalar_subquery()
-        )
-        live = await ctx.session.scalars(
-            select(IssuedButton)
-            .where(IssuedButton.conversation_id == ctx.conversation_id, IssuedButton.outbox_id == last)
-            .where(IssuedButton.expires_at > func.now())
-            .order_by(IssuedButton.position)
-        )
         number = numerals.whole(said)
-        for button in live:
+        for button in await ctx.session.execute(_LAST_BUTTONS, {"conversation": ctx.conversation_id}):
             if said == _plain(button.title) or number == button.position:
-                return button
+                action: Mapping[str, Any] = button.action
+                return action
         return None
 
     async def _perform(self, ctx: Context, decision: Decision) -> None:
@@ -476,33 +468,29 @@ class Turns:
             if ctx.language_chosen:
                 values["language_chosen"] = True
             await session.execute(update(Person).where(Person.id == ctx.person_id).values(values))
-        changed: dict[str, Any] = {
-            "turns": work.turns + 1,
-            "misunderstood": ctx.misunderstood,
-            "noticed_at": work.noticed_at if decision is None else None,
-        }
-        if work.kind is Kind.TEXT and not ctx.erased:
-            changed["exchanges"] = self._exchanges(ctx, work)
-        if decision is not None:
-            changed |= {"form": decision.form, "rasa_turns": decision.turns}
+        form = decision.form if decision is not None else work.form
         rasa_turns = decision.turns if decision is not None else work.rasa_turns
-        form = None if ctx.forget_dialogue else changed.get("form", work.form)
+        rasa_id = work.rasa_id
         if ctx.forget_dialogue or (form is None and rasa_turns >= ROTATE_AFTER):
             await session.execute(text("DELETE FROM rasa_tracker WHERE conversation = :c"), {"c": work.rasa_id})
-            changed |= {"rasa_id": people.new_rasa_id(), "rasa_turns": 0, "form": None}
-        await session.execute(update(Conversation).where(Conversation.id == work.conversation_id).values(changed))
+            rasa_id, rasa_turns, form = people.new_rasa_id(), 0, None
         await session.execute(
-            update(Inbox)
-            .where(Inbox.id == work.inbox_id)
-            .values(
-                status="done",
-                done_at=ctx.now,
-                turn=work.turns + 1,
-                error=None,
-                **({"content_sealed": None} if ctx.erased else {}),
-            )
+            _DONE,
+            {
+                "conversation": work.conversation_id,
+                "turns": work.turns + 1,
+                "misunderstood": ctx.misunderstood,
+                "noticed_at": work.noticed_at if decision is None else None,
+                "form": form,
+                "rasa_turns": rasa_turns,
+                "rasa_id": rasa_id,
+                "exchanges": self._exchanges(ctx, work),
+                "now": ctx.now,
+                "inbox": work.inbox_id,
+                "erased": ctx.erased,
+                "call": wake_up_call(Lane.DELIVERY, work.conversation_id),
+            },
         )
-        await wake(session, Lane.DELIVERY, work.conversation_id)
         faults.point("turn.before_commit")
         await session.commit()
         faults.point("turn.committed")

@@ -707,6 +707,50 @@ async def test_a_conversation_over_telegram_test_api_by_polling(database: Databa
     assert answered == [{"callback_query_id": heard[1].details["callback_query_id"]}]
 
 
+async def test_the_profile_is_set_in_three_languages_and_says_nothing() -> None:
+    """Name, descriptions and commands, also for every other language; nothing of return, asylum or IOM in them."""
+    asked: list[tuple[str, Mapping[str, Any]]] = []
+
+    def answer(method: str, _: Mapping[str, str], parameters: Mapping[str, Any]) -> Reply:
+        asked.append((method, parameters))
+        return 200, DONE
+
+    async with listening(answer) as server, channel_to(server.url) as channel:
+        await channel.set_profile()
+    for method in ("setMyCommands", "setMyName", "setMyDescription", "setMyShortDescription"):
+        languages = [parameters.get("language_code") for name, parameters in asked if name == method]
+        assert languages == [None, "fr", "en", "ar"]
+    said = json.dumps([dict(parameters) for _, parameters in asked], ensure_ascii=False).lower()
+    assert "rafiq" in said and "رفيق" in said
+    for word in ("retour", "return", "asile", "asylum", "oim", "iom", "العودة", "migra", "هجرة"):
+        assert word not in said, word
+
+
+async def test_a_file_is_fetched_without_its_address_getting_out(caplog: pytest.LogCaptureFixture) -> None:
+    """A voice message comes; one that is gone, or that does not come now, is told apart; the token stays inside."""
+    files: list[Reply] = [(200, b"OggS1234"), (404, b"{}"), (502, b"")]
+    found = {"ok": True, "result": {"file_id": "f", "file_unique_id": "u", "file_path": "voice/file_1.oga"}}
+    paths: list[str] = []
+
+    def answer(method: str, _: Mapping[str, str], parameters: Mapping[str, Any]) -> Reply:
+        paths.append(method)
+        return (200, found) if method == "getFile" else files.pop(0)
+
+    details = {"media": "voice", "file_id": "f", "mime": "audio/ogg"}
+    async with listening(answer) as server, channel_to(server.url) as channel:
+        assert await channel.download(details) == (b"OggS1234", "audio/ogg")
+        with pytest.raises(Refused) as gone:
+            await channel.download(details)
+        with pytest.raises(Retryable) as later:
+            await channel.download(details)
+        with pytest.raises(Refused):
+            await channel.download({"media": "voice"})
+    for error in (gone.value, later.value):
+        assert TOKEN not in str(error) and error.__context__ is None
+    assert TOKEN not in caplog.text
+    assert paths == ["getFile", "file_1.oga"] * 3
+
+
 async def test_a_message_over_telegram_test_api_by_webhook() -> None:
     """The secret comes with each request; what was not stored comes again."""
     heard: list[Incoming] = []

@@ -23,8 +23,8 @@ async def writes(database: Database, address: str = "awa", channel: str = "fake"
     [inbox_id] = await inbox.accept(database, [event])
     async with database.session() as session:
         await session.execute(text("UPDATE inbox SET status = 'done' WHERE id = :id"), {"id": inbox_id})
-        known = await people.find(session, database.vault, channel, address)
         await session.commit()
+    known = await people.find(database, channel, address)
     assert known is not None
     return known.conversation_id
 

@@ -304,10 +304,7 @@ async def test_people_with_a_history_are_never_merged(worker: Worker, database: 
     await tell(database, second)
     await tell(database, Incoming("web", "i1", first.address, Kind.IDENTITY, details={"address": second.address}))
     await tell(database, Incoming("web", "i2", second.address, Kind.IDENTITY, details={"address": "fresh"}))
-    async with database.session() as session:
-        found = [
-            await people.find(session, database.vault, "web", one) for one in (first.address, "fresh", second.address)
-        ]
+    found = [await people.find(database, "web", one) for one in (first.address, "fresh", second.address)]
     assert [one.conversation_id if one else None for one in found] == [1, 2, None]
     assert await value(database, "SELECT count(*) FROM person") == 2
 

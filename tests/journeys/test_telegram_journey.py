@@ -242,9 +242,13 @@ async def test_nonsense_gets_choices_and_then_a_person(bot: Bot, database: Datab
 
 
 async def test_a_recording_is_acknowledged(bot: Bot, database: Database) -> None:
-    """What cannot be read gets an answer and the way to a person."""
+    """What cannot be read is handed to a person, with its id; what is not for anybody gets the way to one."""
     chat = Chat(bot, database, "fr")
     said = await chat._turn(chat.owner.send(voice={"file_id": "x", "file_unique_id": "y", "duration": 3}))
+    reference = await value(database, "SELECT reference FROM handoff WHERE reason = 'media'")
+    assert said.startswith(i18n.say("handoff.media", "fr")[:40]) and reference in said
+    assert await count(database, "media WHERE kind = 'voice'") == 1
+    said = await chat._turn(chat.owner.send(sticker={"file_id": "x", "file_unique_id": "y"}))
     assert said == i18n.say("media", "fr")
     assert chat.buttons == [title("button.person", "fr")]
 
@@ -264,6 +268,18 @@ async def test_an_edited_message_makes_no_new_turn(bot: Bot, database: Database)
     assert await count(database, "outbox") == 1
     assert await count(database, "handoff") == 0
     assert len(await bot.telegram.calls("sendMessage")) == sent
+
+
+async def test_an_edited_message_changes_what_is_kept(bot: Bot, database: Database) -> None:
+    """The words of the message with that number, and no other's."""
+    chat = Chat(bot, database, "fr")
+    for words, number in (("première", 11), ("seconde", 12)):
+        await chat._turn(chat.owner.send(text=words, message_id=number))
+    await chat.owner.edit(11, "corrigée")
+    await until(lambda: value(database, "SELECT count(*) FROM inbox WHERE kind = 'edited'"))
+    [(key,)] = await rows(database, "SELECT key FROM person")
+    kept = await rows(database, "SELECT content_sealed FROM inbox WHERE kind = 'text' ORDER BY id")
+    assert [database.vault.open(key, row.content_sealed)["text"] for row in kept] == ["corrigée", "seconde"]
 
 
 async def unasked(database: Database) -> str:
