@@ -65,6 +65,8 @@ async def _run(settings: configuration.Settings) -> None:
             typer.echo(f"Rafiq is ready.\n  web chat       {settings.own_url}/\n  terminal       rafiq chat")
             if settings.telegram_token is not None:
                 typer.echo("  Telegram       connected")
+            if settings.whatsapp_token is not None:
+                typer.echo("  WhatsApp       listening at /whatsapp/webhook")
             case = settings.case_webhook_url or f"http://127.0.0.1:{settings.case_receiver_port}/"
             typer.echo(f"  case webhook   {case}\n  logs           {settings.rafiq_var / 'log'}\nCtrl-C stops it.")
             await stop.wait()
@@ -301,6 +303,35 @@ def set_up_telegram() -> None:
     else:
         typer.echo("no webhook: it needs RAFIQ_PUBLIC_URL and TELEGRAM_WEBHOOK_SECRET; until then we ask for messages")
     typer.echo("the picture: send a neutral one to @BotFather with /setuserpic")
+
+
+whatsapp = typer.Typer(help="What Meta has to know of our WhatsApp.", no_args_is_help=True)
+app.add_typer(whatsapp, name="whatsapp")
+
+
+@whatsapp.command("templates")
+def whatsapp_templates() -> None:
+    """Print the templates to submit to Meta, as JSON; with a token, say how Meta's differ from them (status 1)."""
+    from bot.channels import whatsapp_templates as templates
+    from bot.channels.whatsapp import versioned
+
+    settings = configuration.load()
+    typer.echo(json.dumps(templates.submissions(), ensure_ascii=False, indent=2))
+    if settings.whatsapp_token is None or settings.whatsapp_account_id is None:
+        _note("To compare with what Meta approved, set WHATSAPP_TOKEN and WHATSAPP_ACCOUNT_ID.")
+        return
+    try:
+        approved = templates.fetch(
+            f"{versioned(settings.whatsapp_api_url)}/{settings.whatsapp_account_id}/message_templates",
+            settings.whatsapp_token.get_secret_value(),
+        )
+    except templates.NotFetched as error:
+        raise configuration.SettingsError(f"Meta's templates were not given: {error}") from None
+    differences = list(templates.differences(approved))
+    for line in differences:
+        _note(line)
+    _note(f"templates: {len(differences)} differences")
+    raise typer.Exit(1 if differences else 0)
 
 
 @app.command()

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import httpx
 
 from bot import supervisor
+from bot.channels.whatsapp import versioned
 from bot.db import migrate
 from bot.settings import Settings
 from bot.training import RASA_PYTHON, Models
@@ -71,6 +72,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
             "read var/log/",
         )
     yield _telegram(settings)
+    yield _whatsapp(settings)
     yield Finding(
         "case webhook",
         settings.case_webhook_url is not None,
@@ -103,3 +105,18 @@ def _telegram(settings: Settings) -> Finding:
         return Finding(name, good, "the token is accepted" if good else "the token is refused", "mend TELEGRAM_TOKEN")
     except (httpx.HTTPError, ValueError) as error:
         return Finding(name, False, f"not reachable ({type(error).__name__})", "check the network and TELEGRAM_API_URL")
+
+
+def _whatsapp(settings: Settings) -> Finding:
+    name = "WhatsApp"
+    if settings.whatsapp_token is None:
+        return Finding(name, False, "not configured", "docs/whatsapp.md", needed=False)
+    url = f"{versioned(settings.whatsapp_api_url)}/{settings.whatsapp_phone_number_id}"
+    token = settings.whatsapp_token.get_secret_value()
+    try:
+        answer = httpx.get(url, headers={"authorization": f"Bearer {token}"}, timeout=10)
+    except httpx.HTTPError as error:
+        return Finding(name, False, f"not reachable ({type(error).__name__})", "check the network and WHATSAPP_API_URL")
+    good = answer.is_success
+    remedy = "mend WHATSAPP_TOKEN or WHATSAPP_PHONE_NUMBER_ID"
+    return Finding(name, good, "token and number are accepted" if good else "token or number is refused", remedy)

@@ -27,8 +27,13 @@ class Kind(StrEnum):
     IDENTITY = "identity"  # the number, or who holds it, changed: sensitive content waits until verified again
     BLOCKED = "blocked"  # the person blocked the assistant
     UNBLOCKED = "unblocked"
+    STOPPED = "stopped"  # said in the platform's own settings: no unasked messages; nothing is answered
+    RESUMED = "resumed"  # unasked messages are welcome again, said in the same place
     GROUP = "group"  # added to a group: leave politely
     UNKNOWN = "unknown"  # a kind this version does not know
+
+
+OPENS = "opens"  # the button under « you have a reply »: pressing it lets go what was held, and says nothing else
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +66,18 @@ class Receipt:
     status: Status
     our_id: str | None = None  # `Outgoing.id`, where the platform gives it back
     error: SendError | None = None  # why it failed
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """What a platform tells the operators of a channel (an account restricted, a template paused): an alert.
+
+    `detail` holds the platform's own names and numbers, nothing personal.
+    """
+
+    channel: str
+    kind: str
+    detail: Mapping[str, str | int]
 
 
 @dataclass(frozen=True, slots=True)

@@ -77,6 +77,12 @@ class Settings(BaseSettings):
     telegram_token: SecretStr | None = None
     telegram_api_url: str = "https://api.telegram.org"
     telegram_webhook_secret: SecretStr | None = None
+    whatsapp_token: SecretStr | None = None
+    whatsapp_phone_number_id: str | None = None
+    whatsapp_account_id: str | None = None
+    whatsapp_app_secret: SecretStr | None = None
+    whatsapp_verify_token: SecretStr | None = None
+    whatsapp_api_url: str = "https://graph.facebook.com"
     case_webhook_url: str | None = None
     case_webhook_secrets: Annotated[list[SecretStr], NoDecode] = Field(default_factory=list)
     case_receiver_port: int = Field(8081, ge=1, le=65535)
@@ -138,12 +144,19 @@ class Settings(BaseSettings):
         reading_prices(value or "")
         return value
 
-    @field_validator("case_webhook_url", "telegram_api_url", "rafiq_public_url")
+    @field_validator("case_webhook_url", "telegram_api_url", "whatsapp_api_url", "rafiq_public_url")
     @classmethod
     def _web(cls, value: str | None) -> str | None:
         if value is not None and not re.match(r"https?://[^/\s]", value):
             raise ValueError("it must begin with https:// (or http:// on this machine)")
         return value.rstrip("/") if value else value
+
+    @field_validator("whatsapp_phone_number_id", "whatsapp_account_id")
+    @classmethod
+    def _meta_id(cls, value: str | None) -> str | None:
+        if value is not None and not re.fullmatch(r"[0-9]{1,32}", value):
+            raise ValueError("it is the number that Meta shows as an id, not a telephone number with + or spaces")
+        return value
 
     @field_validator("telegram_webhook_secret")
     @classmethod
@@ -226,11 +239,20 @@ def load(env_file: Path | None = ROOT / ".env", **given: Any) -> Settings:
         raise SettingsError(
             "CASE_WEBHOOK_SECRETS is missing: CASE_WEBHOOK_URL needs the secret(s) that sign what is posted there"
         )
+    _whole_whatsapp(settings)
     if settings.database_url and settings.rafiq_master_key is None:
         raise SettingsError(
             "RAFIQ_MASTER_KEY is missing: DATABASE_URL needs it, 32 bytes in base64 (openssl rand -base64 32)"
         )
     return settings
+
+
+def _whole_whatsapp(settings: Settings) -> None:
+    """WhatsApp is on with all that it needs, or off."""
+    needed = ("whatsapp_token", "whatsapp_phone_number_id", "whatsapp_app_secret", "whatsapp_verify_token")
+    missing = [name.upper() for name in needed if getattr(settings, name) is None]
+    if missing and len(missing) < len(needed):
+        raise SettingsError(f"{missing[0]} is missing: WhatsApp needs it. See .env.example and docs/whatsapp.md")
 
 
 def _refuse_unknown(env_file: Path | None) -> None:

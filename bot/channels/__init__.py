@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Protocol, runtime_checkable
 
-from bot.messages import Incoming, Outgoing, Receipt
+from bot.messages import Incoming, Notice, Outgoing, Receipt
 
 
 class Unverified(Exception):
@@ -59,8 +59,8 @@ class Channel(Protocol):
     def verify(self, headers: Mapping[str, str], body: bytes) -> None:
         """Raise `Unverified` unless the platform sent exactly these bytes. Header names are in lower case."""
 
-    def parse(self, body: bytes) -> Sequence[Incoming | Receipt]:
-        """Every event and receipt of the request, in order; raise `Malformed` when it is none of this platform."""
+    def parse(self, body: bytes) -> Sequence[Incoming | Receipt | Notice]:
+        """All that the request tells, in order; raise `Malformed` when it is none of this platform."""
 
     async def send(self, address: str, message: Outgoing) -> str:
         """Send one message; the platform's id of it. Raises a `bot.messages.SendError`."""

@@ -50,6 +50,9 @@ async def accept(database: Database, events: Sequence[Incoming]) -> list[int | N
     ids: list[int | None] = []
     for event in events:
         known = await people.find(database, event.channel, event.address)
+        aliases = event.details.get("aliases")
+        if known is None and aliases:
+            known = await people.known_before(database, event.channel, event.address, aliases)
         if known is None:
             known = await people.begin(database, event.channel, event.address)
         write = _afterthought if event.kind in AFTERTHOUGHTS else _accept

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -38,6 +39,29 @@ async def find(database: Database, channel: str, address: str) -> Known | None:
         digest = database.vault.digest(channel, address)
         row = (await connection.execute(_FIND, {"channel": channel, "digest": digest})).first()
     return Known(*row) if row else None
+
+
+async def known_before(database: Database, channel: str, address: str, aliases: Sequence[str]) -> Known | None:
+    """The conversation of who was known by one of these, now under this address, which had none.
+
+    The platform says that it is the same person. Two addresses that both have a conversation stay two.
+    """
+    digests = [database.vault.digest(channel, alias) for alias in aliases]
+    async with database.session() as session:
+        row = (
+            await session.execute(
+                select(Address.id, Person.key)
+                .join(Person, Person.id == Address.person_id)
+                .where(Address.channel == channel, Address.digest.in_(digests))
+                .order_by(Address.id)
+                .limit(1)
+                .with_for_update(of=Address)
+            )
+        ).first()
+        if row is not None:
+            await move(session, database.vault, channel, row.id, row.key, address)
+            await session.commit()
+    return await find(database, channel, address)
 
 
 async def begin(database: Database, channel: str, address: str) -> Known:

@@ -6,8 +6,9 @@ own connection carries the transaction. A turn that dies leaves nothing behind a
 
 from __future__ import annotations
 
+import asyncio
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -22,12 +23,13 @@ from bot.assistant import forms, language, values
 from bot.assistant.commands import command
 from bot.assistant.rasa import Decision, Rasa, RasaDown
 from bot.assistant.triage import Cue, Triage
+from bot.assistant.values import numerals
 from bot.conversation import guards, media, outbox, people
 from bot.db.models import Alert, Conversation, Inbox, Person, Request
 from bot.db.session import Database, Lane, each_alone, wake, wake_up_call
 from bot.journeys import VERBS, first_contact, rights, safety
 from bot.journeys.context import Choice, Context
-from bot.messages import Kind, Language
+from bot.messages import OPENS, Kind, Language
 from bot.settings import Settings
 from nlu.normalise import normalise, visible, without_accents
 
@@ -38,6 +40,9 @@ ROTATE_AFTER = 20  # turns in one of Rasa's conversations, when no form is open
 TOO_OLD = timedelta(minutes=15)  # a message that waited longer for Rasa is closed, not answered late
 BUTTON_LIFE = timedelta(days=7)
 OF_A_FORM = {"answer", "change_answer", "leave_form"}  # mean nothing once the form is over
+ANSWERED = {Kind.TEXT, Kind.PRESS, Kind.START, Kind.MEDIA, Kind.UNKNOWN}
+# told of every turn that will be answered: the channel's name, and the details that it gave with the event
+Begun = Callable[[str, Mapping[str, Any]], Coroutine[Any, Any, None]]
 AMONG_OURSELVES = ("terminal",)  # channels where no stranger's machine can write
 _REFERENCE = re.compile(r"AV[ -]?[2-9A-Za-z]{4}", re.IGNORECASE)
 _LETTER_OR_DIGIT = re.compile(r"\w")
@@ -139,6 +144,7 @@ class Turns:
         settings: Settings,
         languages: language.LanguageModel,
         triage: Triage,
+        begun: Begun | None = None,
     ) -> None:
         self._database = database
         self._rasa = rasa
@@ -146,6 +152,8 @@ class Turns:
         self._languages = languages
         self._triage = triage
         self._floods = guards.Floods()
+        self._begun = begun
+        self._told: set[asyncio.Task[None]] = set()  # a task that nobody holds may vanish
 
     async def work(self, conversation_id: int) -> None:
         """Take every turn that this conversation has waiting.
@@ -246,6 +254,7 @@ class Turns:
         )
 
     async def _take(self, session: AsyncSession, work: _Work) -> None:
+        self._tell_begun(work)
         typed = visible(str(work.content.get("text") or "")).strip()
         ctx = self._context(session, work, self._language(work, typed))
         ctx.text, ctx.form, ctx.misunderstood = typed, work.form, work.misunderstood
@@ -256,6 +265,13 @@ class Turns:
             await self._perform(ctx, decision)
         faults.point("turn.performed")
         await self._finish(ctx, work, decision)
+
+    def _tell_begun(self, work: _Work) -> None:
+        """Have the channel show that somebody is writing, without waiting for it."""
+        if self._begun is not None and work.kind in ANSWERED and work.attempts == 1 and not work.waiting:
+            task = asyncio.create_task(self._begun(work.channel, work.content.get("details") or {}))
+            self._told.add(task)
+            task.add_done_callback(self._told.discard)
 
     def _language(self, work: _Work, typed: str) -> Language:
         if work.kind is Kind.TEXT:
@@ -272,6 +288,10 @@ class Turns:
             await people.blocked(ctx.session, work.conversation_id, work.received_at)
         elif work.kind is Kind.UNBLOCKED:
             await people.unblocked(ctx.session, work.conversation_id)
+        elif work.kind is Kind.STOPPED:
+            await rights.stop(ctx, silently=True)
+        elif work.kind is Kind.RESUMED:
+            await rights.resume(ctx, silently=True)
         elif work.kind is Kind.IDENTITY:
             await self._other_identity(ctx, work)
         elif work.kind is Kind.GROUP:
@@ -367,6 +387,8 @@ class Turns:
         return True
 
     async def _pressed(self, ctx: Context, work: _Work, pressed: str) -> Decision | None:
+        if pressed == OPENS:
+            return None
         forms_ = {"conversation": ctx.conversation_id, "of_a_form": sorted(OF_A_FORM)}
         button = (await ctx.session.execute(_PRESSED, {"pressed": pressed, **forms_})).first()
         of_a_form = button is not None and button.action.get("intent") in OF_A_FORM
@@ -395,8 +417,9 @@ class Turns:
         said = _plain(typed)
         if not said or len(said) > 60:
             return None
+        number = numerals.whole(said)
         for button in await ctx.session.execute(_LAST_BUTTONS, {"conversation": ctx.conversation_id}):
-            if said in (_plain(button.title), str(button.position)):
+            if said == _plain(button.title) or number == button.position:
                 action: Mapping[str, Any] = button.action
                 return action
         return None

@@ -17,7 +17,7 @@ from bot.journeys.context import Context
 ACKNOWLEDGED = timedelta(days=1)  # how long one acknowledgement of STOP stands for all
 
 
-async def stop(ctx: Context, **_: Any) -> None:
+async def stop(ctx: Context, silently: bool = False, **_: Any) -> None:
     """No unasked messages from now on; what the person asks is still answered."""
     already = Person.stopped_at > ctx.now - ACKNOWLEDGED
     fresh = await ctx.session.scalar(
@@ -34,6 +34,8 @@ async def stop(ctx: Context, **_: Any) -> None:
         .where(Outbox.conversation_id.in_(of_this), Outbox.unasked, Outbox.status.in_(["queued", "held"]))
         .values(status="cancelled", error="stopped")
     )
+    if silently:
+        return
     ctx.say("stopped", [ctx.do("button.resume", "resume"), ctx.do("button.delete_my_data", "delete_my_data")])
 
 
@@ -49,9 +51,11 @@ async def welcome_back(ctx: Context) -> None:
         ctx.say("resumed")
 
 
-async def resume(ctx: Context, **_: Any) -> None:
+async def resume(ctx: Context, silently: bool = False, **_: Any) -> None:
     """Unasked messages are welcome again."""
     await ctx.session.execute(update(Person).where(Person.id == ctx.person_id).values(stopped_at=None))
+    if silently:
+        return
     ctx.say("resumed", [ctx.do("button.help", "help")])
 
 

@@ -282,7 +282,7 @@ async def test_an_edited_message_changes_what_is_kept(bot: Bot, database: Databa
     assert [database.vault.open(key, row.content_sealed)["text"] for row in kept] == ["corrigée", "seconde"]
 
 
-async def unasked(bot: Bot, database: Database) -> str:
+async def unasked(database: Database) -> str:
     """Queue a message that nobody asked for in the only conversation; how it ends."""
     async with database.session() as session:
         conversation_id, key = (
@@ -305,13 +305,13 @@ async def test_who_blocked_the_bot_is_left_alone(bot: Bot, database: Database) -
     await chat.owner.block()
     await until(lambda: value(database, "SELECT count(*) FROM address WHERE unreachable_at IS NOT NULL"))
     before = shown(chat.owner.id, await bot.telegram.calls("sendMessage"))
-    assert await unasked(bot, database) == "cancelled"
+    assert await unasked(database) == "cancelled"
     assert shown(chat.owner.id, await bot.telegram.calls("sendMessage")) == before
     await chat.owner.block(blocked=False)
     await until(lambda: value(database, "SELECT count(*) FROM address WHERE unreachable_at IS NULL"))
     chat._turns += 2
     assert await chat.say("/start") == i18n.say("welcome", "fr")
-    assert await unasked(bot, database) == "sent"
+    assert await unasked(database) == "sent"
 
 
 async def test_a_refused_message_is_tried_once(bot: Bot, database: Database) -> None:
@@ -323,7 +323,7 @@ async def test_a_refused_message_is_tried_once(bot: Bot, database: Database) -> 
     await asyncio.sleep(1.5)  # longer than the first pause between two tries
     assert len(shown(chat.owner.id, await bot.telegram.calls("sendMessage"))) == 1
     assert await value(database, "SELECT status FROM outbox") == "failed"
-    assert await unasked(bot, database) == "cancelled"
+    assert await unasked(database) == "cancelled"
     assert await count(database, "alert") == 0
     assert await chat.say(QUESTION["fr"]) == knowledge.answer("is_it_free", "fr")
 
