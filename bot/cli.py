@@ -60,8 +60,8 @@ async def _run(settings: configuration.Settings) -> None:
             typer.echo(f"Rafiq is ready.\n  web chat       {settings.own_url}/\n  terminal       rafiq chat")
             if settings.telegram_token is not None:
                 typer.echo("  Telegram       connected")
-            case = settings.case_webhook_url or f"http://127.0.0.1:{settings.case_receiver_port}/"
-            typer.echo(f"  case webhook   {case}\n  logs           {settings.rafiq_var / 'log'}\nCtrl-C stops it.")
+            typer.echo(f"  case {settings.case_system:10}{settings.case_url}")
+            typer.echo(f"  logs           {settings.rafiq_var / 'log'}\nCtrl-C stops it.")
             await stop.wait()
     finally:
         stopping.cancel()
@@ -178,7 +178,7 @@ def case_receiver() -> None:
 @app.command("case-replay")
 def case_replay(event: Annotated[str, typer.Argument(help="An event's id, or `all`.")] = "all") -> None:
     """Post again what the case backend did not take: dead letters, and the queue of an endpoint that said 410."""
-    from bot.cases import webhook
+    from bot.cases import delivery
     from bot.db.encryption import Vault
     from bot.db.session import connect
 
@@ -187,8 +187,8 @@ def case_replay(event: Annotated[str, typer.Argument(help="An event's id, or `al
     async def replay() -> int:
         database = connect(supervisor.open_database(settings, _note), Vault(settings.master_key), 2)
         try:
-            await webhook.enable(database, settings.case_url)
-            return await webhook.replay(database, None if event == "all" else uuid.UUID(event))
+            await delivery.enable(database, settings.case_url)
+            return await delivery.replay(database, None if event == "all" else uuid.UUID(event))
         finally:
             await database.engine.dispose()
 

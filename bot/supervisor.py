@@ -107,7 +107,7 @@ class Stack:
         self.database_url = await asyncio.to_thread(open_database, self.settings, self.say)
         models = await asyncio.to_thread(ensure_models, self.settings, self.say)
         environment = self._environment()
-        if "receiver" in self.parts and self.settings.case_webhook_url is None:
+        if "receiver" in self.parts and self.settings.case_receiver_is_ours:
             self._free(self.settings.case_receiver_port, "CASE_RECEIVER_PORT")
             self._add("case receiver", [sys.executable, "-m", "bot.cli", "case-receiver"], environment)
         if "rasa" in self.parts:

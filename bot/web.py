@@ -20,7 +20,8 @@ from bot.assistant.forms import FormCheck
 from bot.assistant.language import LanguageModel
 from bot.assistant.rasa import Rasa
 from bot.assistant.triage import Triage
-from bot.cases.webhook import CaseDelivery
+from bot.cases import systems
+from bot.cases.delivery import CaseDelivery
 from bot.channels import Malformed, Unverified, terminal, web_chat
 from bot.channels.body import TooLarge, read_body
 from bot.channels.pull import House, Signals
@@ -56,7 +57,7 @@ class Service:
         )
         self.telegram = Telegram.from_settings(settings) if settings.telegram_token else None
         self.delivery = Delivery(self.database, {"telegram": self.telegram} if self.telegram else {})
-        self.cases = CaseDelivery(self.database, settings.case_url, settings.case_secrets)
+        self.cases = CaseDelivery(self.database, systems.backend(settings))
         self.signals = Signals()
         self.lanes = Lanes(self.database, database_url)
         self.lanes.add(Lane.TURN, Worker(self.turns.work, settings.rafiq_turns), self._turns_due)
@@ -78,6 +79,7 @@ class Service:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.lanes.stop()
+        await self.cases.close()
         await self.rasa.close()
         if self.telegram is not None:
             await self.telegram.close()
