@@ -18,6 +18,7 @@ from typing import Any
 
 import httpx
 
+from bot.cases import systems
 from bot.db import embedded, migrate
 from bot.settings import ROOT, Settings
 from bot.training import RASA_PYTHON, Models, train
@@ -104,6 +105,7 @@ class Stack:
 
     async def start(self) -> None:
         """Start everything; returns when the first message can be answered. Raises `StartError`."""
+        systems.backend(self.settings)  # a mapping that cannot be used is told before anything has started
         self.database_url = await asyncio.to_thread(open_database, self.settings, self.say)
         models = await asyncio.to_thread(ensure_models, self.settings, self.say)
         environment = self._environment()

@@ -26,7 +26,7 @@ from bot.channels import Malformed, Unverified, terminal, web_chat
 from bot.channels.body import TooLarge, read_body
 from bot.channels.pull import House, Signals
 from bot.channels.telegram import Telegram
-from bot.conversation import inbox, people
+from bot.conversation import answers, inbox, people
 from bot.conversation.delivery import Delivery
 from bot.conversation.turn import Turns
 from bot.db.session import Database, Lane, connect
@@ -148,6 +148,7 @@ def create_app(settings: Settings, database_url: str) -> FastAPI:
     house = House(service.database, service.accept, service.conversation_of, service.signals)
     app.include_router(web_chat.router(house, secure))
     app.include_router(terminal.router(house, settings.local_token))
+    app.include_router(answers.router(service.database, settings.case_answer_keys))
     executor = ActionExecutor()
     executor.register_action(FormCheck(first_contact.FORM, first_contact.is_over))
 

@@ -14,7 +14,8 @@ from bot.assistant import knowledge
 from bot.settings import ROOT, Settings
 from bot.web import Service
 
-COMMANDS = ["run", "chat", "train", "understand", "read-value", "topics", "case-receiver", "case-replay", "doctor"]
+COMMANDS = ["run", "chat", "train", "understand", "read-value", "topics", "case-receiver", "case-answer", "case-replay",
+            "doctor"]  # fmt: skip
 
 
 def rafiq(*arguments: str, given: str = "", settings: Settings | None = None, seconds: float = 120) -> Any:

@@ -8,9 +8,12 @@ from datetime import timedelta
 
 from sqlalchemy import delete, func, select
 from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncSession
 
-from bot.db.models import IssuedButton, Outbox
+from bot.db.encryption import Vault
+from bot.db.models import Address, Conversation, IssuedButton, Outbox, Person
 from bot.journeys.context import Context, Saying
+from bot.messages import Language
 
 BUBBLE = 1024  # characters: what fits one message with buttons on every channel
 BUTTON_LIFE = timedelta(days=7)
@@ -60,6 +63,26 @@ async def write(ctx: Context, inbox_id: int) -> None:
                     for position, (button_id, choice) in enumerate(buttons, 1)
                 ],
             )
+
+
+async def unasked(
+    session: AsyncSession, vault: Vault, conversation_id: int, words: str, language: Language
+) -> int | None:
+    """Queue a message that the person did not ask for; None when they want none or cannot be reached."""
+    key = await session.scalar(
+        select(Person.key)
+        .join(Conversation, Conversation.person_id == Person.id)
+        .join(Address, Address.id == Conversation.address_id)
+        .where(Conversation.id == conversation_id, Person.stopped_at.is_(None), Address.unreachable_at.is_(None))
+    )
+    if key is None:
+        return None
+    content = {"text": words, "buttons": [], "language": language}
+    return await session.scalar(
+        insert(Outbox)
+        .values(conversation_id=conversation_id, seq=1, content_sealed=vault.seal(key, content))
+        .returning(Outbox.id)
+    )
 
 
 def together(sayings: Sequence[Saying]) -> list[Saying]:

@@ -243,6 +243,7 @@ class CaseAnswer(Base):
     __tablename__ = "case_answer"
     id: Mapped[str] = mapped_column(primary_key=True)  # the webhook-id
     type: Mapped[str]
+    told: Mapped[bool] = mapped_column(Boolean)  # what was answered to it
     received_at: Mapped[datetime] = _now()
 
 

@@ -32,7 +32,9 @@ async def my_data(ctx: Context, **_: Any) -> None:
     """What is kept about this person, in words, and how to have it erased."""
     requests = list(
         await ctx.session.scalars(
-            select(Request).where(Request.person_id == ctx.person_id, Request.status == "open").order_by(Request.id)
+            select(Request)
+            .where(Request.person_id == ctx.person_id, Request.status != "withdrawn")
+            .order_by(Request.id)
         )
     )
     messages = await ctx.session.scalar(
@@ -49,6 +51,8 @@ async def my_data(ctx: Context, **_: Any) -> None:
             i18n.say(f"{step.say}.label", ctx.language) for step in forms()[first_contact.FORM] if step.slot in answers
         ]
         kept.append(i18n.say("my_data.request", ctx.language, reference=request.reference, answers=names.join(labels)))
+        if request.interview_sealed is not None:
+            kept.append(i18n.say("my_data.interview", ctx.language, reference=request.reference))
     if consents:
         kept.append(i18n.say("my_data.consent", ctx.language))
     ctx.say(
