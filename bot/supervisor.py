@@ -103,9 +103,11 @@ class Stack:
     children: list[Child] = field(default_factory=list)
     _keepers: list[asyncio.Task[None]] = field(default_factory=list)
 
+    def __post_init__(self) -> None:
+        systems.backend(self.settings)  # a case system that cannot be told stops the start before anything runs
+
     async def start(self) -> None:
         """Start everything; returns when the first message can be answered. Raises `StartError`."""
-        systems.backend(self.settings)  # a mapping that cannot be used is told before anything has started
         self.database_url = await asyncio.to_thread(open_database, self.settings, self.say)
         models = await asyncio.to_thread(ensure_models, self.settings, self.say)
         environment = self._environment()

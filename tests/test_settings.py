@@ -114,7 +114,7 @@ class Installation:
 def installation(tmp_path_factory: pytest.TempPathFactory) -> Installation:
     """The program as it is, copied: its `.env` is not the developer's."""
     folder, elsewhere = tmp_path_factory.mktemp("installation"), tmp_path_factory.mktemp("elsewhere")
-    for name in ("bot", "nlu", "locales", "knowledge"):
+    for name in ("bot", "nlu", "locales", "knowledge", "docs/case-events"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     for file in ROOT.glob("*.yml"):
         shutil.copy(file, folder)

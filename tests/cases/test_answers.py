@@ -8,13 +8,14 @@ import hashlib
 import hmac
 import json
 import os
+import secrets
 import signal
 import socket
 import subprocess
 import sys
 import time
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
@@ -42,7 +43,7 @@ from bot.journeys import first_contact, rights
 from bot.journeys.context import Context
 from bot.messages import LANGUAGES, Language
 from bot.settings import ROOT, Settings
-from bot.web import Service
+from tests.cases.test_events import FULL
 
 SECRET = "whsec_" + "c2VjcmV0" * 5
 OLD_SECRET = "whsec_" + "b2xkb2xk" * 5
@@ -158,8 +159,10 @@ async def person(database: Database, ref: str = REF, handoff: str = HANDOFF, lan
         return someone.id
 
 
-async def in_chat(database: Database, settings: Settings, verb: Any, **arguments: Any) -> str:
-    """What the person reads when they ask for this in the chat."""
+async def in_chat(
+    database: Database, settings: Settings, verb: Any, given: Mapping[str, Any] | None = None, **arguments: Any
+) -> str:
+    """What the person reads when they ask for this in the chat, or end the form with these answers."""
     async with database.session() as session:
         someone, thread = (
             await session.execute(
@@ -171,12 +174,13 @@ async def in_chat(database: Database, settings: Settings, verb: Any, **arguments
             vault=database.vault,
             settings=settings,
             now=datetime.now(UTC),
-            inbox_id=1,
+            inbox_id=secrets.randbelow(10**9),
             person_id=someone.id,
             person_key=someone.key,
             conversation_id=thread,
             channel="web",
             language=cast(Language, someone.language),
+            answers=given or {},
         )
         await verb(ctx, **arguments)
         await session.commit()
@@ -317,6 +321,19 @@ async def test_an_acknowledged_request_goes_on(desk: Desk, database: Database, s
     assert len(await desk.said()) == 1
 
 
+async def test_sent_again(desk: Desk, database: Database, settings: Settings) -> None:
+    """A request that was read is changed and stays read; after the end, the next one is a new one."""
+    for type_ in ("request.acknowledged", "case.closed"):
+        await desk.say(ANSWERS[type_])
+        await in_chat(database, settings, first_contact.finish, FULL)
+    async with database.session() as session:
+        told = [(one.type, one.payload["data"]["ref"]) for one in await session.scalars(select(CaseEvent))]
+        statuses = {one.reference: one.status for one in await session.scalars(select(Request))}
+    assert told[0] == ("request.updated", REF)
+    assert told[1][0] == "request.created" and told[1][1] != REF
+    assert statuses == {REF: "closed", told[1][1]: "open"}
+
+
 # once
 
 
@@ -376,23 +393,6 @@ asyncio.run(take(database, "msg_1", read({json.dumps(ANSWERS["message.to_person"
     assert len(await desk.said()) == len(await desk.kept()) == kept
     assert (await desk.say(ANSWERS["message.to_person"], "msg_1")).json() == {"told": True}
     assert len(await desk.said()) == len(await desk.kept()) == 1
-
-
-async def test_the_service_has_it(service: Service, settings: Settings, database: Database) -> None:
-    """The running service takes answers beside the built-in receiver, and `rafiq case-answer` sends them."""
-    await person(database)
-    done = await asyncio.to_thread(
-        subprocess.run,
-        [sys.executable, "-m", "bot.cli", "case-answer", "interview.proposed", REF, "mode=office",
-         "zone=Africa/Casablanca", "at=2026-11-24T10:30:00Z"],
-        cwd=ROOT, capture_output=True, text=True, check=False,
-        env={**os.environ, "RAFIQ_VAR": str(settings.rafiq_var), "RAFIQ_PORT": str(settings.rafiq_port)},
-    )  # fmt: skip
-    assert (done.returncode, done.stdout) == (0, '200 {"told":true}\n'), done.stderr
-    async with httpx.AsyncClient(base_url=settings.own_url, trust_env=False) as client:
-        desk = Desk(database, client)
-        assert "au bureau" in (await desk.said())[0]
-        assert (await desk.say(ANSWERS["case.closed"])).status_code == 401  # not the secret of this one
 
 
 async def test_only_whom_it_is_about(desk: Desk, database: Database) -> None:

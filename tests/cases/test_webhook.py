@@ -265,6 +265,19 @@ async def test_no_proxy_from_the_environment(
     assert elsewhere.received == []
 
 
+async def test_one_client_for_the_life_of_the_process(database: Database, backend: Backend) -> None:
+    """The client, with its TLS context, is made once and not for every wake-up; closed, it posts no more."""
+    worker = CaseDelivery(database, webhook.Webhook(backend.url, [SECRET]))
+    first = worker.client
+    for _ in range(2):
+        await queue(database, "AV-7K3Q")
+        await worker.work()
+    assert worker.client is first and not first.is_closed
+    assert len(backend.received) == 2
+    await worker.close()
+    assert first.is_closed
+
+
 # what the backend answers
 
 
