@@ -298,7 +298,15 @@ def test_a_missing_setting_is_named(
             {"CASE_SYSTEM": "rapidpro", "CASE_SYSTEM_URL": "https://x", "CASE_SYSTEM_VALUES": "flow=canary group=x"},
         ),
         (
-            "owner",
+            "CASE_MAPPING",
+            {
+                "CASE_SYSTEM": "primero",
+                "CASE_SYSTEM_URL": "https://x",
+                "CASE_MAPPING": "config.yml",
+            },
+        ),
+        (
+            "CASE_SYSTEM_VALUES",
             {
                 "CASE_SYSTEM": "commcare",
                 "CASE_SYSTEM_URL": "https://x",

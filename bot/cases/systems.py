@@ -84,11 +84,11 @@ class SystemMapping(_Part):
         except ValidationError as error:
             first = error.errors()[0]
             where = ".".join(str(part) for part in first["loc"])
-            raise SettingsError(f"{file.name} is no mapping: {where or 'the file'}: {first['msg']}") from None
+            raise SettingsError(f"CASE_MAPPING is wrong: {file.name}: {where}: {first['msg']}") from None
         except (OSError, UnicodeError, yaml.YAMLError) as error:
-            raise SettingsError(f"the mapping {file} cannot be read ({type(error).__name__})") from None
+            raise SettingsError(f"CASE_MAPPING is wrong: {file} cannot be read ({type(error).__name__})") from None
         for problem in mapping.problems():
-            raise SettingsError(f"{file.name} is no mapping: {problem}")
+            raise SettingsError(f"CASE_MAPPING is wrong: {file.name}: {problem}")
         return mapping
 
     def problems(self) -> Iterator[str]:
@@ -227,12 +227,12 @@ class System:
         whole = _PLACEHOLDER.fullmatch(template)
         if whole is not None:
             return self._value(whole, values)
-        return _PLACEHOLDER.sub(
-            lambda match: (
-                quote(str(self._value(match, values)), safe="") if quoted else str(self._value(match, values))
-            ),
-            template,
-        )
+
+        def written(match: re.Match[str]) -> str:
+            value = str(self._value(match, values))
+            return quote(value, safe="") if quoted else value
+
+        return _PLACEHOLDER.sub(written, template)
 
     def _value(self, match: re.Match[str], values: Mapping[str, Any]) -> Any:
         value = _at(values, match[1])
@@ -257,8 +257,9 @@ def backend(settings: Settings) -> Backend:
     if settings.case_system_secret is not None:
         given["secret"] = settings.case_system_secret.get_secret_value()
     for name in sorted(mapping.settings() - given.keys()):
-        setting = f"CASE_SYSTEM_{name.upper()}" if name in ("user", "secret") else f"CASE_SYSTEM_VALUES: {name}=…"
-        raise SettingsError(f"{setting} is missing: CASE_SYSTEM={settings.case_system} needs it. See .env.example")
+        own = name in ("user", "secret")
+        said = f"CASE_SYSTEM_{name.upper()} is missing" if own else f"CASE_SYSTEM_VALUES is missing {name}=…"
+        raise SettingsError(f"{said}: CASE_SYSTEM={settings.case_system} needs it. See .env.example")
     return System(mapping, settings.case_url, given)
 
 
