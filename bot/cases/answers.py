@@ -69,7 +69,7 @@ def read(body: bytes) -> Answer:
 
 def _moment(value: str, at: str) -> datetime:
     try:
-        return datetime.fromisoformat(value)
+        return datetime.fromisoformat(value.strip())
     except ValueError:
         raise Wrong(422, "there is no such time", at) from None
 
