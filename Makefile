@@ -39,3 +39,4 @@ lock: setup
 	cd requirements && for name in uv service dev; do \
 	  ../.tools/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url $$name.in -o $$name.txt; done
 	cd requirements && ../.tools/uv pip compile --quiet --universal --python-version 3.10 --generate-hashes --no-header --no-emit-index-url --override rasa-without-tensorflow.txt rasa.in -o rasa.txt
+	cd requirements && ../.tools/uv pip compile --quiet --universal --python-version 3.10 --generate-hashes --no-header --no-emit-index-url --override ../benchmarks/turn/rasa-stock-override.txt rasa-stock.in -o rasa-stock.txt

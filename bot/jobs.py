@@ -38,18 +38,14 @@ class Worker:
     async def _run(self, key: int) -> None:
         try:
             async with self._slots:
-                while True:
-                    self._again.discard(key)
-                    try:
-                        await self._work(key)
-                    except Exception as error:  # the row stays; the sweep brings it back
-                        log.error("work failed", lane_key=key, error=type(error).__name__, exc_info=True)
-                        await asyncio.sleep(0.5)
-                    if key not in self._again:
-                        break
+                self._again.discard(key)
+                await self._work(key)
+        except Exception as error:  # the row stays; the sweep brings it back
+            log.error("work failed", lane_key=key, error=type(error).__name__, exc_info=True)
+            await asyncio.sleep(0.5)
         finally:
             del self._active[key]
-            if key in self._again:
+            if key in self._again:  # behind those who have waited longer
                 self._again.discard(key)
                 self.wake(key)
 

@@ -15,6 +15,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse, PlainTextResponse
 from rasa_sdk.executor import ActionExecutor
 from sqlalchemy import text
+from sqlalchemy.exc import SQLAlchemyError
 
 from bot.assistant.forms import FormCheck
 from bot.assistant.language import LanguageModel
@@ -91,8 +92,7 @@ class Service:
 
     async def conversation_of(self, channel: str, address: str) -> int | None:
         """The conversation of this address, if it has one."""
-        async with self.database.session() as session:
-            known = await people.find(session, self.database.vault, channel, address)
+        known = await people.find(self.database, channel, address)
         return known.conversation_id if known else None
 
     async def _turns_due(self) -> list[int]:
@@ -144,6 +144,13 @@ def create_app(settings: Settings, database_url: str) -> FastAPI:
 
     app = FastAPI(title="Rafiq", docs_url=None, redoc_url=None, openapi_url=None, lifespan=lifespan)
     app.state.service = service
+
+    @app.exception_handler(SQLAlchemyError)
+    async def not_stored(request: Request, error: Exception) -> Response:
+        """The database does not answer: whoever asked may ask again, nothing was accepted."""
+        log.error("the database failed a request", path=request.url.path, error=type(error).__name__)
+        return JSONResponse({}, status_code=503, headers={"retry-after": "2"})
+
     secure = (settings.rafiq_public_url or "").startswith("https://")
     house = House(service.database, service.accept, service.conversation_of, service.signals)
     app.include_router(web_chat.router(house, secure))

@@ -44,7 +44,8 @@ class Rasa:
             base_url=url,
             headers={"Authorization": f"Bearer {token}"},
             timeout=httpx.Timeout(timeout, connect=2.0),
-            limits=httpx.Limits(max_connections=32, max_keepalive_connections=16),
+            # Rasa closes what is idle for five seconds: a call that meets the closing would be a failed turn
+            limits=httpx.Limits(max_connections=32, max_keepalive_connections=16, keepalive_expiry=2),
             trust_env=False,
         )
         self._timeout = timeout

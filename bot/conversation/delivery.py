@@ -15,14 +15,14 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import structlog
-from sqlalchemy import func, select, text, update
+from sqlalchemy import Text, bindparam, func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
 from bot import faults
 from bot.channels import Channel
-from bot.db.models import Address, Alert, Conversation, Outbox, Person
-from bot.db.session import Database, Lane
+from bot.db.models import Address, Alert, Conversation, Outbox
+from bot.db.session import Database, Lane, each_alone
 from bot.messages import (
     Ambiguous,
     Button,
@@ -38,6 +38,22 @@ from bot.messages import (
 log = structlog.get_logger()
 ATTEMPTS = 8
 LONGEST_PAUSE = timedelta(minutes=10)
+
+
+_NEXT = text("""
+    SELECT outbox.id, outbox.public_id, outbox.content_sealed, outbox.status, outbox.attempts,
+        address.id AS address_id, address.channel, address.address_sealed, address.unreachable_at, person.key,
+        coalesce(outbox.next_at, now()) <= now() AS due
+    FROM outbox JOIN conversation ON conversation.id = outbox.conversation_id
+        JOIN address ON address.id = conversation.address_id JOIN person ON person.id = conversation.person_id
+    WHERE outbox.conversation_id = :conversation AND outbox.status IN ('queued', 'sending')
+    ORDER BY outbox.id LIMIT 1
+""")
+_SENDING = text("UPDATE outbox SET status = 'sending', attempts = attempts + 1 WHERE id = :row")
+_SENT = text("""
+    UPDATE outbox SET status = 'sent', external_id = :its_id, sent_at = now(), error = :note, next_at = NULL
+    WHERE id = :row
+""").bindparams(bindparam("note", type_=Text))
 
 
 @dataclass(slots=True)
@@ -57,8 +73,8 @@ class Delivery:
 
     async def due(self) -> list[int]:
         """Conversations with messages to send now."""
-        async with self.database.session() as session:
-            rows = await session.scalars(
+        async with self.database.autocommit() as connection:
+            rows = await connection.scalars(
                 select(Outbox.conversation_id)
                 .join(Conversation, Conversation.id == Outbox.conversation_id)
                 .join(Address, Address.id == Conversation.address_id)
@@ -73,54 +89,28 @@ class Delivery:
 
     async def work(self, conversation_id: int) -> None:
         """Send everything that this conversation has waiting, in order, until one must wait."""
-        while True:
-            async with self.database.holding(Lane.DELIVERY, conversation_id) as connection:
-                if connection is None:
-                    return
+        async with self.database.holding(Lane.DELIVERY, conversation_id) as connection:
+            if connection is not None:
                 while await self._one(connection, conversation_id):
                     pass
-            async with self.database.session() as session:
-                if await self._next(session, conversation_id) is None:
-                    return
-
-    async def _next(self, session: AsyncSession, conversation_id: int) -> Any:
-        row = (
-            await session.execute(
-                select(
-                    Outbox.id, Outbox.public_id, Outbox.content_sealed, Outbox.status, Outbox.attempts, Outbox.next_at,
-                    Address.id.label("address_id"), Address.channel, Address.address_sealed, Address.unreachable_at,
-                    Person.key,
-                    (func.coalesce(Outbox.next_at, func.now()) <= func.now()).label("due"),
-                )
-                .join(Conversation, Conversation.id == Outbox.conversation_id)
-                .join(Address, Address.id == Conversation.address_id)
-                .join(Person, Person.id == Conversation.person_id)
-                .where(Outbox.conversation_id == conversation_id)
-                .where(text("outbox.status IN ('queued', 'sending')"))
-                .order_by(Outbox.id)
-                .limit(1)
-            )
-        ).first()  # fmt: skip
-        return row if row is not None and row.due and row.channel in self.channels else None
 
     async def _one(self, connection: AsyncConnection, conversation_id: int) -> bool:
         """Send the oldest message; False when there is none that may go now."""
-        async with AsyncSession(connection, expire_on_commit=False) as session:
-            row = await self._next(session, conversation_id)
-            if row is None:
+        async with each_alone(connection):
+            row = (await connection.execute(_NEXT, {"conversation": conversation_id})).first()
+            if row is None or not row.due or row.channel not in self.channels:
                 return False
+            pause = self.paces.setdefault(row.channel, _Pace()).not_before - time.monotonic()
+            if row.unreachable_at is None and pause <= 0:
+                await connection.execute(_SENDING, {"row": row.id})
+        async with AsyncSession(connection, expire_on_commit=False) as session:
             if row.unreachable_at is not None:
                 await self._settle(session, row.id, status="cancelled", error="unreachable")
                 return True
-            pause = self.paces.setdefault(row.channel, _Pace()).not_before - time.monotonic()
             if pause > 0:
                 await self._settle(session, row.id, status="queued", pause=timedelta(seconds=pause))
                 return False
             died = row.status == "sending"
-            await session.execute(
-                update(Outbox).where(Outbox.id == row.id).values(status="sending", attempts=Outbox.attempts + 1)
-            )
-            await session.commit()
             faults.point("delivery.sending")
             channel = self.channels[row.channel]
             content = self.database.vault.open(row.key, row.content_sealed)
@@ -129,11 +119,10 @@ class Delivery:
                 external_id = await self._send(channel, address, row, content)
             except SendError as error:
                 return await self._failed(session, row, error, died)
-            faults.point("delivery.sent")
-            await self._settle(
-                session, row.id, status="sent", external_id=external_id, error="resent" if died else None
-            )
-            return True
+        faults.point("delivery.sent")
+        async with each_alone(connection):
+            await connection.execute(_SENT, {"row": row.id, "its_id": external_id, "note": "resent" if died else None})
+        return True
 
     async def _send(self, channel: Channel, address: str, row: Any, content: Mapping[str, Any]) -> str:
         parts = split(content["text"], channel.longest)
@@ -198,12 +187,9 @@ class Delivery:
         *,
         status: str,
         pause: timedelta | None = None,
-        external_id: str | None = None,
         error: str | None = None,
     ) -> None:
         values: dict[str, Any] = {"status": status, "error": error}
-        if external_id is not None:
-            values |= {"external_id": external_id, "sent_at": func.now()}
         values["next_at"] = func.now() + pause if pause is not None else None
         await session.execute(update(Outbox).where(Outbox.id == outbox_id).values(values))
         await session.commit()

@@ -6,12 +6,12 @@ import secrets
 from collections.abc import Sequence
 from datetime import timedelta
 
-from sqlalchemy import delete, func, select
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import LargeBinary, bindparam, select, text
+from sqlalchemy.dialects.postgresql import JSONB, insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from bot.db.encryption import Vault
-from bot.db.models import Address, Conversation, IssuedButton, Outbox, Person
+from bot.db.models import Address, Conversation, Outbox, Person
 from bot.journeys.context import Context, Saying
 from bot.messages import Language
 
@@ -19,50 +19,43 @@ BUBBLE = 1024  # characters: what fits one message with buttons on every channel
 BUTTON_LIFE = timedelta(days=7)
 
 
+# one message with its buttons; what this conversation's expired buttons were goes in passing
+_WRITE = text("""
+    WITH expired AS (
+        DELETE FROM issued_button WHERE conversation_id = :conversation AND expires_at < now()
+    ), said AS (
+        INSERT INTO outbox (conversation_id, inbox_id, seq, content_sealed)
+        SELECT :conversation, :inbox, coalesce(max(seq), 0) + 1, :content FROM outbox WHERE inbox_id = :inbox
+        RETURNING id
+    )
+    INSERT INTO issued_button (id, conversation_id, outbox_id, position, title, action, expires_at)
+    SELECT button.id, :conversation, said.id, button.position, button.title, button.action, :expires_at
+    FROM said, jsonb_to_recordset(:buttons) AS button (id text, position smallint, title text, action jsonb)
+""").bindparams(bindparam("buttons", type_=JSONB), bindparam("content", type_=LargeBinary))
+
+
 async def write(ctx: Context, inbox_id: int) -> None:
     """Put the turn's sayings into the outbox, as few messages as fit, with their buttons issued."""
-    await ctx.session.execute(
-        delete(IssuedButton).where(
-            IssuedButton.conversation_id == ctx.conversation_id, IssuedButton.expires_at < func.now()
-        )
-    )
-    said_before = select(func.coalesce(func.max(Outbox.seq), 0)).where(Outbox.inbox_id == inbox_id)
-    first = int(await ctx.session.scalar(said_before) or 0) + 1  # a notice may have been said to this event
-    for seq, saying in enumerate(together(ctx.sayings), first):
+    for saying in together(ctx.sayings):
         buttons = [(secrets.token_urlsafe(9), choice) for choice in saying.choices]
-        outbox_id = await ctx.session.scalar(
-            insert(Outbox)
-            .values(
-                conversation_id=ctx.conversation_id,
-                inbox_id=inbox_id,
-                seq=seq,
-                content_sealed=ctx.vault.seal(
-                    ctx.person_key,
-                    {
-                        "text": saying.text,
-                        "buttons": [[button_id, choice.title] for button_id, choice in buttons],
-                        "language": ctx.language,
-                    },
-                ),
-            )
-            .returning(Outbox.id)
-        )
-        if buttons:
-            await ctx.session.execute(
-                insert(IssuedButton),
-                [
-                    {
-                        "id": button_id,
-                        "conversation_id": ctx.conversation_id,
-                        "outbox_id": outbox_id,
-                        "position": position,
-                        "title": choice.title,
-                        "action": dict(choice.action),
-                        "expires_at": ctx.now + BUTTON_LIFE,
-                    }
+        content = {
+            "text": saying.text,
+            "buttons": [[button_id, choice.title] for button_id, choice in buttons],
+            "language": ctx.language,
+        }
+        await ctx.session.execute(
+            _WRITE,
+            {
+                "conversation": ctx.conversation_id,
+                "inbox": inbox_id,
+                "content": ctx.vault.seal(ctx.person_key, content),
+                "expires_at": ctx.now + BUTTON_LIFE,
+                "buttons": [
+                    {"id": button_id, "position": position, "title": choice.title, "action": dict(choice.action)}
                     for position, (button_id, choice) in enumerate(buttons, 1)
                 ],
-            )
+            },
+        )
 
 
 async def unasked(

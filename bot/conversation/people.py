@@ -5,12 +5,11 @@ from __future__ import annotations
 import secrets
 from dataclasses import dataclass
 
-from sqlalchemy import select
+from sqlalchemy import text
 from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.ext.asyncio import AsyncSession
 
-from bot.db.encryption import Vault
 from bot.db.models import Address, Conversation, Person
+from bot.db.session import Database
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,50 +20,52 @@ class Known:
     key: bytes  # the person's wrapped key
 
 
-async def find(session: AsyncSession, vault: Vault, channel: str, address: str) -> Known | None:
+_FIND = text("""
+    SELECT conversation.id, person.key
+    FROM address JOIN conversation ON conversation.address_id = address.id
+        JOIN person ON person.id = conversation.person_id
+    WHERE address.channel = :channel AND address.digest = :digest
+""")
+
+
+async def find(database: Database, channel: str, address: str) -> Known | None:
     """The conversation of this address, if it has one."""
-    row = (
-        await session.execute(
-            select(Conversation.id, Person.key)
-            .join(Address, Address.id == Conversation.address_id)
-            .join(Person, Person.id == Conversation.person_id)
-            .where(Address.channel == channel, Address.digest == vault.digest(channel, address))
-        )
-    ).first()
+    async with database.autocommit() as connection:
+        digest = database.vault.digest(channel, address)
+        row = (await connection.execute(_FIND, {"channel": channel, "digest": digest})).first()
     return Known(*row) if row else None
 
 
-async def find_or_create(session: AsyncSession, vault: Vault, channel: str, address: str) -> Known:
-    """The conversation of this address, begun now if it is new; two at once begin one."""
-    known = await find(session, vault, channel, address)
-    if known is not None:
-        return known
+async def begin(database: Database, channel: str, address: str) -> Known:
+    """A conversation for an address that has none; two at once begin one."""
+    vault = database.vault
     key = vault.new_key()
-    person_id = await session.scalar(insert(Person).values(key=key).returning(Person.id))
-    address_id = await session.scalar(
-        insert(Address)
-        .values(
-            person_id=person_id,
-            channel=channel,
-            digest=vault.digest(channel, address),
-            address_sealed=vault.seal(key, address),
+    async with database.session() as session:
+        person_id = await session.scalar(insert(Person).values(key=key).returning(Person.id))
+        address_id = await session.scalar(
+            insert(Address)
+            .values(
+                person_id=person_id,
+                channel=channel,
+                digest=vault.digest(channel, address),
+                address_sealed=vault.seal(key, address),
+            )
+            .on_conflict_do_nothing()
+            .returning(Address.id)
         )
-        .on_conflict_do_nothing()
-        .returning(Address.id)
-    )
-    if address_id is None:  # begun by another request in this moment: theirs stands
-        await session.rollback()
-        known = await find(session, vault, channel, address)
-        if known is None:
-            raise RuntimeError("the address vanished while it was being made")
-        return known
-    conversation_id = await session.scalar(
-        insert(Conversation)
-        .values(address_id=address_id, person_id=person_id, rasa_id=new_rasa_id())
-        .returning(Conversation.id)
-    )
-    assert conversation_id is not None  # noqa: S101 (RETURNING of a successful insert)
-    return Known(conversation_id, key)
+        if address_id is not None:
+            conversation_id = await session.scalar(
+                insert(Conversation)
+                .values(address_id=address_id, person_id=person_id, rasa_id=new_rasa_id())
+                .returning(Conversation.id)
+            )
+            await session.commit()
+            assert conversation_id is not None  # noqa: S101 (RETURNING of a successful insert)
+            return Known(conversation_id, key)
+    known = await find(database, channel, address)  # begun by another request in this moment: theirs stands
+    if known is None:
+        raise RuntimeError("the address vanished while it was being made")
+    return known
 
 
 def new_rasa_id() -> str:

@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import structlog
-from sqlalchemy import func, select, text, update
+from sqlalchemy import DateTime, Text, bindparam, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
@@ -23,8 +23,8 @@ from bot.assistant.commands import command
 from bot.assistant.rasa import Decision, Rasa, RasaDown
 from bot.assistant.triage import Cue, Triage
 from bot.conversation import outbox, people
-from bot.db.models import Address, Alert, Conversation, Inbox, IssuedButton, Person
-from bot.db.session import Database, Lane, wake
+from bot.db.models import Address, Alert, Conversation, Inbox, Person
+from bot.db.session import Database, Lane, each_alone, wake, wake_up_call
 from bot.journeys import VERBS, first_contact, rights, safety
 from bot.journeys.context import Choice, Context
 from bot.messages import Kind, Language
@@ -40,6 +40,45 @@ BUTTON_LIFE = timedelta(days=7)
 OF_A_FORM = {"answer", "change_answer", "leave_form"}  # mean nothing once the form is over
 _LETTER_OR_DIGIT = re.compile(r"\w")
 _WORD = re.compile(r"\w+")
+
+
+_CLAIM = text("""
+    UPDATE inbox SET attempts = attempts + 1 FROM conversation, person
+    WHERE conversation.id = inbox.conversation_id AND person.id = conversation.person_id AND inbox.id = (
+        SELECT id FROM inbox
+        WHERE conversation_id = :conversation AND status IN ('pending', 'waiting')
+            AND (:waiting OR status = 'pending') AND (next_at IS NULL OR next_at <= now())
+        ORDER BY id LIMIT 1
+    )
+    RETURNING inbox.id AS inbox_id, inbox.kind, inbox.content_sealed, inbox.attempts, inbox.status, inbox.received_at,
+        inbox.channel, conversation.rasa_id, conversation.rasa_turns, conversation.form, conversation.turns,
+        conversation.misunderstood, conversation.noticed_at, conversation.address_id, person.id AS person_id,
+        person.key, person.language, person.language_chosen
+""")
+_LAST_BUTTONS = text("""
+    SELECT position, title, action FROM issued_button
+    WHERE conversation_id = :conversation AND expires_at > now()
+        AND outbox_id = (SELECT max(outbox_id) FROM issued_button WHERE conversation_id = :conversation)
+    ORDER BY position
+""")
+_PRESSED = text("""
+    SELECT action FROM issued_button WHERE id = :pressed AND conversation_id = :conversation AND expires_at > now()
+""")
+# the turn's last words in one statement: where the conversation stands, that the event is done, the call to send
+_DONE = text("""
+    WITH thread AS (
+        UPDATE conversation SET turns = :turns, misunderstood = :misunderstood, noticed_at = :noticed_at,
+            form = :form, rasa_turns = :rasa_turns, rasa_id = :rasa_id
+        WHERE id = :conversation
+    ), heard AS (
+        UPDATE address SET last_heard_at = :now, unreachable_at = NULL WHERE id = :address AND :heard
+    ), event AS (
+        UPDATE inbox SET status = 'done', done_at = :now, turn = :turns, error = NULL,
+            content_sealed = CASE WHEN :erased THEN NULL ELSE content_sealed END
+        WHERE id = :inbox
+    )
+    SELECT pg_notify('rafiq', :call)
+""").bindparams(bindparam("noticed_at", type_=DateTime(timezone=True)), bindparam("form", type_=Text))
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,37 +124,22 @@ class Turns:
         self._triage = triage
 
     async def work(self, conversation_id: int) -> None:
-        """Take every turn that this conversation has waiting."""
-        while True:
-            async with self._database.holding(Lane.TURN, conversation_id) as connection:
-                if connection is None:
-                    return
+        """Take every turn that this conversation has waiting.
+
+        What arrives while the lock is being let go is not lost: its wake-up call reached this process too,
+        whose worker then comes here again (`bot.jobs.Worker`).
+        """
+        async with self._database.holding(Lane.TURN, conversation_id) as connection:
+            if connection is not None:
                 while await self._one(connection, conversation_id):
                     pass
-            async with self._database.session() as session:  # arrived while the lock was being let go?
-                if not await self._open_rows(session, conversation_id):
-                    return
-
-    async def _open_rows(self, session: AsyncSession, conversation_id: int) -> bool:
-        row = await session.scalar(self._due(conversation_id).with_only_columns(Inbox.id).limit(1))
-        return row is not None
-
-    def _due(self, conversation_id: int) -> Any:
-        statuses = ["pending", "waiting"] if self._rasa.available else ["pending"]
-        return (
-            select(Inbox)
-            .where(Inbox.conversation_id == conversation_id, Inbox.status.in_(statuses))
-            .where(text("status IN ('pending', 'waiting')"))
-            .where((Inbox.next_at.is_(None)) | (Inbox.next_at <= func.now()))
-            .order_by(Inbox.id)
-        )
 
     async def _one(self, connection: AsyncConnection, conversation_id: int) -> bool:
         """Take the oldest turn; False when there is none."""
+        work = await self._claim(connection, conversation_id)
+        if work is None:
+            return False
         async with AsyncSession(connection, expire_on_commit=False) as session:
-            work = await self._claim(session, conversation_id)
-            if work is None:
-                return False
             if work.attempts > ATTEMPTS:
                 await self._set_aside(session, work)
                 return True
@@ -132,56 +156,33 @@ class Turns:
                 await session.commit()
             return True
 
-    async def _claim(self, session: AsyncSession, conversation_id: int) -> _Work | None:
+    async def _claim(self, connection: AsyncConnection, conversation_id: int) -> _Work | None:
         """The oldest open row, its attempt counted and committed before the work begins."""
-        oldest = self._due(conversation_id).with_only_columns(Inbox.id).limit(1).scalar_subquery()
-        claimed = (
-            await session.execute(
-                update(Inbox)
-                .where(Inbox.id == oldest)
-                .values(attempts=Inbox.attempts + 1)
-                .returning(
-                    Inbox.id,
-                    Inbox.kind,
-                    Inbox.content_sealed,
-                    Inbox.attempts,
-                    Inbox.status,
-                    Inbox.received_at,
-                    Inbox.channel,
-                )
-            )
-        ).first()
-        if claimed is None:
+        which = {"conversation": conversation_id, "waiting": self._rasa.available}
+        async with each_alone(connection):
+            row = (await connection.execute(_CLAIM, which)).first()
+        if row is None:
             return None
-        whose = (
-            await session.execute(
-                select(Conversation, Person.key, Person.id, Person.language, Person.language_chosen)
-                .join(Person, Person.id == Conversation.person_id)
-                .where(Conversation.id == conversation_id)
-            )
-        ).one()
-        await session.commit()
-        conversation: Conversation = whose[0]
         return _Work(
-            inbox_id=claimed.id,
-            kind=Kind(claimed.kind),
-            content=self._database.vault.open(whose.key, claimed.content_sealed) if claimed.content_sealed else {},
-            attempts=claimed.attempts,
-            waiting=claimed.status == "waiting",
-            received_at=claimed.received_at,
-            channel=claimed.channel,
-            conversation_id=conversation.id,
-            rasa_id=conversation.rasa_id,
-            rasa_turns=conversation.rasa_turns,
-            form=conversation.form,
-            turns=conversation.turns,
-            misunderstood=conversation.misunderstood,
-            noticed_at=conversation.noticed_at,
-            address_id=conversation.address_id,
-            person_id=whose.id,
-            person_key=whose.key,
-            language=whose.language,
-            language_chosen=whose.language_chosen,
+            inbox_id=row.inbox_id,
+            kind=Kind(row.kind),
+            content=self._database.vault.open(row.key, row.content_sealed) if row.content_sealed else {},
+            attempts=row.attempts,
+            waiting=row.status == "waiting",
+            received_at=row.received_at,
+            channel=row.channel,
+            conversation_id=conversation_id,
+            rasa_id=row.rasa_id,
+            rasa_turns=row.rasa_turns,
+            form=row.form,
+            turns=row.turns,
+            misunderstood=row.misunderstood,
+            noticed_at=row.noticed_at,
+            address_id=row.address_id,
+            person_id=row.person_id,
+            person_key=row.key,
+            language=row.language,
+            language_chosen=row.language_chosen,
         )
 
     async def _take(self, session: AsyncSession, work: _Work) -> None:
@@ -241,9 +242,9 @@ class Turns:
         if not _LETTER_OR_DIGIT.search(typed):
             ctx.say("no_words", [ctx.do("button.help", "help")])
             return None
-        button = await self._typed_button(ctx, typed)
-        if button is not None:
-            return await self._act(ctx, work, button)
+        action = await self._typed_button(ctx, typed)
+        if action is not None:
+            return await self._act(ctx, work, action)
         intent = command(typed)
         if intent is not None:
             return await self._rasa.turn(work.rasa_id, str(work.inbox_id), intent=intent)
@@ -253,23 +254,17 @@ class Turns:
         return await self._rasa.turn(work.rasa_id, str(work.inbox_id), text=typed)
 
     async def _pressed(self, ctx: Context, work: _Work, pressed: str) -> Decision | None:
-        button = await ctx.session.scalar(
-            select(IssuedButton).where(
-                IssuedButton.id == pressed,
-                IssuedButton.conversation_id == ctx.conversation_id,
-                IssuedButton.expires_at > func.now(),
-            )
-        )
+        found = await ctx.session.execute(_PRESSED, {"pressed": pressed, "conversation": ctx.conversation_id})
+        button = found.first()
         if button is None or (work.form is None and button.action.get("intent") in OF_A_FORM):
             ctx.say(
                 "button.stale",
                 [ctx.do("button.help", "help"), ctx.do("button.person", "handoff", reason="asked")],
             )
             return None
-        return await self._act(ctx, work, button)
+        return await self._act(ctx, work, button.action)
 
-    async def _act(self, ctx: Context, work: _Work, button: IssuedButton) -> Decision | None:
-        action = button.action
+    async def _act(self, ctx: Context, work: _Work, action: Mapping[str, Any]) -> Decision | None:
         if "do" in action:
             await VERBS[action["do"]](ctx, **action.get("with", {}))
             return None
@@ -277,25 +272,15 @@ class Turns:
             work.rasa_id, str(work.inbox_id), intent=action["intent"], slots=action.get("slots")
         )
 
-    async def _typed_button(self, ctx: Context, typed: str) -> IssuedButton | None:
-        """The button of the last message whose title or number this text repeats."""
+    async def _typed_button(self, ctx: Context, typed: str) -> Mapping[str, Any] | None:
+        """What the button of the last message does whose title or number this text repeats."""
         said = _plain(typed)
         if not said or len(said) > 60:
             return None
-        last = (
-            select(func.max(IssuedButton.outbox_id))
-            .where(IssuedButton.conversation_id == ctx.conversation_id)
-            .scalar_subquery()
-        )
-        live = await ctx.session.scalars(
-            select(IssuedButton)
-            .where(IssuedButton.conversation_id == ctx.conversation_id, IssuedButton.outbox_id == last)
-            .where(IssuedButton.expires_at > func.now())
-            .order_by(IssuedButton.position)
-        )
-        for button in live:
+        for button in await ctx.session.execute(_LAST_BUTTONS, {"conversation": ctx.conversation_id}):
             if said in (_plain(button.title), str(button.position)):
-                return button
+                action: Mapping[str, Any] = button.action
+                return action
         return None
 
     async def _perform(self, ctx: Context, decision: Decision) -> None:
@@ -342,40 +327,35 @@ class Turns:
         if ctx.erased:
             await rights.erase_person(ctx)
         await outbox.write(ctx, work.inbox_id)
-        if work.kind not in (Kind.BLOCKED,):
-            await session.execute(
-                update(Address).where(Address.id == work.address_id).values(last_heard_at=ctx.now, unreachable_at=None)
-            )
         if ctx.language_chosen or (work.kind is Kind.TEXT and ctx.language != work.language):
             values: dict[str, Any] = {"language": ctx.language}
             if ctx.language_chosen:
                 values["language_chosen"] = True
             await session.execute(update(Person).where(Person.id == ctx.person_id).values(values))
-        changed: dict[str, Any] = {
-            "turns": work.turns + 1,
-            "misunderstood": ctx.misunderstood,
-            "noticed_at": work.noticed_at if decision is None else None,
-        }
-        if decision is not None:
-            changed |= {"form": decision.form, "rasa_turns": decision.turns}
+        form = decision.form if decision is not None else work.form
         rasa_turns = decision.turns if decision is not None else work.rasa_turns
-        form = None if ctx.forget_dialogue else changed.get("form", work.form)
+        rasa_id = work.rasa_id
         if ctx.forget_dialogue or (form is None and rasa_turns >= ROTATE_AFTER):
             await session.execute(text("DELETE FROM rasa_tracker WHERE conversation = :c"), {"c": work.rasa_id})
-            changed |= {"rasa_id": people.new_rasa_id(), "rasa_turns": 0, "form": None}
-        await session.execute(update(Conversation).where(Conversation.id == work.conversation_id).values(changed))
+            rasa_id, rasa_turns, form = people.new_rasa_id(), 0, None
         await session.execute(
-            update(Inbox)
-            .where(Inbox.id == work.inbox_id)
-            .values(
-                status="done",
-                done_at=ctx.now,
-                turn=work.turns + 1,
-                error=None,
-                **({"content_sealed": None} if ctx.erased else {}),
-            )
+            _DONE,
+            {
+                "conversation": work.conversation_id,
+                "turns": work.turns + 1,
+                "misunderstood": ctx.misunderstood,
+                "noticed_at": work.noticed_at if decision is None else None,
+                "form": form,
+                "rasa_turns": rasa_turns,
+                "rasa_id": rasa_id,
+                "address": work.address_id,
+                "heard": work.kind is not Kind.BLOCKED,
+                "now": ctx.now,
+                "inbox": work.inbox_id,
+                "erased": ctx.erased,
+                "call": wake_up_call(Lane.DELIVERY, work.conversation_id),
+            },
         )
-        await wake(session, Lane.DELIVERY, work.conversation_id)
         faults.point("turn.before_commit")
         await session.commit()
         faults.point("turn.committed")

@@ -17,6 +17,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, c
 
 from bot.db.encryption import Vault
 
+_LOCK = text("SELECT pg_try_advisory_lock(:lane, hashint8(:key))")
+_UNLOCK = text("SELECT pg_advisory_unlock(:lane, hashint8(:key))")
+_CALL = text("SELECT pg_notify('rafiq', :call)")
+
 
 class Lane(IntEnum):
     """The kinds of advisory lock. The number is the lock's first key, so kinds never meet."""
@@ -39,13 +43,17 @@ class Database:
         return AsyncSession(self.engine, expire_on_commit=False)
 
     @asynccontextmanager
+    async def autocommit(self) -> AsyncIterator[AsyncConnection]:
+        """A connection on which every statement is its own transaction: no BEGIN, no COMMIT on the wire."""
+        async with self.engine.connect() as connection, each_alone(connection):
+            yield connection
+
+    @asynccontextmanager
     async def holding(self, lane: Lane, key: int) -> AsyncIterator[AsyncConnection | None]:
         """A connection that holds the lane's lock, or None when somebody else holds it."""
         async with self.engine.connect() as connection:
-            got = await connection.scalar(
-                text("SELECT pg_try_advisory_lock(:lane, hashint8(:key))"), {"lane": int(lane), "key": key}
-            )
-            await connection.commit()
+            async with each_alone(connection):
+                got = await connection.scalar(_LOCK, {"lane": int(lane), "key": key})
             if not got:
                 yield None
                 return
@@ -56,21 +64,35 @@ class Database:
 
     async def _release(self, connection: AsyncConnection, lane: Lane, key: int) -> None:
         try:
-            await connection.rollback()
-            await connection.execute(
-                text("SELECT pg_advisory_unlock(:lane, hashint8(:key))"), {"lane": int(lane), "key": key}
-            )
-            await connection.commit()
+            if connection.in_transaction():
+                await connection.rollback()
+            async with each_alone(connection):
+                await connection.execute(_UNLOCK, {"lane": int(lane), "key": key})
         except BaseException:
             await connection.invalidate()  # closing it is what frees the lock
             raise
 
 
+@asynccontextmanager
+async def each_alone(connection: AsyncConnection) -> AsyncIterator[None]:
+    """Inside, every statement on this connection is its own transaction; no transaction may be open before."""
+    await connection.execution_options(isolation_level="AUTOCOMMIT")
+    try:
+        yield
+    finally:
+        if not connection.invalidated:
+            await connection.commit()  # nothing on the wire: SQLAlchemy's own bookkeeping
+            await connection.execution_options(isolation_level="READ COMMITTED")
+
+
 async def wake(session: AsyncSession, lane: Lane, key: int) -> None:
     """Tell every worker, at commit, that this lane has work."""
-    await session.execute(
-        text("SELECT pg_notify('rafiq', :lane || ':' || :key)"), {"lane": str(int(lane)), "key": str(key)}
-    )
+    await session.execute(_CALL, {"call": wake_up_call(lane, key)})
+
+
+def wake_up_call(lane: Lane, key: int) -> str:
+    """What `bot.jobs.Lanes` hears: for statements that notify themselves."""
+    return f"{int(lane)}:{key}"
 
 
 def connect(url: str, vault: Vault, pool_size: int = 24) -> Database:
@@ -90,5 +112,6 @@ def connect(url: str, vault: Vault, pool_size: int = 24) -> Database:
         cursor = connection.cursor()  # type: ignore[attr-defined]
         cursor.execute("SET TIME ZONE 'UTC'")
         cursor.close()
+        connection.commit()  # type: ignore[attr-defined]
 
     return Database(engine, vault)

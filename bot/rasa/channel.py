@@ -8,13 +8,18 @@ and takes an intent only from our own service: typed text that begins with "/" s
 import asyncio
 import hmac
 import logging
+from contextlib import nullcontext
 from contextvars import ContextVar
 from typing import Any, Awaitable, Callable, Dict, List, Optional, Text
 
+import aiohttp
+from jsonschema import Draft202012Validator, ValidationError
+from jsonschema.exceptions import best_match
+from rasa.core.actions.action import RemoteAction
 from rasa.core.channels.channel import CollectingOutputChannel, InputChannel, UserMessage
 from rasa.shared.core.events import ActionExecuted, BotUttered, UserUttered
 from rasa.shared.core.trackers import DialogueStateTracker
-from rasa.utils.endpoints import EndpointConfig
+from rasa.utils.endpoints import DEFAULT_REQUEST_TIMEOUT, EndpointConfig
 from sanic import Blueprint, response
 from sanic.request import Request
 from sanic.response import HTTPResponse
@@ -25,6 +30,7 @@ logger = logging.getLogger(__name__)
 
 WORD_JOINER = "\u2060"  # invisible; Rasa reads a leading "/" as an intent, also after white space
 LONGEST = 2000  # characters that understanding reads; the service keeps the rest
+_RESULT = Draft202012Validator(RemoteAction.action_response_format_spec())
 FAILED: ContextVar[List[Text]] = ContextVar("failed_actions")
 
 
@@ -125,14 +131,29 @@ class ServiceChannel(InputChannel):
         await processor._handle_message_with_tracker(message, tracker)
         tracker = await processor.run_action_extract_slots(collector, tracker)
         await processor._run_prediction_loop(collector, tracker)
+        if tracker.latest_action_name != "action_listen":
+            failed.append("the rules went round in circles")  # Rasa only stops; saved so, the next turn would be lost
         return failed
 
 
 class WatchedEndpoint(EndpointConfig):
-    """The service's action address. Rasa goes on after a failed action; here the failure is remembered."""
+    """The service's action address. Rasa goes on after a failed action; here the failure is remembered.
+
+    One client serves all calls, where Rasa makes one for each.
+    """
 
     def __init__(self, watched: EndpointConfig) -> None:
         super().__init__(watched.url, watched.params, watched.headers, watched.basic_auth)
+        self._client: Any = None
+
+    def session(self) -> Any:
+        """The client, for Rasa's `async with`, which does not close it."""
+        if self._client is None:
+            self._client = aiohttp.ClientSession(
+                timeout=aiohttp.ClientTimeout(total=DEFAULT_REQUEST_TIMEOUT),
+                connector=aiohttp.TCPConnector(keepalive_timeout=2),  # the service closes what is idle for five
+            )
+        return nullcontext(self._client)
 
     async def request(self, *args: Any, **kwargs: Any) -> Any:
         """As Rasa's own, but what it raises is also noted for this turn."""
@@ -141,6 +162,17 @@ class WatchedEndpoint(EndpointConfig):
         except Exception as error:
             FAILED.get().append("action: " + type(error).__name__)
             raise
+
+
+def _check_result(action: RemoteAction, result: Dict[Text, Any]) -> bool:
+    """As `RemoteAction._validate_action_result`, without checking the schema itself each time (half of a turn)."""
+    error = best_match(_RESULT.iter_errors(result))
+    if error is not None:
+        raise ValidationError(f"the action's result is not as agreed: {error.message}")
+    return True
+
+
+RemoteAction._validate_action_result = _check_result
 
 
 def _store(agent: Any) -> PostgresTrackerStore:

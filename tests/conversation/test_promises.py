@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import time
 import uuid
+from pathlib import Path
 from typing import Any
 
 import pytest
 from starlette.responses import JSONResponse, Response
 
 from bot.conversation import inbox
-from bot.db.session import Database
-from bot.settings import Settings
+from bot.db import embedded, migrate
+from bot.db.encryption import Vault
+from bot.db.session import Database, connect
+from bot.settings import ROOT, Settings
 from bot.web import Service
 from tests.conversation.conftest import Process, post_chat, rows, typed, until, value
 from tests.simulators.rasa import GREETING, FakeRasa
@@ -176,6 +180,39 @@ async def test_a_message_that_rasa_cannot_handle_is_poison_too(worker: Worker, d
     await until(lambda: all_done(database), 25)
     statuses = [r.status for r in await rows(database, "SELECT status FROM inbox ORDER BY id")]
     assert statuses == ["dead", "done"]
+
+
+async def test_the_database_goes_away_and_comes_back(fake_rasa: tuple[FakeRasa, Settings], tmp_path: Path) -> None:
+    """While it is away nothing is accepted and the browser is told to ask again; then work goes on by itself."""
+    folder = tmp_path / "postgres"
+    url = await asyncio.to_thread(embedded.start, folder)
+    await asyncio.to_thread(migrate.upgrade, url)
+    try:
+        async with Process(fake_rasa[1], url) as process:
+            own_url = process.settings.own_url
+            assert await post_chat(own_url, "p1", "bonjour", str(uuid.uuid4())) == 202
+            await asyncio.to_thread(embedded.stop, folder)
+            lost = str(uuid.uuid4())
+            assert await post_chat(own_url, "p1", "vous êtes là ?", lost) == 503
+            await _in_another_process(f"embedded.start(Path({str(folder)!r}))")  # this one takes it for running
+
+            async def taken() -> bool:
+                return await post_chat(own_url, "p1", "vous êtes là ?", lost) == 202
+
+            await until(taken, 10)
+            database = connect(url, Vault(fake_rasa[1].master_key), 2)
+            await until(lambda: all_done(database), 10)
+            assert await value(database, "SELECT count(*) FROM inbox WHERE status = 'done'") == 2
+            assert await value(database, "SELECT count(*) FROM outbox") == 2
+            await database.engine.dispose()
+    finally:
+        await _in_another_process(f"embedded.stop(Path({str(folder)!r}))")
+
+
+async def _in_another_process(statement: str) -> None:
+    code = f"from pathlib import Path; from bot.db import embedded; {statement}"
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", code, cwd=ROOT)
+    assert await process.wait() == 0
 
 
 FAULTS = ["inbox.accepted", "turn.claimed", "turn.decided", "turn.performed", "turn.before_commit", "turn.committed"]
