@@ -102,10 +102,10 @@ async def _tell(session: AsyncSession, database: Database, about: _About, words:
 
 
 async def _about(session: AsyncSession, ref: str) -> _About | None:
-    """Whom this reference is about, its row locked; None for one that is unknown or withdrawn."""
+    """Whom this reference is about, request and conversation locked; None for one that is unknown or withdrawn."""
     subject: models.Request | Handoff | None
     if ref.startswith("H-"):
-        subject = await session.scalar(select(Handoff).where(Handoff.reference == ref).with_for_update())
+        subject = await session.scalar(select(Handoff).where(Handoff.reference == ref))
     else:
         subject = await session.scalar(
             select(models.Request)
@@ -121,6 +121,7 @@ async def _about(session: AsyncSession, ref: str) -> _About | None:
         .where(Conversation.person_id == subject.person_id)
         .order_by(Address.last_heard_at.desc().nulls_last(), Conversation.id.desc())
         .limit(1)
+        .with_for_update(read=True, of=Conversation)  # whoever erases the person waits, or has, and nobody is found
     )
     if isinstance(subject, Handoff):
         whose = whose.where(Conversation.id == subject.conversation_id)

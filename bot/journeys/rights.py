@@ -90,6 +90,7 @@ async def erase_person(ctx: Context) -> None:
             select(Address.id, Address.address_sealed)
             .join(Conversation, Conversation.address_id == Address.id)
             .where(Conversation.id == ctx.conversation_id)
+            .with_for_update(of=Conversation)  # what is being written to the person is there, or never will be
         )
     ).one()
     address = ctx.vault.open(ctx.person_key, row.address_sealed)

@@ -32,6 +32,7 @@ from hypothesis import settings as hypothesis_settings
 from jsonschema import Draft202012Validator
 from schemathesis import GenerationMode
 from sqlalchemy import select, text, update
+from sqlalchemy.ext.asyncio import AsyncSession
 from standardwebhooks import Webhook
 from structlog.testing import capture_logs
 
@@ -160,29 +161,34 @@ async def person(database: Database, ref: str = REF, handoff: str = HANDOFF, lan
         return someone.id
 
 
+async def turn(database: Database, session: AsyncSession, settings: Settings) -> Context:
+    """A turn of the first person."""
+    someone, thread = (
+        await session.execute(
+            select(Person, Conversation.id).join(Conversation, Conversation.person_id == Person.id).limit(1)
+        )
+    ).one()
+    return Context(
+        session=session,
+        vault=database.vault,
+        settings=settings,
+        now=datetime.now(UTC),
+        inbox_id=secrets.randbelow(10**9),
+        person_id=someone.id,
+        person_key=someone.key,
+        conversation_id=thread,
+        channel="web",
+        language=cast(Language, someone.language),
+    )
+
+
 async def in_chat(
     database: Database, settings: Settings, verb: Any, given: Mapping[str, Any] | None = None, **arguments: Any
 ) -> str:
     """What the person reads when they ask for this in the chat, or end the form with these answers."""
     async with database.session() as session:
-        someone, thread = (
-            await session.execute(
-                select(Person, Conversation.id).join(Conversation, Conversation.person_id == Person.id).limit(1)
-            )
-        ).one()
-        ctx = Context(
-            session=session,
-            vault=database.vault,
-            settings=settings,
-            now=datetime.now(UTC),
-            inbox_id=secrets.randbelow(10**9),
-            person_id=someone.id,
-            person_key=someone.key,
-            conversation_id=thread,
-            channel="web",
-            language=cast(Language, someone.language),
-            answers=given or {},
-        )
+        ctx = await turn(database, session, settings)
+        ctx.answers = given or {}
         await verb(ctx, **arguments)
         await session.commit()
         return "\n".join(saying.text for saying in ctx.sayings)
@@ -357,6 +363,21 @@ async def test_unknown_reference(desk: Desk) -> None:
     assert await desk.kept() == []
     await person(desk.database, "AV-2222", "H-22222")
     assert (await desk.say(answer("message.to_person", ref="AV-2222", text="x"), "msg_AV-2222")).status_code == 200
+
+
+@pytest.mark.parametrize("ref", [REF, HANDOFF])
+async def test_while_the_person_is_erased(desk: Desk, database: Database, settings: Settings, ref: str) -> None:
+    """A message that meets the erasing of its person reaches nobody, and nothing unreadable is left behind."""
+    async with database.session() as session:
+        ctx = await turn(database, session, settings)
+        await rights.erase(ctx)
+        await rights.erase_person(ctx)
+        meanwhile = asyncio.create_task(desk.say(answer("message.to_person", ref=ref, text="x")))
+        await asyncio.sleep(0.3)
+        assert not meanwhile.done()
+        await session.commit()
+    assert (await meanwhile).status_code == 404
+    assert await desk.said() == []
 
 
 async def test_people_who_want_none(desk: Desk, database: Database) -> None:
