@@ -246,9 +246,10 @@ class Request(Base):
     reference: Mapped[str] = mapped_column(unique=True)  # random, for people: AV-7K3Q
     person_id: Mapped[int] = mapped_column(ForeignKey("person.id", ondelete="CASCADE"), index=True)
     inbox_id: Mapped[int | None] = mapped_column(unique=True)  # the event that made it: never twice
-    status: Mapped[str] = mapped_column(server_default=text("'open'"))  # open, withdrawn, closed
+    status: Mapped[str] = mapped_column(server_default=text("'open'"))  # open → acknowledged → closed; or withdrawn
     priority: Mapped[str]
     answers_sealed: Mapped[bytes]
+    interview_sealed: Mapped[bytes | None]  # the last one that was proposed
     created_at: Mapped[datetime] = _now()
     updated_at: Mapped[datetime] = _now()
 
@@ -272,12 +273,14 @@ class Handoff(Base):
 class CaseEvent(Base):
     """What the case backend is told, written in the turn's transaction.
 
-    `status`: queued → delivered | dead. `id` is the webhook's id: the same over every attempt.
+    `status`: queued → delivered | dead | overtaken (the backend knows something later about the same reference).
+    `event_id` is the webhook's id: the same over every attempt.
     """
 
     __tablename__ = "case_event"
     __table_args__ = (
         Index("case_event_open", "id", postgresql_where=text("status = 'queued'")),
+        Index("case_event_ref", text("(payload #>> '{data,ref}')")),
         UniqueConstraint("key"),
     )
     id: Mapped[int] = _id()
@@ -300,6 +303,16 @@ class CaseEndpoint(Base):
     __tablename__ = "case_endpoint"
     url: Mapped[str] = mapped_column(primary_key=True)
     disabled_at: Mapped[datetime | None]
+
+
+class CaseAnswer(Base):
+    """What the case backend answered, by the id it gave: the same id again changes nothing."""
+
+    __tablename__ = "case_answer"
+    id: Mapped[str] = mapped_column(primary_key=True)  # the webhook-id
+    type: Mapped[str]
+    told: Mapped[bool] = mapped_column(Boolean)  # what was answered to it
+    received_at: Mapped[datetime] = _now()
 
 
 class RasaTracker(Base):
