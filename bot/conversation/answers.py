@@ -96,7 +96,7 @@ async def take(database: Database, answer_id: str, answer: Answer) -> bool | Non
 
 
 async def _tell(session: AsyncSession, database: Database, about: _About, words: str) -> bool:
-    queued = await outbox.unasked(session, database.vault, about.conversation_id, words, about.language)
+    queued = await outbox.unasked(session, database.vault, about.conversation_id, words, about.language, announced=True)
     await wake(session, Lane.DELIVERY, about.conversation_id)
     return queued is not None
 

@@ -149,6 +149,7 @@ class Outbox(Base):
     seq: Mapped[int] = mapped_column(SmallInteger)
     unasked: Mapped[bool] = mapped_column(Boolean, server_default=text("false"))  # ends with STOP, gives way to replies
     sensitive: Mapped[bool] = mapped_column(Boolean, server_default=text("false"))  # only for whom we know it is theirs
+    announces: Mapped[bool] = mapped_column(Boolean, server_default=text("false"))  # only that something is held
     expires_at: Mapped[datetime | None]  # worth nothing afterwards: not sent any more
     content_sealed: Mapped[bytes]
     parts: Mapped[int] = mapped_column(SmallInteger, server_default=text("0"))  # of a long text: how many are sent

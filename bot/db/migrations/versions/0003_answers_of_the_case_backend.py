@@ -20,6 +20,7 @@ def upgrade() -> None:
         sa.Column("received_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.PrimaryKeyConstraint("id"),
     )
+    op.add_column("outbox", sa.Column("announces", sa.Boolean(), server_default=sa.text("false"), nullable=False))
     op.add_column("request", sa.Column("interview_sealed", sa.LargeBinary(), nullable=True))
     op.create_index("case_event_ref", "case_event", [sa.text("(payload #>> '{data,ref}')")])
 
@@ -27,4 +28,5 @@ def upgrade() -> None:
 def downgrade() -> None:
     op.drop_index("case_event_ref", table_name="case_event")
     op.drop_column("request", "interview_sealed")
+    op.drop_column("outbox", "announces")
     op.drop_table("case_answer")
