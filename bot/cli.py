@@ -8,9 +8,9 @@ import os
 import signal
 import sys
 import uuid
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 os.environ["PYTHONTZPATH"] = ""  # time zones from the tzdata package: the machine's may be wrong
 
@@ -19,7 +19,12 @@ import typer
 
 from bot import settings as configuration
 from bot import supervisor
-from bot.messages import LANGUAGES
+from bot.messages import LANGUAGES, SendError
+
+if TYPE_CHECKING:
+    from bot.db.session import Database
+
+Outcome = TypeVar("Outcome")
 
 app = typer.Typer(
     help="Rafiq: an assistant for migrants on Telegram, WhatsApp and the web.",
@@ -60,8 +65,10 @@ async def _run(settings: configuration.Settings) -> None:
             typer.echo(f"Rafiq is ready.\n  web chat       {settings.own_url}/\n  terminal       rafiq chat")
             if settings.telegram_token is not None:
                 typer.echo("  Telegram       connected")
-            case = settings.case_webhook_url or f"http://127.0.0.1:{settings.case_receiver_port}/"
-            typer.echo(f"  case webhook   {case}\n  logs           {settings.rafiq_var / 'log'}\nCtrl-C stops it.")
+            if settings.whatsapp_token is not None:
+                typer.echo("  WhatsApp       listening at /whatsapp/webhook")
+            typer.echo(f"  case {settings.case_system:10}{settings.case_url}")
+            typer.echo(f"  logs           {settings.rafiq_var / 'log'}\nCtrl-C stops it.")
             await stop.wait()
     finally:
         stopping.cancel()
@@ -175,24 +182,183 @@ def case_receiver() -> None:
     receiver.run("127.0.0.1", settings.case_receiver_port, settings.case_secrets, settings.rafiq_var / "case-receiver")
 
 
+@app.command("case-answer")
+def case_answer(
+    type_: Annotated[str, typer.Argument(metavar="TYPE", help="request.acknowledged, interview.proposed, …")],
+    ref: Annotated[str, typer.Argument(help="The reference: AV-… or H-…")],
+    data: Annotated[list[str] | None, typer.Argument(help="What else it says, as name=value.")] = None,
+) -> None:
+    """Answer as a case backend does, signed, to try it out: docs/case-events/answers/ says what can be said."""
+    from datetime import UTC, datetime
+
+    from bot.cases import answers, webhook
+
+    settings = configuration.load()
+    url = supervisor.running(settings) or settings.own_url
+    if not settings.case_answer_keys:
+        raise configuration.SettingsError("CASE_ANSWER_SECRETS is missing: it signs the answers")
+    given = {"ref": ref, **{name: value for name, _, value in (one.partition("=") for one in data or [])}}
+    moment = datetime.now(UTC).isoformat()
+    content = webhook.body({"schema": answers.SCHEMA, "type": type_, "occurred_at": moment, "data": given})
+    headers = webhook.headers(settings.case_answer_keys[:1], str(uuid.uuid4()), content)
+    try:
+        said = httpx.post(url + answers.PATH, content=content, headers=headers, timeout=20, trust_env=False)
+    except httpx.HTTPError as error:
+        raise supervisor.StartError(f"no answer from {url} ({type(error).__name__}): run `make run` first") from None
+    typer.echo(f"{said.status_code} {said.text}".strip())
+    raise typer.Exit(0 if said.is_success else 1)
+
+
 @app.command("case-replay")
 def case_replay(event: Annotated[str, typer.Argument(help="An event's id, or `all`.")] = "all") -> None:
     """Post again what the case backend did not take: dead letters, and the queue of an endpoint that said 410."""
-    from bot.cases import webhook
-    from bot.db.encryption import Vault
-    from bot.db.session import connect
+    from bot.cases import delivery
 
     settings = configuration.load()
 
-    async def replay() -> int:
+    async def replay(database: Database) -> int:
+        await delivery.enable(database, settings.case_url)
+        return await delivery.replay(database, None if event == "all" else uuid.UUID(event))
+
+    typer.echo(f"{_in_database(settings, replay)} events queued again")
+
+
+def _in_database(settings: configuration.Settings, act: Callable[[Database], Awaitable[Outcome]]) -> Outcome:
+    """What this gives, done in the database of these settings."""
+    from bot.db.encryption import Vault
+    from bot.db.session import connect
+
+    async def run() -> Outcome:
         database = connect(supervisor.open_database(settings, _note), Vault(settings.master_key), 2)
         try:
-            await webhook.enable(database, settings.case_url)
-            return await webhook.replay(database, None if event == "all" else uuid.UUID(event))
+            return await act(database)
         finally:
             await database.engine.dispose()
 
-    typer.echo(f"{asyncio.run(replay())} events queued again")
+    return asyncio.run(run())
+
+
+messages = typer.Typer(help="Messages that did not go: held, failed; and how many went.", no_args_is_help=True)
+app.add_typer(messages, name="outbox")
+Which = Annotated[list[str], typer.Argument(help="Numbers of messages as `list` shows them, or `all`.")]
+
+
+@messages.command("list")
+def list_stuck() -> None:
+    """Messages that wait for something or were given up, and people who cannot be reached. Nothing that was written."""
+    from bot.conversation import overview
+
+    settings = configuration.load()
+    for one in _in_database(settings, overview.stuck):
+        kind = "unasked" if one.unasked else "reply"
+        line = (one.outbox_id, one.status, one.reason, one.channel, kind, f"since {one.since:%Y-%m-%d %H:%M} UTC")
+        typer.echo("\t".join(map(str, line)))
+    for conversation_id, channel, since in _in_database(settings, overview.unreachable):
+        typer.echo(f"conversation {conversation_id}\tunreachable\t{channel}\tsince {since:%Y-%m-%d %H:%M} UTC")
+
+
+@messages.command("replay")
+def replay_messages(which: Which) -> None:
+    """Try messages again; `all`: those that failed."""
+    from bot.conversation import overview
+
+    chosen = _numbers(which)
+    changed = _in_database(configuration.load(), lambda database: overview.replay(database, chosen))
+    typer.echo(f"{changed} messages queued again")
+
+
+@messages.command("cancel")
+def cancel_messages(which: Which) -> None:
+    """Never send messages that are held or failed."""
+    from bot.conversation import overview
+
+    chosen = _numbers(which)
+    changed = _in_database(configuration.load(), lambda database: overview.cancel(database, chosen))
+    typer.echo(f"{changed} messages cancelled")
+
+
+@messages.command("counts")
+def count_messages(days: Annotated[int, typer.Option(help="How many days back.")] = 30) -> None:
+    """How many messages each platform took a day, by kind, and what they cost by RAFIQ_MESSAGE_PRICES."""
+    from bot.conversation import overview
+
+    settings = configuration.load()
+    prices = configuration.reading_prices(settings.rafiq_message_prices or "")
+    for one in _in_database(settings, lambda database: overview.counts(database, days)):
+        price = prices.get((one.channel, one.kind))
+        cost = f"about {price * one.messages}" if price is not None else "no price set"
+        typer.echo(f"{one.day}\t{one.channel}\t{one.kind}\t{one.messages}\t{cost}")
+
+
+def _numbers(which: list[str]) -> list[int] | None:
+    if which == ["all"]:
+        return None
+    wrong = [one for one in which if not one.isdecimal()]
+    if wrong:
+        raise configuration.SettingsError(f"{wrong[0]} is no message: give numbers, or `all`")
+    return [int(one) for one in which]
+
+
+telegram = typer.Typer(help="The bot's side at Telegram.", no_args_is_help=True)
+app.add_typer(telegram, name="telegram")
+
+
+@telegram.command("setup")
+def set_up_telegram() -> None:
+    """Set the webhook with its secret, and the bot's neutral name, descriptions and commands in three languages."""
+    from bot.channels.telegram import Telegram
+
+    settings = configuration.load()
+    public = settings.rafiq_public_url if settings.telegram_webhook_secret is not None else None
+
+    async def set_up() -> None:
+        channel = Telegram.from_settings(settings)
+        try:
+            await channel.set_profile()
+            if public is not None:
+                await channel.set_webhook(public)
+        finally:
+            await channel.close()
+
+    try:
+        asyncio.run(set_up())
+    except SendError as error:
+        raise configuration.SettingsError(f"Telegram refused: {error}. Is TELEGRAM_TOKEN right?") from None
+    typer.echo("name, descriptions and commands are set, in three languages")
+    if public is not None:
+        typer.echo(f"webhook set: {public}/telegram/webhook")
+    else:
+        typer.echo("no webhook: it needs RAFIQ_PUBLIC_URL and TELEGRAM_WEBHOOK_SECRET; until then we ask for messages")
+    typer.echo("the picture: send a neutral one to @BotFather with /setuserpic")
+
+
+whatsapp = typer.Typer(help="What Meta has to know of our WhatsApp.", no_args_is_help=True)
+app.add_typer(whatsapp, name="whatsapp")
+
+
+@whatsapp.command("templates")
+def whatsapp_templates() -> None:
+    """Print the templates to submit to Meta, as JSON; with a token, say how Meta's differ from them (status 1)."""
+    from bot.channels import whatsapp_templates as templates
+    from bot.channels.whatsapp import versioned
+
+    settings = configuration.load()
+    typer.echo(json.dumps(templates.submissions(), ensure_ascii=False, indent=2))
+    if settings.whatsapp_token is None or settings.whatsapp_account_id is None:
+        _note("To compare with what Meta approved, set WHATSAPP_TOKEN and WHATSAPP_ACCOUNT_ID.")
+        return
+    try:
+        approved = templates.fetch(
+            f"{versioned(settings.whatsapp_api_url)}/{settings.whatsapp_account_id}/message_templates",
+            settings.whatsapp_token.get_secret_value(),
+        )
+    except templates.NotFetched as error:
+        raise configuration.SettingsError(f"Meta's templates were not given: {error}") from None
+    differences = list(templates.differences(approved))
+    for line in differences:
+        _note(line)
+    _note(f"templates: {len(differences)} differences")
+    raise typer.Exit(1 if differences else 0)
 
 
 @app.command()

@@ -10,8 +10,10 @@ from dataclasses import dataclass
 import httpx
 
 from bot import supervisor
+from bot.cases import systems
+from bot.channels.whatsapp import versioned
 from bot.db import migrate
-from bot.settings import Settings
+from bot.settings import Settings, SettingsError
 from bot.training import RASA_PYTHON, Models
 
 
@@ -27,7 +29,7 @@ class Finding:
 
 
 def new_secret() -> str:
-    """A new secret for CASE_WEBHOOK_SECRETS."""
+    """A new secret for CASE_WEBHOOK_SECRETS or CASE_ANSWER_SECRETS."""
     return "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode()
 
 
@@ -71,13 +73,27 @@ def examine(settings: Settings) -> Iterator[Finding]:
             "read var/log/",
         )
     yield _telegram(settings)
+    yield _whatsapp(settings)
+    yield _case_backend(settings)
     yield Finding(
-        "case webhook",
-        settings.case_webhook_url is not None,
-        settings.case_webhook_url or "the built-in receiver",
-        "set CASE_WEBHOOK_URL and CASE_WEBHOOK_SECRETS",
+        "case answers",
+        bool(settings.case_answer_keys),
+        "taken" if settings.case_answer_keys else "not taken",
+        "set CASE_ANSWER_SECRETS",
         needed=False,
     )
+
+
+def _case_backend(settings: Settings) -> Finding:
+    name = "case backend"
+    if settings.case_receiver_is_ours:
+        remedy = "set CASE_WEBHOOK_URL and CASE_WEBHOOK_SECRETS, or CASE_SYSTEM"
+        return Finding(name, False, "the built-in receiver", remedy, needed=False)
+    try:
+        systems.backend(settings)
+    except SettingsError as error:
+        return Finding(name, False, str(error), "mend the settings")
+    return Finding(name, True, f"{settings.case_system} at {settings.case_url}")
 
 
 def _database(settings: Settings, is_running: bool) -> Finding:
@@ -103,3 +119,18 @@ def _telegram(settings: Settings) -> Finding:
         return Finding(name, good, "the token is accepted" if good else "the token is refused", "mend TELEGRAM_TOKEN")
     except (httpx.HTTPError, ValueError) as error:
         return Finding(name, False, f"not reachable ({type(error).__name__})", "check the network and TELEGRAM_API_URL")
+
+
+def _whatsapp(settings: Settings) -> Finding:
+    name = "WhatsApp"
+    if settings.whatsapp_token is None:
+        return Finding(name, False, "not configured", "docs/whatsapp.md", needed=False)
+    url = f"{versioned(settings.whatsapp_api_url)}/{settings.whatsapp_phone_number_id}"
+    token = settings.whatsapp_token.get_secret_value()
+    try:
+        answer = httpx.get(url, headers={"authorization": f"Bearer {token}"}, timeout=10)
+    except httpx.HTTPError as error:
+        return Finding(name, False, f"not reachable ({type(error).__name__})", "check the network and WHATSAPP_API_URL")
+    good = answer.is_success
+    remedy = "mend WHATSAPP_TOKEN or WHATSAPP_PHONE_NUMBER_ID"
+    return Finding(name, good, "token and number are accepted" if good else "token or number is refused", remedy)

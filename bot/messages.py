@@ -27,8 +27,13 @@ class Kind(StrEnum):
     IDENTITY = "identity"  # the number, or who holds it, changed: sensitive content waits until verified again
     BLOCKED = "blocked"  # the person blocked the assistant
     UNBLOCKED = "unblocked"
+    STOPPED = "stopped"  # said in the platform's own settings: no unasked messages; nothing is answered
+    RESUMED = "resumed"  # unasked messages are welcome again, said in the same place
     GROUP = "group"  # added to a group: leave politely
     UNKNOWN = "unknown"  # a kind this version does not know
+
+
+OPENS = "opens"  # the button under « you have a reply »: pressing it lets go what was held, and says nothing else
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +69,18 @@ class Receipt:
 
 
 @dataclass(frozen=True, slots=True)
+class Notice:
+    """What a platform tells the operators of a channel (an account restricted, a template paused): an alert.
+
+    `detail` holds the platform's own names and numbers, nothing personal.
+    """
+
+    channel: str
+    kind: str
+    detail: Mapping[str, str | int]
+
+
+@dataclass(frozen=True, slots=True)
 class Button:
     """A choice under a message. `id` is opaque; `title` is what the person reads."""
 
@@ -78,6 +95,9 @@ class Template:
     name: str
     values: tuple[str, ...] = ()
     seconds: int | None = None  # how long the platform may go on trying to deliver it
+
+
+WAITING = Template("reply_waiting")  # « you have a reply »: what is held follows when the person presses OPENS
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +117,8 @@ class SendError(Exception):
 
     SendError
     ├── Retryable        not sent; try again, after `retry_after` seconds when the platform says so
-    │   └── Throttled    too fast; `scope` says whether for this chat or for the whole channel
+    │   ├── Throttled    too fast; `scope` says whether for this chat or for the whole channel
+    │   └── Unwelcome    people blocked or reported us: nothing unasked for a day; page an operator
     ├── Ambiguous        it may have been sent (the connection broke before the answer)
     ├── Unreachable      blocked, deleted, or never started: stop writing to this address
     ├── Moved            the chat has a new address
@@ -124,6 +145,10 @@ class Throttled(Retryable):
     def __init__(self, reason: str, retry_after: float | None, scope: Literal["chat", "channel"]) -> None:
         super().__init__(reason, retry_after)
         self.scope = scope
+
+
+class Unwelcome(Retryable):
+    """People blocked or reported what this account wrote: it may lose its right to write."""
 
 
 class Ambiguous(SendError):

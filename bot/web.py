@@ -6,7 +6,7 @@ import asyncio
 import hmac
 import json
 import os
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -16,23 +16,27 @@ from fastapi.responses import JSONResponse, PlainTextResponse
 from rasa_sdk.executor import ActionExecutor
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
+from starlette.requests import ClientDisconnect
 
 from bot.assistant.forms import FormCheck
 from bot.assistant.language import LanguageModel
 from bot.assistant.rasa import Rasa
 from bot.assistant.triage import Triage
-from bot.cases.webhook import CaseDelivery
-from bot.channels import Malformed, Unverified, terminal, web_chat
+from bot.cases import systems
+from bot.cases.delivery import CaseDelivery
+from bot.channels import Channel, Malformed, Unverified, terminal, web_chat
 from bot.channels.body import TooLarge, read_body
 from bot.channels.pull import House, Signals
 from bot.channels.telegram import Telegram
-from bot.conversation import inbox, people
+from bot.channels.whatsapp import WhatsApp
+from bot.conversation import answers, inbox, notices, people, receipts
 from bot.conversation.delivery import Delivery
+from bot.conversation.media import Keeper
 from bot.conversation.turn import Turns
 from bot.db.session import Database, Lane, connect
 from bot.jobs import Lanes, Worker
 from bot.journeys import first_contact
-from bot.messages import Incoming, SendError
+from bot.messages import Incoming, Notice, Receipt, SendError
 from bot.settings import Settings
 from bot.training import Models
 
@@ -54,15 +58,22 @@ class Service:
             settings,
             LanguageModel.load(models.language),
             Triage.load(models.cues),
+            self._turn_begins,
         )
         self.telegram = Telegram.from_settings(settings) if settings.telegram_token else None
-        self.delivery = Delivery(self.database, {"telegram": self.telegram} if self.telegram else {})
-        self.cases = CaseDelivery(self.database, settings.case_url, settings.case_secrets)
+        self.whatsapp = WhatsApp.from_settings(settings) if settings.whatsapp_token else None
+        self.channels: dict[str, Channel] = {
+            channel.name: channel for channel in (self.telegram, self.whatsapp) if channel is not None
+        }
+        self.delivery = Delivery(self.database, self.channels)
+        self.cases = CaseDelivery(self.database, systems.backend(settings))
+        self.media = Keeper(self.database, self.delivery.channels)
         self.signals = Signals()
         self.lanes = Lanes(self.database, database_url)
         self.lanes.add(Lane.TURN, Worker(self.turns.work, settings.rafiq_turns), self._turns_due)
         self.lanes.add(Lane.DELIVERY, Worker(self.delivery.work, 16), self.delivery.due)
         self.lanes.add(Lane.CASES, Worker(self.cases.work, 1), self.cases.due)
+        self.lanes.add(Lane.MEDIA, Worker(self.media.work, 2), self.media.due)
         self.lanes.watch(self.signals.heard)
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -71,6 +82,7 @@ class Service:
         await self.turns.vector_of("")  # the encoder is loaded before the first message comes
         await self.lanes.start()
         self._tasks.append(asyncio.create_task(self._watch_rasa()))
+        self._tasks.append(asyncio.create_task(self._tidy()))
         if self.telegram is not None:
             self._tasks.append(asyncio.create_task(self._run_telegram(self.telegram)))
 
@@ -80,14 +92,19 @@ class Service:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.lanes.stop()
+        await self.cases.close()
         await self.rasa.close()
-        if self.telegram is not None:
-            await self.telegram.close()
+        for channel in self.channels.values():
+            await channel.close()
         await self.database.engine.dispose()
 
-    async def accept(self, events: Sequence[Incoming]) -> list[int | None]:
-        """Write down what a channel brought; when this returns it is safe."""
-        return await inbox.accept(self.database, events)
+    async def accept(self, events: Sequence[Incoming | Receipt | Notice]) -> list[int | None]:
+        """Write down what a channel brought; when this returns it is safe. The inbox ids are of the incoming alone."""
+        ids = await inbox.accept(self.database, [event for event in events if isinstance(event, Incoming)])
+        reports = [event for event in events if isinstance(event, Receipt)]
+        await receipts.apply(self.database, self.delivery.channels, reports)
+        await notices.keep(self.database, [event for event in events if isinstance(event, Notice)])
+        return ids
 
     async def conversation_of(self, channel: str, address: str) -> int | None:
         """The conversation of this address, if it has one."""
@@ -102,6 +119,15 @@ class Service:
             if not self.rasa.available:
                 await self.rasa.ready()
             await asyncio.sleep(1)
+
+    async def _tidy(self) -> None:
+        """Let go, every hour, of what was kept long enough."""
+        while True:
+            try:
+                await self.media.expire()
+            except Exception as error:  # the next hour is soon enough
+                log.warning("not tidied", error=type(error).__name__)
+            await asyncio.sleep(3600)
 
     async def _run_telegram(self, telegram: Telegram) -> None:
         public = self.settings.rafiq_public_url
@@ -119,6 +145,10 @@ class Service:
         for event in events:
             if "callback_query_id" in event.details:
                 await telegram.acknowledge(event.details)
+
+    async def _turn_begins(self, channel: str, details: Mapping[str, Any]) -> None:
+        if self.whatsapp is not None and channel == self.whatsapp.name:
+            await self.whatsapp.typing(details)
 
     async def healthy(self) -> dict[str, bool]:
         """What answers: the database, Rasa with its model."""
@@ -154,6 +184,7 @@ def create_app(settings: Settings, database_url: str) -> FastAPI:
     house = House(service.database, service.accept, service.conversation_of, service.signals)
     app.include_router(web_chat.router(house, secure))
     app.include_router(terminal.router(house, settings.local_token))
+    app.include_router(answers.router(service.database, settings.case_answer_keys))
     executor = ActionExecutor()
     executor.register_action(FormCheck(first_contact.FORM, first_contact.is_over))
 
@@ -173,25 +204,27 @@ def create_app(settings: Settings, database_url: str) -> FastAPI:
 
     @app.post("/telegram/webhook")
     async def telegram(request: Request) -> Response:
-        if service.telegram is None:
+        channel = service.telegram
+        if channel is None:
+            return Response(status_code=404)
+        return await _webhook(request, channel, lambda body: service.accept_telegram(channel, channel.parse(body)))
+
+    @app.get("/whatsapp/webhook")
+    async def whatsapp_handshake(request: Request) -> Response:
+        if service.whatsapp is None:
             return Response(status_code=404)
         try:
-            body = await read_body(request, LARGEST)
-            service.telegram.verify(dict(request.headers), body)
-            events = service.telegram.parse(body)
-        except TooLarge:
-            return Response(status_code=413)
+            challenge = service.whatsapp.handshake(dict(request.query_params))
         except Unverified:
-            log.warning("refused a request without the right secret", channel="telegram")
-            return Response(status_code=401)
-        except Malformed:
-            return Response(status_code=400)
-        try:
-            await service.accept_telegram(service.telegram, events)
-        except Exception as error:  # the platform sends it again
-            log.error("not stored", channel="telegram", error=type(error).__name__)
-            return Response(status_code=503)
-        return Response(status_code=200)
+            return Response(status_code=403)
+        return PlainTextResponse(challenge, headers={"x-content-type-options": "nosniff"})
+
+    @app.post("/whatsapp/webhook")
+    async def whatsapp(request: Request) -> Response:
+        channel = service.whatsapp
+        if channel is None:
+            return Response(status_code=404)
+        return await _webhook(request, channel, lambda body: service.accept(channel.parse(body)))
 
     @app.get("/live", response_class=PlainTextResponse)
     async def live() -> str:
@@ -203,6 +236,27 @@ def create_app(settings: Settings, database_url: str) -> FastAPI:
         return JSONResponse(health, status_code=200 if all(health.values()) else 503)
 
     return app
+
+
+async def _webhook(request: Request, channel: Channel, take: Callable[[bytes], Awaitable[object]]) -> Response:
+    """Answer a platform: 200 only when all that it told is safe."""
+    try:
+        body = await read_body(request, LARGEST)
+        channel.verify(dict(request.headers), body)
+        await take(body)
+    except TooLarge:
+        return Response(status_code=413)
+    except Unverified:
+        log.warning("refused a request that was not signed as it should be", channel=channel.name)
+        return Response(status_code=401)
+    except Malformed:
+        return Response(status_code=400)
+    except ClientDisconnect:
+        raise
+    except Exception as error:  # the platform sends it again
+        log.error("not stored", channel=channel.name, error=type(error).__name__)
+        return Response(status_code=503)
+    return Response(status_code=200)
 
 
 def _vault(settings: Settings) -> Any:

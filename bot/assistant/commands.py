@@ -8,18 +8,29 @@ from collections.abc import Mapping
 from nlu.normalise import normalise, without_accents
 
 _WORD = re.compile(r"\w+")
+# « that's enough »: also first names, and an answer to many a question
+_ENOUGH = ("baraka", "safi", "saafi", "سافي", "صافي", "باراكا", "بركا", "بركه")
 _WORDS: Mapping[str, str] = {
-    "stop": "stop", "stopp": "stop", "arret": "stop", "arreter": "stop", "arretez": "stop", "unsubscribe": "stop",
-    "قف": "stop", "توقف": "stop", "توقفوا": "stop", "ستوب": "stop", "baraka": "stop", "safi": "stop", "سافي": "stop",
-    "صافي": "stop", "باراكا": "stop", "بركه": "stop",
-    "start": "resume", "commencer": "resume", "reprendre": "resume", "ابدا": "resume",
-    "my data": "my_data", "mes donnees": "my_data", "بياناتي": "my_data",
+    "stop": "stop", "stopp": "stop", "arret": "stop", "arrete": "stop", "arreter": "stop", "arretez": "stop",
+    "stop all": "stop", "stopall": "stop", "stop stop": "stop", "stop please": "stop", "please stop": "stop",
+    "stop svp": "stop", "arretez svp": "stop", "unsubscribe": "stop", "desabonner": "stop", "me desabonner": "stop",
+    "desinscription": "stop", "قف": "stop", "توقف": "stop", "توقفي": "stop", "توقفوا": "stop", "اوقف": "stop",
+    "اوقفوا": "stop", "ستوب": "stop", "الغا الاشتراك": "stop", "7bess": "stop", "hbess": "stop",
+    **dict.fromkeys(_ENOUGH, "stop"),
+    "start": "resume", "unstop": "resume", "commencer": "resume", "recommencer": "resume", "reprendre": "resume",
+    "ابدا": "resume", "استيناف": "resume",
+    "my data": "my_data", "mydata": "my_data", "mes donnees": "my_data", "بياناتي": "my_data",
     "delete": "delete_my_data", "effacer": "delete_my_data", "effacez": "delete_my_data", "احذف": "delete_my_data",
     "supprimer": "delete_my_data", "erase": "delete_my_data", "امسح": "delete_my_data",
-    "menu": "help_menu", "help": "help_menu", "aide": "help_menu", "القائمه": "help_menu", "مساعده": "help_menu",
+    "menu": "help_menu", "help": "help_menu", "language": "change_language",
+    "aide": "help_menu", "القايمه": "help_menu", "مساعده": "help_menu",
 }  # fmt: skip
 
 
-def command(text: str) -> str | None:
-    """The intent that this whole message names, if it is one of the words that always work."""
-    return _WORDS.get(" ".join(_WORD.findall(without_accents(normalise(text)))))
+def command(text: str, in_form: bool = False) -> str | None:
+    """The intent that this whole message names, if it is one of the words that always work.
+
+    In a form, what may be an answer (a name, « enough ») is none of them.
+    """
+    words = " ".join(_WORD.findall(without_accents(normalise(text))))
+    return None if in_form and words in _ENOUGH else _WORDS.get(words)

@@ -311,17 +311,24 @@ class Triage:
         """The gravest cue of this text, or None. `vector` is the text's, where it is known already."""
         if self._weights is not None and vector is None:
             vector = encode(meant(text))
+        if self._weights is None:
+            return self.strong(text)
         found: set[str] = set()
         for part in windows(text):
             seen = self._rules.lexicon.sight(part)
             hits = self._rules.hits(seen)
-            if self._weights is None:
-                found.update(hits)
-                continue
             found.update(self._p0.intersection(hits))
             likely = self._weights.likely(features(seen), vector, hits, self._p0)
             if likely is not None:
                 found.add(likely)
+        return self._gravest(found)
+
+    def strong(self, text: str) -> Cue | None:
+        """The gravest cue that a strong pattern shows, without the weights: fast, and works before any training."""
+        seen = (self._rules.lexicon.sight(part) for part in windows(text))
+        return self._gravest({name for one in seen for name in self._rules.hits(one)})
+
+    def _gravest(self, found: Container[str]) -> Cue | None:
         for name, priority in self._rules.priorities.items():
             if name in found:
                 return Cue(name, priority)

@@ -7,9 +7,11 @@ It knows its platform and nothing else of the house.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Protocol, runtime_checkable
 
-from bot.messages import Incoming, Outgoing, Receipt
+from bot.messages import Button, Incoming, Notice, Outgoing, Receipt
 
 
 class Unverified(Exception):
@@ -18,6 +20,25 @@ class Unverified(Exception):
 
 class Malformed(Exception):
     """The request is genuine but cannot be read: answered 400, with nothing stored."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """So many messages a second on average, so many at once."""
+
+    per_second: float
+    burst: int
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How a platform lets itself be written to. Delivery keeps to it; the channel only says it."""
+
+    chat: Rate
+    channel: Rate
+    unasked: Rate  # what of the channel's rate is for messages that nobody waits for
+    window: timedelta | None = None  # after the person's last message; outside it only templates may go
+    receipts: bool = False  # the platform reports what became of each message, with our id
 
 
 class Channel(Protocol):
@@ -31,14 +52,32 @@ class Channel(Protocol):
     def longest(self) -> int:
         """How many characters one message may have."""
 
+    def room(self, buttons: Sequence[Button]) -> int:
+        """How many of them are left for the text above these buttons."""
+
+    @property
+    def limits(self) -> Limits:
+        """How fast and when the platform may be written to."""
+
     def verify(self, headers: Mapping[str, str], body: bytes) -> None:
         """Raise `Unverified` unless the platform sent exactly these bytes. Header names are in lower case."""
 
-    def parse(self, body: bytes) -> Sequence[Incoming | Receipt]:
-        """Every event and receipt of the request, in order; raise `Malformed` when it is none of this platform."""
+    def parse(self, body: bytes) -> Sequence[Incoming | Receipt | Notice]:
+        """All that the request tells, in order; raise `Malformed` when it is none of this platform."""
 
     async def send(self, address: str, message: Outgoing) -> str:
         """Send one message; the platform's id of it. Raises a `bot.messages.SendError`."""
 
     async def close(self) -> None:
         """Let connections go."""
+
+
+@runtime_checkable
+class Downloads(Protocol):
+    """What a channel offers besides when its platform keeps voices and pictures for us to fetch."""
+
+    async def download(self, details: Mapping[str, Any]) -> tuple[bytes, str]:
+        """The content and its media type, by the `details` of the incoming event. Raises a `bot.messages.SendError`.
+
+        `Retryable` when it may work later; anything else when it is lost.
+        """

@@ -28,15 +28,19 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 from telegram import Bot, InlineKeyboardButton, InlineKeyboardMarkup, LinkPreviewOptions, Message
 from telegram.constants import ChatAction, InlineKeyboardButtonLimit, MessageLimit
-from telegram.error import TelegramError
+from telegram.error import BadRequest, Forbidden, InvalidToken, TelegramError
 from telegram.request import HTTPXRequest
 
-from bot.channels import Malformed, Unverified
+from bot import i18n
+from bot.channels import Limits, Malformed, Rate, Unverified
 from bot.channels.body import readable
 from bot.db.models import ChannelState
 from bot.db.session import Database, Lane
 from bot.messages import (
+    LANGUAGES,
     Ambiguous,
+    Button,
+    ChannelDown,
     Incoming,
     Kind,
     Moved,
@@ -57,12 +61,17 @@ WEBHOOK_PATH = "/telegram/webhook"
 SECRET_HEADER = "x-telegram-bot-api-secret-token"  # noqa: S105 (a header's name)
 ALLOWED_UPDATES = ("message", "edited_message", "callback_query", "my_chat_member")
 MAX_CONNECTIONS = 40
+COMMANDS = {  # what the menu offers, and the text that says what it does
+    "help": "profile.help", "language": "profile.language", "stop": "profile.stop", "start": "profile.start",
+    "mydata": "profile.my_data", "delete": "profile.delete",
+}  # fmt: skip
 
 # A message's content, the more telling name first: an animation is also a document, a venue also a location.
 MEDIA = (
     "voice", "audio", "animation", "photo", "video", "video_note", "document", "sticker", "venue", "location",
     "contact", "dice", "poll", "checklist", "story", "paid_media", "game", "invoice",
 )  # fmt: skip
+FILES = ("voice", "audio", "photo", "video", "video_note", "document")  # what somebody may have to look at
 # What Telegram itself writes into a private chat: nobody said anything.
 SERVICE = (
     "pinned_message", "message_auto_delete_timer_changed", "connected_website", "write_access_allowed",
@@ -103,6 +112,9 @@ class Telegram:
 
     name = "telegram"
     longest = int(MessageLimit.MAX_TEXT_LENGTH)
+    # 1 a second in a chat with short bursts, 30 in any second over all of them (a little less: calls take
+    # different times to arrive); most of these for what nobody waits for
+    limits = Limits(chat=Rate(1, 3), channel=Rate(26, 3), unasked=Rate(23, 1))
 
     def __init__(
         self,
@@ -126,7 +138,14 @@ class Telegram:
             logger.addFilter(self._filter)
         self._request = _Request(64, read_timeout=patience, write_timeout=patience, connect_timeout=patience)
         self._polling = _Request(1, read_timeout=hold + patience, write_timeout=patience, connect_timeout=patience)
-        self._bot = Bot(token, base_url=self._base, request=self._request, get_updates_request=self._polling)
+        self._files = HTTPXRequest(2, read_timeout=patience, write_timeout=patience, connect_timeout=patience)
+        self._bot = Bot(
+            token,
+            base_url=self._base,
+            base_file_url=f"{api_url}/file/bot",
+            request=self._request,
+            get_updates_request=self._polling,
+        )
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Self:
@@ -185,8 +204,9 @@ class Telegram:
             return [] if "left_chat_member" in message else [self._group(chat, message, "message", sender)]
         if kind_of_chat != "private":
             return []
-        external_id = f"u{update_id}:{_number(message.get('date'))}"
         address = str(_number(chat.get("id")))
+        _number(message.get("date"))
+        external_id = self._message_id(address, message)
         if "text" in message:
             words = _words(message["text"])
             start = _START.fullmatch(words.strip())
@@ -199,7 +219,7 @@ class Telegram:
             album = message.get("media_group_id")
             if album is not None and not caption:  # ten pictures sent at once are one event
                 external_id = f"a{address}:{_words(album)}"
-            details = {"media": media}
+            details = {"media": media, **(_file(message[media]) if media in FILES else {})}
             return [self._event(external_id, address, Kind.MEDIA, sender, text=caption, details=details)]
         if any(name in message for name in SERVICE):
             return []
@@ -212,7 +232,8 @@ class Telegram:
         edited = _number(message.get("edit_date", message.get("date")))
         words = _words(message.get("text", message.get("caption", "")))
         address = str(_number(chat.get("id")))
-        return [self._event(f"u{update_id}:{edited}", address, Kind.EDITED, sender, text=words)]
+        details = {"original": self._message_id(address, message)}
+        return [self._event(f"u{update_id}:{edited}", address, Kind.EDITED, sender, text=words, details=details)]
 
     def _read_press(self, update_id: int, query: Mapping[str, Any]) -> list[Incoming]:
         """A pressed button; its id may be anything, whoever sends it: what it means is decided elsewhere."""
@@ -250,6 +271,10 @@ class Telegram:
         external_id = f"u{update_id}:{_number(change.get('date'))}"
         return [self._event(external_id, str(_number(chat.get("id"))), kind, sender)]
 
+    def _message_id(self, address: str, message: Mapping[str, Any]) -> str:
+        """A private message for ever: its number in this chat with this bot, which an edit names again."""
+        return f"m{self._bot_id}:{address}:{_number(message.get('message_id'))}"
+
     def _group(
         self,
         chat: Mapping[str, Any],
@@ -285,6 +310,10 @@ class Telegram:
         return Incoming(self.name, external_id, address, kind, text, press, hint, details or {})
 
     # Sending
+
+    def room(self, buttons: Sequence[Button]) -> int:
+        """Buttons take nothing from the text."""
+        return self.longest
 
     async def send(self, address: str, message: Outgoing) -> str:
         """Send one message as plain text, one button a row; in a group, leave it afterwards."""
@@ -343,9 +372,26 @@ class Telegram:
         except (SendError, TimeoutError) as error:
             log.debug("not shown", channel=self.name, error=type(error).__name__)
 
+    async def download(self, details: Mapping[str, Any]) -> tuple[bytes, str]:
+        """A voice message or picture that somebody sent; Telegram gives out 20 MB at most."""
+        file_id = details.get("file_id")
+        if not isinstance(file_id, str):
+            raise Refused("no file")
+        found = await _call(self._bot.get_file(file_id))
+        failure: SendError
+        try:  # its address holds the token: no exception of HTTP gets out of here
+            content = await self._files.retrieve(str(found.file_path))
+        except TelegramError as error:
+            gone = isinstance(error, BadRequest | Forbidden | InvalidToken)
+            failure = Refused("the file is gone") if gone else Retryable("the file did not come")
+        else:
+            return bytes(content), str(details.get("mime") or "")
+        raise failure
+
     async def close(self) -> None:
         """Let connections go."""
         await self._request.shutdown()
+        await self._files.shutdown()
         await self._polling.shutdown()
         for logger in _talkative():
             logger.removeFilter(self._filter)
@@ -379,6 +425,20 @@ class Telegram:
                 raise
             else:
                 return
+
+    async def set_profile(self) -> None:
+        """The bot's name, descriptions and commands in each language, the first also for everybody else.
+
+        They are seen by whoever looks at the phone: nothing in them says what people write about.
+        """
+        for language in LANGUAGES:
+            for code in [language] if language != LANGUAGES[0] else ["", language]:
+                commands = [(command, i18n.say(text_id, language)) for command, text_id in COMMANDS.items()]
+                await _call(self._bot.set_my_commands(commands, language_code=code or None))
+                await _call(self._bot.set_my_name(i18n.say("profile.name", language), language_code=code or None))
+                about, short = i18n.say("profile.description", language), i18n.say("profile.short", language)
+                await _call(self._bot.set_my_description(about, language_code=code or None))
+                await _call(self._bot.set_my_short_description(short, language_code=code or None))
 
     async def delete_webhook(self) -> None:
         """Have Telegram keep updates until they are asked for; those it holds are kept."""
@@ -564,7 +624,7 @@ def _classified(code: int, answer: Mapping[str, Any]) -> SendError:
     if code == 403 or (code == 400 and any(sign in words for sign in _GONE)):
         return Unreachable("blocked, gone or never opened")
     if code in (401, 404):
-        return Refused("Telegram does not know this token")
+        return ChannelDown("Telegram does not know this token")
     return Refused(f"{code} {description}".strip())
 
 
@@ -620,6 +680,16 @@ def _words(value: object) -> str:
     if not isinstance(value, str):
         raise Malformed("a text was expected")
     return readable(value)
+
+
+def _file(content: object) -> dict[str, Any]:
+    """What it takes to fetch this voice message or picture; of a picture's sizes the largest."""
+    files = [one for one in (content if isinstance(content, list) else [content]) if isinstance(one, dict)]
+    for one in reversed(files):
+        file_id, mime = one.get("file_id"), one.get("mime_type", "")
+        if isinstance(file_id, str) and file_id and isinstance(mime, str):
+            return {"file_id": readable(file_id), "mime": readable(mime)}
+    return {}
 
 
 def _membership(member: object) -> str:

@@ -1,66 +1,50 @@
 """The outbox leaves the house: per conversation in order, each message once as far as anyone can know.
 
 `sending` is committed before the platform is called. Whoever finds a row `sending` while holding the
-conversation's lock knows that its sender died: the platform may or may not have it, so it is sent once more
-and marked `resent`.
+conversation's lock knows that its sender died: the platform may or may not have it. Where the platform reports
+what became of messages, its word is awaited; then, and elsewhere at once, it is sent once more and marked `resent`.
+
+Answers go before what nobody waits for, in a conversation and over all of them.
 """
 
 from __future__ import annotations
 
-import random
-import time
+from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import structlog
 from sqlalchemy import Text, bindparam, func, select, text, update
-from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
 from bot import faults
-from bot.channels import Channel
-from bot.db.models import Address, Alert, Conversation, Outbox
+from bot.channels import Channel, Limits
+from bot.conversation import letters, outbox, pacing
+from bot.conversation.splitting import split
+from bot.db.models import Address, Conversation, Outbox
 from bot.db.session import Database, Lane, each_alone
-from bot.messages import (
-    Ambiguous,
-    Button,
-    Moved,
-    Outgoing,
-    Refused,
-    Retryable,
-    SendError,
-    Throttled,
-    Unreachable,
+from bot.jobs import SWEEP
+from bot.messages import Button, Language, Outgoing, SendError, Template
+
+_NEXT = (
+    letters.letters()
+    .where(Outbox.conversation_id == bindparam("conversation"))
+    .where(text("outbox.status IN ('queued', 'sending')"))
+    .where(~func.coalesce(letters.overtaken(), False))
+    .order_by(Outbox.unasked, Outbox.id)
+    .limit(1)
 )
-
-log = structlog.get_logger()
-ATTEMPTS = 8
-LONGEST_PAUSE = timedelta(minutes=10)
-
-
-_NEXT = text("""
-    SELECT outbox.id, outbox.public_id, outbox.content_sealed, outbox.status, outbox.attempts,
-        address.id AS address_id, address.channel, address.address_sealed, address.unreachable_at, person.key,
-        coalesce(outbox.next_at, now()) <= now() AS due
-    FROM outbox JOIN conversation ON conversation.id = outbox.conversation_id
-        JOIN address ON address.id = conversation.address_id JOIN person ON person.id = conversation.person_id
-    WHERE outbox.conversation_id = :conversation AND outbox.status IN ('queued', 'sending')
-    ORDER BY outbox.id LIMIT 1
-""")
-_SENDING = text("UPDATE outbox SET status = 'sending', attempts = attempts + 1 WHERE id = :row")
+# The platform took it. Its receipt may have come before its answer, and then knows better.
 _SENT = text("""
-    UPDATE outbox SET status = 'sent', external_id = :its_id, sent_at = now(), error = :note, next_at = NULL
-    WHERE id = :row
+    WITH counted AS (
+        INSERT INTO sent_count (day, channel, kind, messages) VALUES (current_date, :channel, :kind, :messages)
+        ON CONFLICT (day, channel, kind) DO UPDATE SET messages = sent_count.messages + excluded.messages
+    )
+    UPDATE outbox SET status = CASE status WHEN 'sending' THEN 'sent' ELSE status END, external_id = :its_id,
+        sent_at = coalesce(sent_at, now()), next_at = NULL, error = :note
+    WHERE id = :row AND status IN ('sending', 'sent', 'delivered', 'read')
 """).bindparams(bindparam("note", type_=Text))
-
-
-@dataclass(slots=True)
-class _Pace:
-    """What the platform asked of us: nothing to this channel before this moment."""
-
-    not_before: float = 0.0
 
 
 @dataclass(slots=True)
@@ -69,23 +53,28 @@ class Delivery:
 
     database: Database
     channels: Mapping[str, Channel]
-    paces: dict[str, _Pace] = field(default_factory=dict)
 
     async def due(self) -> list[int]:
-        """Conversations with messages to send now."""
+        """Conversations with messages to send now: replies first, of the unasked no more than may go in a sweep."""
         async with self.database.autocommit() as connection:
-            rows = await connection.scalars(
-                select(Outbox.conversation_id)
+            rows = await connection.execute(
+                select(Outbox.conversation_id, Address.channel, func.bool_and(Outbox.unasked).label("unasked"))
                 .join(Conversation, Conversation.id == Outbox.conversation_id)
                 .join(Address, Address.id == Conversation.address_id)
                 .where(Address.channel.in_(list(self.channels)))  # the others are fetched, not sent
                 .where(text("outbox.status IN ('queued', 'sending')"))
                 .where((Outbox.next_at.is_(None)) | (Outbox.next_at <= func.now()))
-                .group_by(Outbox.conversation_id)
-                .order_by(func.min(Outbox.id))
+                .group_by(Outbox.conversation_id, Address.channel)
+                .order_by(func.bool_and(Outbox.unasked), func.min(Outbox.id))
                 .limit(200)
             )
-            return list(rows)
+            chosen, unasked = [], Counter[str]()
+            for row in rows:
+                unasked[row.channel] += row.unasked
+                rate = self.channels[row.channel].limits.unasked
+                if not row.unasked or unasked[row.channel] <= rate.per_second * SWEEP + rate.burst:
+                    chosen.append(row.conversation_id)
+            return chosen
 
     async def work(self, conversation_id: int) -> None:
         """Send everything that this conversation has waiting, in order, until one must wait."""
@@ -95,137 +84,131 @@ class Delivery:
                     pass
 
     async def _one(self, connection: AsyncConnection, conversation_id: int) -> bool:
-        """Send the oldest message; False when there is none that may go now."""
+        """Send the next message; False when there is none that may go now."""
         async with each_alone(connection):
-            row = (await connection.execute(_NEXT, {"conversation": conversation_id})).first()
-            if row is None or not row.due or row.channel not in self.channels:
-                return False
-            pause = self.paces.setdefault(row.channel, _Pace()).not_before - time.monotonic()
-            if row.unreachable_at is None and pause <= 0:
-                await connection.execute(_SENDING, {"row": row.id})
+            letter = (await connection.execute(_NEXT, {"conversation": conversation_id})).first()
+        if letter is None or not letter.due or letter.channel not in self.channels:
+            return False
+        channel = self.channels[letter.channel]
+        content = self.database.vault.open(letter.key, letter.content_sealed)
+        template = None
         async with AsyncSession(connection, expire_on_commit=False) as session:
-            if row.unreachable_at is not None:
-                await self._settle(session, row.id, status="cancelled", error="unreachable")
+            closed = _closed(letter, channel.limits)
+            pointless = _pointless(letter, closed)
+            if pointless is not None:
+                if letter.status == "sending":  # nobody knows, and nobody tries again
+                    await letters.settle(session, letter.id, "failed", error=letters.UNKNOWN)
+                else:
+                    await letters.settle(session, letter.id, "cancelled", error=pointless)
                 return True
-            if pause > 0:
-                await self._settle(session, row.id, status="queued", pause=timedelta(seconds=pause))
+            died = letter.status == "sending"
+            if died and channel.limits.receipts and letter.error != letters.UNKNOWN:
+                await letters.settle(session, letter.id, "sending", error=letters.UNKNOWN, pause=letters.RECEIPT_WAIT)
                 return False
-            died = row.status == "sending"
-            faults.point("delivery.sending")
-            channel = self.channels[row.channel]
-            content = self.database.vault.open(row.key, row.content_sealed)
-            address = self.database.vault.open(row.key, row.address_sealed)
-            try:
-                external_id = await self._send(channel, address, row, content)
-            except SendError as error:
-                return await self._failed(session, row, error, died)
-        faults.point("delivery.sent")
+            if letter.sensitive and letter.identity_changed_at is not None:
+                await letters.settle(session, letter.id, "held", error="identity")
+                return True
+            if closed and content.get("announced"):
+                await outbox.announce(session, self.database.vault, letter, content["language"])
+                await letters.settle(session, letter.id, "held", error="window")
+                return True
+            if closed:
+                templates = content.get("templates", ())
+                if letter.template >= len(templates):
+                    if templates:
+                        await letters.alert(session, letter, "no approved template")
+                    await letters.settle(session, letter.id, "held", error="template" if templates else "window")
+                    return True
+                template = _template(templates[letter.template], letter)
+        buttons = tuple(Button(button_id, title) for button_id, title in content["buttons"])
+        parts = [""] if template is not None else split(content["text"], channel.longest, channel.room(buttons))
         async with each_alone(connection):
-            await connection.execute(_SENT, {"row": row.id, "its_id": external_id, "note": "resent" if died else None})
+            left = max(len(parts) - _gone(letter, template), 1)
+            if not await pacing.take(connection, letter, channel.limits, left):
+                return False
+        faults.point("delivery.sending")
+        try:
+            external_id = await self._send(connection, channel, letter, content["language"], parts, buttons, template)
+        except SendError as error:
+            async with AsyncSession(connection, expire_on_commit=False) as session:
+                return await letters.refused(session, self.database.vault, channel.limits, letter, error)
+        faults.point("delivery.sent")
+        kind = "template" if template is not None else "unasked" if letter.unasked else "reply"
+        settled = {
+            "row": letter.id,
+            "its_id": external_id,
+            "note": "resent" if died else None,
+            "channel": letter.channel,
+            "kind": kind,
+            "messages": len(parts),
+        }
+        async with each_alone(connection):
+            await connection.execute(_SENT, settled)
+            if letter.throttled:
+                await connection.execute(update(Address).where(Address.id == letter.address_id).values(throttled=0))
         return True
 
-    async def _send(self, channel: Channel, address: str, row: Any, content: Mapping[str, Any]) -> str:
-        parts = split(content["text"], channel.longest)
-        buttons = tuple(Button(button_id, title) for button_id, title in content["buttons"])
+    async def _send(
+        self,
+        connection: AsyncConnection,
+        channel: Channel,
+        letter: Any,
+        language: Language,
+        parts: list[str],
+        buttons: tuple[Button, ...],
+        template: Template | None,
+    ) -> str:
+        """Send what is left of it; the platform's id of the last part. What went is written down part by part."""
+        address = self.database.vault.open(letter.key, letter.address_sealed)
         external_id = ""
-        for number, part in enumerate(parts, 1):
+        gone = _gone(letter, template)
+        for number, part in enumerate(parts[gone:], gone + 1):
+            last = number == len(parts)
             external_id = await channel.send(
                 address,
                 Outgoing(
-                    id=str(row.public_id),
+                    id=str(letter.public_id) if last else f"{letter.public_id}.{number}",
                     text=part,
-                    language=content["language"],
-                    buttons=buttons if number == len(parts) else (),
+                    language=language,
+                    buttons=buttons if last and template is None else (),
+                    template=template,
                 ),
             )
+            if not last:
+                async with each_alone(connection):
+                    await connection.execute(update(Outbox).where(Outbox.id == letter.id).values(parts=number))
         return external_id
 
-    async def _failed(self, session: AsyncSession, row: Any, error: SendError, died: bool) -> bool:
-        """Act on the kind of failure; True when the next message may be tried at once."""
-        log.warning("not sent", outbox_id=row.id, channel=row.channel, kind=type(error).__name__)
-        if isinstance(error, Unreachable):
-            await session.execute(
-                update(Address).where(Address.id == row.address_id).values(unreachable_at=datetime.now(UTC))
-            )
-            await self._settle(session, row.id, status="failed", error="unreachable")
-            return True
-        if isinstance(error, Moved):
-            await session.execute(
-                update(Address)
-                .where(Address.id == row.address_id)
-                .values(
-                    digest=self.database.vault.digest(row.channel, error.address),
-                    address_sealed=self.database.vault.seal(row.key, error.address),
-                )
-            )
-            await self._settle(session, row.id, status="queued")
-            return True
-        last = row.attempts + 1 >= ATTEMPTS
-        if isinstance(error, Refused) or last or (isinstance(error, Ambiguous) and died):
-            await session.execute(
-                insert(Alert).values(kind="message not sent", detail={"outbox_id": row.id, "why": type(error).__name__})
-            )
-            await self._settle(session, row.id, status="failed", error=type(error).__name__)
-            return True
-        if isinstance(error, Throttled) and error.scope == "channel" and error.retry_after:
-            self.paces[row.channel].not_before = time.monotonic() + error.retry_after
-        wait = error.retry_after if isinstance(error, Retryable) else None
-        # an ambiguous send stays `sending`: whoever comes next knows that it may have arrived
-        await self._settle(
-            session,
-            row.id,
-            status="sending" if isinstance(error, Ambiguous) else "queued",
-            pause=timedelta(seconds=wait) if wait is not None else backoff(row.attempts + 1),
-            error=type(error).__name__,
-        )
+
+def _pointless(letter: Any, closed: bool) -> str | None:
+    """Why this message is not sent any more, if so."""
+    if letter.unreachable_at is not None:
+        return "unreachable"
+    if letter.unasked and letter.stopped_at is not None:
+        return "stopped"
+    if letter.announces and not closed:
+        return "heard"  # what it announced is free to go itself
+    return "expired" if letter.expired else None
+
+
+def _closed(letter: Any, limits: Limits) -> bool:
+    """Whether only a template may go: the person is silent for too long, or the platform said so since."""
+    if limits.window is None:
         return False
-
-    async def _settle(
-        self,
-        session: AsyncSession,
-        outbox_id: int,
-        *,
-        status: str,
-        pause: timedelta | None = None,
-        error: str | None = None,
-    ) -> None:
-        values: dict[str, Any] = {"status": status, "error": error}
-        values["next_at"] = func.now() + pause if pause is not None else None
-        await session.execute(update(Outbox).where(Outbox.id == outbox_id).values(values))
-        await session.commit()
+    heard: datetime = letter.last_heard_at or datetime.min.replace(tzinfo=UTC)
+    said_closed: datetime | None = letter.window_closed_at
+    return bool(heard + limits.window <= letter.now) or (said_closed is not None and said_closed >= heard)
 
 
-def backoff(attempt: int) -> timedelta:
-    """1, 2, 4, 8 … seconds, a fifth more or less, ten minutes at most."""
-    return min(timedelta(seconds=2 ** (attempt - 1) * random.uniform(0.8, 1.2)), LONGEST_PAUSE)  # noqa: S311 (jitter)
+def _gone(letter: Any, template: Template | None) -> int:
+    """How many parts of it the platform has already."""
+    return 0 if template is not None else int(letter.parts)
 
 
-def split(words: str, longest: int) -> list[str]:
-    """The text in parts of at most `longest` characters: cut at paragraphs, lines or words, never inside a letter."""
-    parts: list[str] = []
-    rest = words
-    while len(rest) > longest:
-        cut = max(rest.rfind("\n\n", 0, longest), -1)
-        if cut < longest // 3:
-            cut = rest.rfind("\n", 0, longest)
-        if cut < longest // 3:
-            cut = rest.rfind(" ", 0, longest)
-        if cut < longest // 3:
-            cut = longest
-            while cut > 1 and _joins(rest[cut - 1], rest[cut]):
-                cut -= 1
-        parts.append(rest[:cut].rstrip())
-        rest = rest[cut:].lstrip()
-    return [*parts, rest] if rest or not parts else parts
-
-
-def _joins(before: str, after: str) -> bool:
-    """Whether these two characters belong to one letter or emoji as people see it."""
-    import unicodedata
-
-    return (
-        bool(unicodedata.combining(after))
-        or after in "\u200d\ufe0f\ufe0e"
-        or before == "\u200d"
-        or "\U0001f3fb" <= after <= "\U0001f3ff"
-    )
+def _template(given: Any, letter: Any) -> Template:
+    """The template, which the platform may go on delivering until the message is worth nothing."""
+    name, values, seconds = given
+    if letter.expires_at is not None:
+        left = max(int((letter.expires_at - letter.now) / timedelta(seconds=1)), 1)
+        seconds = min(seconds or left, left)
+    return Template(name, tuple(values), seconds)

@@ -4,27 +4,41 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import LargeBinary, bindparam, func, select, text
+from sqlalchemy import LargeBinary, bindparam, delete, func, select, text
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from bot import faults
 from bot.conversation import people
-from bot.db.models import Inbox
+from bot.db.models import Conversation, Inbox, Media, RasaTracker
 from bot.db.session import Database, Lane, wake_up_call
 from bot.messages import Incoming, Kind
 
 LONGEST = 20_000  # characters kept of one message
+SPOKEN = (Kind.TEXT, Kind.PRESS, Kind.START, Kind.MEDIA, Kind.UNKNOWN)  # the person did something just now
+AFTERTHOUGHTS = (Kind.EDITED, Kind.REVOKED)  # no turn: what is stored of an earlier message follows
 
 
-# once per event, with the call that wakes a worker, both or neither
+# Once per event, all or nothing: the event, the call that wakes a worker, and, when the person did something, that
+# they can be reached, that the platform's window is open, and that what waited for that may go. An event that is
+# known already changes nothing, however late it comes again.
 _ACCEPT = text("""
     WITH event AS (
-        INSERT INTO inbox (channel, external_digest, conversation_id, kind, content_sealed, status, done_at)
-        VALUES (:channel, :digest, :conversation, :kind, :content,
-            CASE WHEN :ignored THEN 'done' ELSE 'pending' END, CASE WHEN :ignored THEN now() END)
+        INSERT INTO inbox (channel, external_digest, conversation_id, kind, content_sealed)
+        VALUES (:channel, :digest, :conversation, :kind, :content)
         ON CONFLICT DO NOTHING
         RETURNING id
+    ), heard AS (
+        UPDATE address SET last_heard_at = now(), unreachable_at = NULL
+        FROM conversation
+        WHERE conversation.id = :conversation AND address.id = conversation.address_id AND :spoken
+            AND NOT EXISTS (SELECT 1 FROM inbox WHERE channel = :channel AND external_digest = :digest)
+    ), released AS (
+        UPDATE outbox SET status = 'queued', next_at = NULL, error = NULL
+        WHERE conversation_id = :conversation AND status = 'held' AND error IN ('window', 'template') AND :spoken
+            AND NOT EXISTS (SELECT 1 FROM inbox WHERE channel = :channel AND external_digest = :digest)
     )
-    SELECT id, CASE WHEN NOT :ignored THEN pg_notify('rafiq', :call) END FROM event
+    SELECT id, pg_notify('rafiq', :call) FROM event
 """).bindparams(bindparam("content", type_=LargeBinary), bindparam("digest", type_=LargeBinary))
 
 
@@ -36,9 +50,13 @@ async def accept(database: Database, events: Sequence[Incoming]) -> list[int | N
     ids: list[int | None] = []
     for event in events:
         known = await people.find(database, event.channel, event.address)
+        aliases = event.details.get("aliases")
+        if known is None and aliases:
+            known = await people.known_before(database, event.channel, event.address, aliases)
         if known is None:
             known = await people.begin(database, event.channel, event.address)
-        ids.append(await _accept(database, event, known))
+        write = _afterthought if event.kind in AFTERTHOUGHTS else _accept
+        ids.append(await write(database, event, known))
         faults.point("inbox.accepted")
     return ids
 
@@ -57,12 +75,61 @@ async def _accept(database: Database, event: Incoming, known: people.Known) -> i
         "conversation": known.conversation_id,
         "kind": event.kind.value,
         "content": database.vault.seal(known.key, content),
-        "ignored": event.kind is Kind.EDITED,
+        "spoken": event.kind in SPOKEN,
         "call": wake_up_call(Lane.TURN, known.conversation_id),
     }
     async with database.autocommit() as connection:
         inbox_id: int | None = await connection.scalar(_ACCEPT, values)
     return inbox_id
+
+
+async def _afterthought(database: Database, event: Incoming, known: people.Known) -> int | None:
+    """The person changed or took back a message: what is stored of it changes or goes, once, with the event."""
+    async with database.session() as session:
+        inbox_id: int | None = await session.scalar(
+            insert(Inbox)
+            .values(
+                channel=event.channel,
+                external_digest=database.vault.digest(event.channel, event.external_id),
+                conversation_id=known.conversation_id,
+                kind=event.kind.value,
+                status="done",
+                done_at=func.now(),
+            )
+            .on_conflict_do_nothing()
+            .returning(Inbox.id)
+        )
+        if inbox_id is not None:
+            await _follow(session, database, known, event)
+            await session.commit()
+    return inbox_id
+
+
+async def _follow(session: AsyncSession, database: Database, known: people.Known, event: Incoming) -> None:
+    digest = database.vault.digest(event.channel, str(event.details.get("original") or ""))
+    original = await session.scalar(
+        select(Inbox)
+        .where(Inbox.channel == event.channel, Inbox.external_digest == digest)
+        .where(Inbox.conversation_id == known.conversation_id)
+        .with_for_update()
+    )
+    if original is None:
+        if event.kind is Kind.REVOKED:  # should it come late, it is known already and not kept
+            gone = insert(Inbox).values(channel=event.channel, external_digest=digest, status="done", kind=event.kind)
+            await session.execute(gone.values(conversation_id=known.conversation_id).on_conflict_do_nothing())
+    elif event.kind is Kind.EDITED and original.content_sealed is not None:
+        content = database.vault.open(known.key, original.content_sealed)
+        content["text"] = event.text[:LONGEST]
+        original.content_sealed = database.vault.seal(known.key, content)
+    elif event.kind is Kind.REVOKED:
+        original.content_sealed = None
+        if original.status in ("pending", "waiting"):
+            original.status = "done"
+        await session.execute(delete(Media).where(Media.inbox_id == original.id))
+        of_this = select(Conversation.rasa_id).where(
+            Conversation.id == known.conversation_id, Conversation.form.is_(None)
+        )  # a form's answers stay until it ends, and go then
+        await session.execute(delete(RasaTracker).where(RasaTracker.conversation.in_(of_this)))
 
 
 async def conversations_with_work(database: Database, rasa_is_up: bool) -> list[int]:

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
-from sqlalchemy import LargeBinary, bindparam, text
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy import LargeBinary, bindparam, select, text
+from sqlalchemy.dialects.postgresql import JSONB, insert
+from sqlalchemy.ext.asyncio import AsyncSession
 
+from bot.db.encryption import Vault
+from bot.db.models import Address, Conversation, Outbox, Person
 from bot.journeys.context import Context, Saying
+from bot.messages import WAITING, Language, Template
 
 BUBBLE = 1024  # characters: what fits one message with buttons on every channel
+LONG_BUBBLE = 4096  # and one without
 BUTTON_LIFE = timedelta(days=7)
 
 
@@ -20,8 +26,10 @@ _WRITE = text("""
     WITH expired AS (
         DELETE FROM issued_button WHERE conversation_id = :conversation AND expires_at < now()
     ), said AS (
-        INSERT INTO outbox (conversation_id, inbox_id, seq, content_sealed)
-        SELECT :conversation, :inbox, coalesce(max(seq), 0) + 1, :content FROM outbox WHERE inbox_id = :inbox
+        INSERT INTO outbox (conversation_id, inbox_id, seq, content_sealed, sensitive, status, error)
+        SELECT :conversation, :inbox, coalesce(max(seq), 0) + 1, :content, :sensitive,
+            CASE WHEN :held THEN 'held' ELSE 'queued' END, CASE WHEN :held THEN 'identity' END
+        FROM outbox WHERE inbox_id = :inbox
         RETURNING id
     )
     INSERT INTO issued_button (id, conversation_id, outbox_id, position, title, action, expires_at)
@@ -32,7 +40,12 @@ _WRITE = text("""
 
 async def write(ctx: Context, inbox_id: int) -> None:
     """Put the turn's sayings into the outbox, as few messages as fit, with their buttons issued."""
-    for saying in together(ctx.sayings):
+    sayings = together(ctx.sayings)
+    doubted = any(saying.sensitive for saying in sayings) and await _doubted(ctx)
+    if doubted:
+        ctx.say("identity.held", [ctx.do("button.person", "handoff", reason="asked")])
+        sayings.append(ctx.sayings[-1])
+    for saying in sayings:
         buttons = [(secrets.token_urlsafe(9), choice) for choice in saying.choices]
         content = {
             "text": saying.text,
@@ -45,6 +58,8 @@ async def write(ctx: Context, inbox_id: int) -> None:
                 "conversation": ctx.conversation_id,
                 "inbox": inbox_id,
                 "content": ctx.vault.seal(ctx.person_key, content),
+                "sensitive": saying.sensitive,
+                "held": doubted and saying.sensitive,
                 "expires_at": ctx.now + BUTTON_LIFE,
                 "buttons": [
                     {"id": button_id, "position": position, "title": choice.title, "action": dict(choice.action)}
@@ -54,15 +69,99 @@ async def write(ctx: Context, inbox_id: int) -> None:
         )
 
 
+async def _doubted(ctx: Context) -> bool:
+    """Whether somebody else may hold this address by now."""
+    of_this = select(Conversation.address_id).where(Conversation.id == ctx.conversation_id).scalar_subquery()
+    changed_at = await ctx.session.scalar(select(Address.identity_changed_at).where(Address.id == of_this))
+    return changed_at is not None
+
+
+async def unasked(
+    session: AsyncSession,
+    vault: Vault,
+    conversation_id: int,
+    words: str,
+    language: Language,
+    *,
+    templates: Sequence[Template] = (),
+    announced: bool = False,
+    sensitive: bool = True,
+    expires_at: datetime | None = None,
+) -> int | None:
+    """Queue a message that the person did not ask for: a check-in, a reminder, a word of a counsellor.
+
+    It gives way to replies, ends with STOP, is worth nothing after `expires_at`, and goes as the first of `templates`
+    that the platform has approved where free text may not. `announced`: there, a neutral word says that something
+    waits (`announce`), and the message itself goes when the person answers. None when the person wants none or
+    cannot be reached.
+    """
+    whose = (
+        await session.execute(
+            select(Person.key)
+            .join(Conversation, Conversation.person_id == Person.id)
+            .join(Address, Address.id == Conversation.address_id)
+            .where(Conversation.id == conversation_id, Person.stopped_at.is_(None), Address.unreachable_at.is_(None))
+        )
+    ).first()
+    if whose is None:
+        return None
+    content = {
+        "text": words,
+        "buttons": [],
+        "language": language,
+        "templates": [[template.name, list(template.values), template.seconds] for template in templates],
+        "announced": announced,
+    }
+    return await session.scalar(
+        insert(Outbox)
+        .values(
+            conversation_id=conversation_id,
+            seq=1,
+            unasked=True,
+            sensitive=sensitive,
+            expires_at=expires_at,
+            content_sealed=vault.seal(whose.key, content),
+        )
+        .returning(Outbox.id)
+    )
+
+
+async def announce(session: AsyncSession, vault: Vault, letter: Any, language: Language) -> None:
+    """Queue « you have a reply » for what is held, once while the person is silent."""
+    heard = letter.last_heard_at or datetime.min.replace(tzinfo=UTC)
+    told = await session.scalar(
+        select(Outbox.id)
+        .where(Outbox.conversation_id == letter.conversation_id, Outbox.announces, Outbox.created_at > heard)
+        .where(Outbox.status.not_in(["failed", "cancelled"]))
+        .limit(1)
+    )
+    if told is None:
+        template = [WAITING.name, list(WAITING.values), WAITING.seconds]
+        content = {"text": "", "buttons": [], "language": language, "templates": [template]}
+        await session.execute(
+            insert(Outbox).values(
+                conversation_id=letter.conversation_id,
+                seq=1,
+                unasked=True,
+                announces=True,
+                expires_at=letter.expires_at,
+                content_sealed=vault.seal(letter.key, content),
+            )
+        )
+
+
 def together(sayings: Sequence[Saying]) -> list[Saying]:
     """Join paragraphs into one bubble where they fit; the last one's buttons win over the earlier ones'."""
     joined: list[Saying] = []
     for saying in sayings:
-        if joined and len(joined[-1].text) + 2 + len(saying.text) <= BUBBLE:
+        if joined:
             before = joined[-1]
-            joined[-1] = Saying(before.text + "\n\n" + saying.text, saying.choices or before.choices)
-        else:
-            joined.append(Saying(saying.text, list(saying.choices)))
+            choices = saying.choices or before.choices
+            words = before.text + "\n\n" + saying.text
+            if len(words) <= (BUBBLE if choices else LONG_BUBBLE):
+                joined[-1] = Saying(words, choices, before.sensitive or saying.sensitive)
+                continue
+        joined.append(Saying(saying.text, list(saying.choices), saying.sensitive))
     for earlier in joined[:-1]:
         if joined[-1].choices:
             earlier.choices = []

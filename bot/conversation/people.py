@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
-from sqlalchemy import text
+from sqlalchemy import func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncSession
 
-from bot.db.models import Address, Conversation, Person
+from bot.db.encryption import Vault
+from bot.db.models import Address, Conversation, Outbox, Person
 from bot.db.session import Database
 
 
@@ -34,6 +39,29 @@ async def find(database: Database, channel: str, address: str) -> Known | None:
         digest = database.vault.digest(channel, address)
         row = (await connection.execute(_FIND, {"channel": channel, "digest": digest})).first()
     return Known(*row) if row else None
+
+
+async def known_before(database: Database, channel: str, address: str, aliases: Sequence[str]) -> Known | None:
+    """The conversation of who was known by one of these, now under this address, which had none.
+
+    The platform says that it is the same person. Two addresses that both have a conversation stay two.
+    """
+    digests = [database.vault.digest(channel, alias) for alias in aliases]
+    async with database.session() as session:
+        row = (
+            await session.execute(
+                select(Address.id, Person.key)
+                .join(Person, Person.id == Address.person_id)
+                .where(Address.channel == channel, Address.digest.in_(digests))
+                .order_by(Address.id)
+                .limit(1)
+                .with_for_update(of=Address)
+            )
+        ).first()
+        if row is not None:
+            await move(session, database.vault, channel, row.id, row.key, address)
+            await session.commit()
+    return await find(database, channel, address)
 
 
 async def begin(database: Database, channel: str, address: str) -> Known:
@@ -66,6 +94,70 @@ async def begin(database: Database, channel: str, address: str) -> Known:
     if known is None:
         raise RuntimeError("the address vanished while it was being made")
     return known
+
+
+async def blocked(session: AsyncSession, conversation_id: int, at: datetime) -> None:
+    """The person blocked us at that moment, unless they wrote since: what nobody waits for ends here."""
+    of_this = select(Conversation.address_id).where(Conversation.id == conversation_id).scalar_subquery()
+    gone = await session.scalar(
+        update(Address)
+        .where(Address.id == of_this)
+        .where(Address.last_heard_at.is_(None) | (Address.last_heard_at <= at))
+        .values(unreachable_at=func.now())
+        .returning(Address.id)
+    )
+    if gone is not None:
+        await session.execute(
+            update(Outbox)
+            .where(Outbox.conversation_id == conversation_id, Outbox.unasked, Outbox.status.in_(["queued", "held"]))
+            .values(status="cancelled", error="unreachable")
+        )
+
+
+async def unblocked(session: AsyncSession, conversation_id: int) -> None:
+    """The person lets us in again."""
+    of_this = select(Conversation.address_id).where(Conversation.id == conversation_id).scalar_subquery()
+    await session.execute(update(Address).where(Address.id == of_this).values(unreachable_at=None))
+
+
+async def verified(session: AsyncSession, conversation_id: int) -> bool:
+    """It is still the same person: what waited for that may go. False when nobody doubted it."""
+    address_id = select(Conversation.address_id).where(Conversation.id == conversation_id).scalar_subquery()
+    doubted = await session.scalar(
+        update(Address)
+        .where(Address.id == address_id, Address.identity_changed_at.is_not(None))
+        .values(identity_changed_at=None)
+        .returning(Address.id)
+    )
+    await session.execute(
+        update(Outbox)
+        .where(Outbox.conversation_id == conversation_id, Outbox.status == "held", Outbox.error == "identity")
+        .values(status="queued", next_at=None, error=None)
+    )
+    return doubted is not None
+
+
+async def move(session: AsyncSession, vault: Vault, channel: str, address_id: int, key: bytes, address: str) -> bool:
+    """They are written to at this address from now on; False when it is somebody's already: people are never merged."""
+    try:
+        async with session.begin_nested():
+            await session.execute(
+                update(Address)
+                .where(Address.id == address_id)
+                .values(digest=vault.digest(channel, address), address_sealed=vault.seal(key, address))
+            )
+    except IntegrityError:
+        return False
+    return True
+
+
+async def doubt(session: AsyncSession, address_id: int) -> None:
+    """Somebody else may hold this address from now on: what is sensitive waits (`verified` ends it)."""
+    await session.execute(
+        update(Address)
+        .where(Address.id == address_id)
+        .values(identity_changed_at=func.coalesce(Address.identity_changed_at, func.now()))
+    )
 
 
 def new_rasa_id() -> str:

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import structlog
-from sqlalchemy import DateTime, Text, bindparam, text, update
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import DateTime, Text, bindparam, select, text, update
+from sqlalchemy.dialects.postgresql import JSONB, insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
 from bot import faults, i18n
@@ -24,12 +24,13 @@ from bot.assistant import forms, knowledge, language, questions, values
 from bot.assistant.commands import command
 from bot.assistant.rasa import Decision, Rasa, RasaDown
 from bot.assistant.triage import Cue, Triage
-from bot.conversation import outbox, people
-from bot.db.models import Address, Alert, Conversation, Inbox, Person
+from bot.assistant.values import numerals
+from bot.conversation import guards, media, outbox, people
+from bot.db.models import Alert, Conversation, Inbox, Person, Request
 from bot.db.session import Database, Lane, each_alone, wake, wake_up_call
 from bot.journeys import VERBS, first_contact, rights, safety
 from bot.journeys.context import Choice, Context
-from bot.messages import Kind, Language
+from bot.messages import OPENS, Kind, Language
 from bot.settings import Settings
 from nlu.encoder import encode
 from nlu.normalise import meant, normalise, visible, without_accents
@@ -37,10 +38,16 @@ from nlu.normalise import meant, normalise, visible, without_accents
 log = structlog.get_logger()
 
 ATTEMPTS = 3  # then the message is set aside
+READ_OF_A_FLOOD = 20  # messages of a flood that are read by meaning too; the others by their strong words alone
 ROTATE_AFTER = 20  # turns in one of Rasa's conversations, when no form is open
 TOO_OLD = timedelta(minutes=15)  # a message that waited longer for Rasa is closed, not answered late
 BUTTON_LIFE = timedelta(days=7)
 OF_A_FORM = {"answer", "change_answer", "leave_form"}  # mean nothing once the form is over
+ANSWERED = {Kind.TEXT, Kind.PRESS, Kind.START, Kind.MEDIA, Kind.UNKNOWN}
+# told of every turn that will be answered: the channel's name, and the details that it gave with the event
+Begun = Callable[[str, Mapping[str, Any]], Coroutine[Any, Any, None]]
+AMONG_OURSELVES = ("terminal",)  # channels where no stranger's machine can write
+_REFERENCE = re.compile(r"AV[ -]?[2-9A-Za-z]{4}", re.IGNORECASE)
 _LETTER_OR_DIGIT = re.compile(r"\w")
 _WORD = re.compile(r"\w+")
 
@@ -55,8 +62,8 @@ _CLAIM = text("""
     )
     RETURNING inbox.id AS inbox_id, inbox.kind, inbox.content_sealed, inbox.attempts, inbox.status, inbox.received_at,
         inbox.channel, conversation.rasa_id, conversation.rasa_turns, conversation.form, conversation.turns,
-        conversation.misunderstood, conversation.noticed_at, conversation.address_id, person.id AS person_id,
-        person.key, person.language, person.language_chosen
+        conversation.misunderstood, conversation.noticed_at, conversation.exchanges, conversation.address_id,
+        person.id AS person_id, person.key, person.language, person.language_chosen
 """)
 _LAST_BUTTONS = text("""
     SELECT position, title, action FROM issued_button
@@ -64,24 +71,44 @@ _LAST_BUTTONS = text("""
         AND outbox_id = (SELECT max(outbox_id) FROM issued_button WHERE conversation_id = :conversation)
     ORDER BY position
 """)
+# a button that counts still, and the message in which the form asked last
 _PRESSED = text("""
-    SELECT action FROM issued_button WHERE id = :pressed AND conversation_id = :conversation AND expires_at > now()
+    SELECT action, outbox_id, (
+        SELECT max(outbox_id) FROM issued_button
+        WHERE conversation_id = :conversation AND action->>'intent' = ANY(:of_a_form)
+    ) AS asked_in
+    FROM issued_button
+    WHERE id = :pressed AND conversation_id = :conversation AND expires_at > now() AND used_at IS NULL
+""")
+_USED = text("UPDATE issued_button SET used_at = :now WHERE id = :pressed")
+# what can be pressed now: under the form's last question, or outside of forms under the last message with choices
+_CHOICES = text("""
+    WITH own AS (
+        SELECT *, coalesce(action->>'intent' = ANY(:of_a_form), false) AS of_a_form
+        FROM issued_button WHERE conversation_id = :conversation
+    )
+    SELECT title, action FROM own
+    WHERE outbox_id = (SELECT max(outbox_id) FROM own WHERE of_a_form OR NOT :in_form)
+        AND of_a_form = :in_form AND expires_at > now() AND used_at IS NULL
+    ORDER BY position
 """)
 # the turn's last words in one statement: where the conversation stands, that the event is done, the call to send
 _DONE = text("""
     WITH thread AS (
         UPDATE conversation SET turns = :turns, misunderstood = :misunderstood, noticed_at = :noticed_at,
-            form = :form, rasa_turns = :rasa_turns, rasa_id = :rasa_id
+            form = :form, rasa_turns = :rasa_turns, rasa_id = :rasa_id, exchanges = :exchanges
         WHERE id = :conversation
-    ), heard AS (
-        UPDATE address SET last_heard_at = :now, unreachable_at = NULL WHERE id = :address AND :heard
     ), event AS (
         UPDATE inbox SET status = 'done', done_at = :now, turn = :turns, error = NULL,
             content_sealed = CASE WHEN :erased THEN NULL ELSE content_sealed END
         WHERE id = :inbox
     )
     SELECT pg_notify('rafiq', :call)
-""").bindparams(bindparam("noticed_at", type_=DateTime(timezone=True)), bindparam("form", type_=Text))
+""").bindparams(
+    bindparam("noticed_at", type_=DateTime(timezone=True)),
+    bindparam("form", type_=Text),
+    bindparam("exchanges", type_=JSONB(none_as_null=True)),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +129,7 @@ class _Work:
     turns: int
     misunderstood: int
     noticed_at: datetime | None
+    exchanges: Sequence[Sequence[Any]]
     address_id: int
     person_id: int
     person_key: bytes
@@ -119,6 +147,7 @@ class Turns:
         settings: Settings,
         languages: language.LanguageModel,
         triage: Triage,
+        begun: Begun | None = None,
     ) -> None:
         self._database = database
         self._rasa = rasa
@@ -126,6 +155,9 @@ class Turns:
         self._languages = languages
         self._triage = triage
         self._encoding = ThreadPoolExecutor(1, "encoding")  # beside the event loop; one at a time is enough
+        self._floods = guards.Floods()
+        self._begun = begun
+        self._told: set[asyncio.Task[None]] = set()  # a task that nobody holds may vanish
 
     async def work(self, conversation_id: int) -> None:
         """Take every turn that this conversation has waiting.
@@ -150,6 +182,9 @@ class Turns:
         async with AsyncSession(connection, expire_on_commit=False) as session:
             if work.attempts > ATTEMPTS:
                 await self._set_aside(session, work)
+                return True
+            flood = self._floods.suspects(conversation_id) and await guards.flooding(session, conversation_id)
+            if flood and not await self._calm(session, work):
                 return True
             try:
                 await self._take(session, work)
@@ -186,6 +221,7 @@ class Turns:
             turns=row.turns,
             misunderstood=row.misunderstood,
             noticed_at=row.noticed_at,
+            exchanges=row.exchanges or (),
             address_id=row.address_id,
             person_id=row.person_id,
             person_key=row.key,
@@ -193,9 +229,33 @@ class Turns:
             language_chosen=row.language_chosen,
         )
 
-    async def _take(self, session: AsyncSession, work: _Work) -> None:
-        typed = visible(str(work.content.get("text") or "")).strip()
-        ctx = Context(
+    async def _calm(self, session: AsyncSession, work: _Work) -> bool:
+        """Set a flood aside with one word about it; True when this message is to be answered all the same."""
+        aside: list[int] = []
+        read: dict[str, Cue | None] = {}
+        for row in await guards.waiting(session, work.conversation_id):
+            content = self._database.vault.open(work.person_key, row.content_sealed) if row.content_sealed else {}
+            words = visible(str(content.get("text") or ""))
+            if words not in read:
+                whole = len(read) < READ_OF_A_FLOOD
+                read[words] = (
+                    self._triage.read(words, await self.vector_of(words)) if whole else self._triage.strong(words)
+                )
+            cue = read[words]
+            if cue is None or not self._floods.answers(work.conversation_id, cue.name, row.id):
+                aside.append(row.id)
+        await guards.set_aside(session, aside)
+        if work.inbox_id in aside and await guards.tell_once(session, work.conversation_id):
+            ctx = self._context(session, work, work.language or "fr")
+            ctx.say("slow_down", [ctx.do("button.person", "handoff", reason="asked")])
+            await outbox.write(ctx, work.inbox_id)
+            await wake(session, Lane.DELIVERY, work.conversation_id)
+        await session.commit()
+        log.warning("a flood set aside", conversation_id=work.conversation_id, messages=len(aside))
+        return work.inbox_id not in aside
+
+    def _context(self, session: AsyncSession, work: _Work, spoken: Language) -> Context:
+        return Context(
             session=session,
             vault=self._database.vault,
             settings=self._settings,
@@ -205,11 +265,14 @@ class Turns:
             person_key=work.person_key,
             conversation_id=work.conversation_id,
             channel=work.channel,
-            language=self._language(work, typed),
-            text=typed,
-            form=work.form,
-            misunderstood=work.misunderstood,
+            language=spoken,
         )
+
+    async def _take(self, session: AsyncSession, work: _Work) -> None:
+        self._tell_begun(work)
+        typed = visible(str(work.content.get("text") or "")).strip()
+        ctx = self._context(session, work, self._language(work, typed))
+        ctx.text, ctx.form, ctx.misunderstood = typed, work.form, work.misunderstood
         faults.point("turn.claimed")
         decision = await self._decide(ctx, work, typed)
         faults.point("turn.decided")
@@ -217,6 +280,13 @@ class Turns:
             await self._perform(ctx, decision)
         faults.point("turn.performed")
         await self._finish(ctx, work, decision)
+
+    def _tell_begun(self, work: _Work) -> None:
+        """Have the channel show that somebody is writing, without waiting for it."""
+        if self._begun is not None and work.kind in ANSWERED and work.attempts == 1 and not work.waiting:
+            task = asyncio.create_task(self._begun(work.channel, work.content.get("details") or {}))
+            self._told.add(task)
+            task.add_done_callback(self._told.discard)
 
     def _language(self, work: _Work, typed: str) -> Language:
         if work.kind is Kind.TEXT:
@@ -227,26 +297,59 @@ class Turns:
     async def _decide(self, ctx: Context, work: _Work, typed: str) -> Decision | None:
         """What to do: Rasa's decision, or None when it has been done here without Rasa."""
         if work.kind is Kind.START:
+            await rights.welcome_back(ctx)
             await VERBS["welcome"](ctx)
         elif work.kind is Kind.BLOCKED:
-            await self._reachable(ctx, work, False)
+            await people.blocked(ctx.session, work.conversation_id, work.received_at)
         elif work.kind is Kind.UNBLOCKED:
-            await self._reachable(ctx, work, True)
+            await people.unblocked(ctx.session, work.conversation_id)
+        elif work.kind is Kind.STOPPED:
+            await rights.stop(ctx, silently=True)
+        elif work.kind is Kind.RESUMED:
+            await rights.resume(ctx, silently=True)
+        elif work.kind is Kind.IDENTITY:
+            await self._other_identity(ctx, work)
         elif work.kind is Kind.GROUP:
             ctx.say("group")
         elif work.kind is Kind.PRESS:
             return await self._pressed(ctx, work, str(work.content.get("press") or ""))
         elif work.kind is Kind.TEXT:
             return await self._typed(ctx, work, typed)
+        elif work.kind is Kind.MEDIA and work.content.get("details", {}).get("media") in media.FOR_A_PERSON:
+            await self._received(ctx, work)
         else:
             ctx.say("media", [ctx.do("button.person", "handoff", reason="asked")])
         return None
 
+    async def _received(self, ctx: Context, work: _Work) -> None:
+        """A voice message or a picture: kept for a person of the team, whom it is handed to."""
+        details = work.content["details"]
+        cue = self._triage.read(ctx.text, await self.vector_of(ctx.text)) if ctx.text else None
+        await media.keep(ctx, details)
+        if cue is not None:
+            await safety.respond(ctx, cue)
+        else:
+            await VERBS["handoff"](ctx, reason="media")
+
+    async def _other_identity(self, ctx: Context, work: _Work) -> None:
+        """The number, or who holds it, changed: nothing sensitive goes there until it is known who reads it."""
+        await people.doubt(ctx.session, work.address_id)
+        address = work.content.get("details", {}).get("address")
+        if isinstance(address, str) and address:
+            await people.move(
+                ctx.session, self._database.vault, work.channel, work.address_id, work.person_key, address
+            )
+
     async def _typed(self, ctx: Context, work: _Work, typed: str) -> Decision | None:
+        looping = self._looping(ctx, work)
         vector = await self.vector_of(typed)
         cue = self._triage.read(typed, vector)
         if cue is not None and not _only_an_age(cue, typed, work.form):
-            await safety.respond(ctx, cue)
+            await safety.respond(ctx, cue, silently=looping)
+            return None
+        if looping:
+            if not guards.silenced(work.exchanges):
+                ctx.say("same_again", [ctx.do("button.person", "handoff", reason="asked")])
             return None
         if not _LETTER_OR_DIGIT.search(typed):
             ctx.say("no_words", [ctx.do("button.help", "help")])
@@ -254,7 +357,14 @@ class Turns:
         action = await self._typed_button(ctx, typed)
         if action is not None:
             return await self._act(ctx, work, action)
-        intent = command(typed)
+        intent = command(typed, in_form=work.form is not None)
+        if intent == "stop":  # needs nobody else
+            if work.form is not None:
+                await first_contact.leave(ctx)
+            await VERBS[intent](ctx)
+            return None
+        if _REFERENCE.fullmatch(typed) and await self._verified(ctx, typed):
+            return None
         if intent is not None:
             return await self._rasa.turn(work.rasa_id, str(work.inbox_id), intent=intent)
         if work.waiting and ctx.now - work.received_at > TOO_OLD:
@@ -276,15 +386,52 @@ class Turns:
         sure = all(one.label in topics and one.confidence >= forms.SURE for one in (first, second))
         return (parts[0], second.label) if sure and first.label != second.label else (typed, None)
 
+    def _exchanges(self, ctx: Context, work: _Work) -> list[list[Any]] | None:
+        """What was heard and said lately, with this turn: hashes that say nothing."""
+        if ctx.erased:
+            return None
+        if work.kind is not Kind.TEXT:
+            return [list(one) for one in work.exchanges]
+        said = self._hash(work, " ".join(saying.text for saying in ctx.sayings))
+        if self._looping(ctx, work):
+            said = guards.SILENCED
+        return guards.remembered(work.exchanges, self._hash(work, ctx.text), said, ctx.now)
+
+    def _looping(self, ctx: Context, work: _Work) -> bool:
+        if work.channel in AMONG_OURSELVES:
+            return False
+        return guards.looping(work.exchanges, self._hash(work, ctx.text), ctx.now)
+
+    def _hash(self, work: _Work, words: str) -> str:
+        return self._database.vault.digest("exchange", str(work.conversation_id), _plain(words) or words)[:6].hex()
+
+    async def _verified(self, ctx: Context, typed: str) -> bool:
+        """Who knows the number of their request is who they were."""
+        reference = "AV-" + typed.upper()[-4:]
+        own = await ctx.session.scalar(
+            select(Request.id).where(Request.person_id == ctx.person_id, Request.reference == reference)
+        )
+        if own is None or not await people.verified(ctx.session, ctx.conversation_id):
+            return False
+        ctx.say("identity.verified", [ctx.do("button.help", "help")])
+        return True
+
     async def _pressed(self, ctx: Context, work: _Work, pressed: str) -> Decision | None:
-        found = await ctx.session.execute(_PRESSED, {"pressed": pressed, "conversation": ctx.conversation_id})
-        button = found.first()
-        if button is None or (work.form is None and button.action.get("intent") in OF_A_FORM):
+        if pressed == OPENS:
+            return None
+        forms_ = {"conversation": ctx.conversation_id, "of_a_form": sorted(OF_A_FORM)}
+        button = (await ctx.session.execute(_PRESSED, {"pressed": pressed, **forms_})).first()
+        of_a_form = button is not None and button.action.get("intent") in OF_A_FORM
+        if button is None or (of_a_form and (work.form is None or button.outbox_id != button.asked_in)):
+            in_form = work.form is not None
+            current = await ctx.session.execute(_CHOICES, {"in_form": in_form, **forms_})
             ctx.say(
                 "button.stale",
-                [ctx.do("button.help", "help"), ctx.do("button.person", "handoff", reason="asked")],
+                [Choice(one.title, one.action) for one in current]
+                or [ctx.do("button.help", "help"), ctx.do("button.person", "handoff", reason="asked")],
             )
             return None
+        await ctx.session.execute(_USED, {"pressed": pressed, "now": ctx.now})
         return await self._act(ctx, work, button.action)
 
     async def _act(self, ctx: Context, work: _Work, action: Mapping[str, Any]) -> Decision | None:
@@ -300,8 +447,9 @@ class Turns:
         said = _plain(typed)
         if not said or len(said) > 60:
             return None
+        number = numerals.whole(said)
         for button in await ctx.session.execute(_LAST_BUTTONS, {"conversation": ctx.conversation_id}):
-            if said in (_plain(button.title), str(button.position)):
+            if said == _plain(button.title) or number == button.position:
                 action: Mapping[str, Any] = button.action
                 return action
         return None
@@ -339,11 +487,6 @@ class Turns:
             **values,
         )
 
-    async def _reachable(self, ctx: Context, work: _Work, reachable: bool) -> None:
-        await ctx.session.execute(
-            update(Address).where(Address.id == work.address_id).values(unreachable_at=None if reachable else ctx.now)
-        )
-
     async def _finish(self, ctx: Context, work: _Work, decision: Decision | None) -> None:
         """Write what was said and done, and commit."""
         session = ctx.session
@@ -371,8 +514,7 @@ class Turns:
                 "form": form,
                 "rasa_turns": rasa_turns,
                 "rasa_id": rasa_id,
-                "address": work.address_id,
-                "heard": work.kind is not Kind.BLOCKED,
+                "exchanges": self._exchanges(ctx, work),
                 "now": ctx.now,
                 "inbox": work.inbox_id,
                 "erased": ctx.erased,
@@ -389,18 +531,7 @@ class Turns:
         now = datetime.now(UTC)
         if work.noticed_at is None:
             typed = visible(str(work.content.get("text") or "")).strip()
-            ctx = Context(
-                session=session,
-                vault=self._database.vault,
-                settings=self._settings,
-                now=now,
-                inbox_id=work.inbox_id,
-                person_id=work.person_id,
-                person_key=work.person_key,
-                conversation_id=work.conversation_id,
-                channel=work.channel,
-                language=self._language(work, typed),
-            )
+            ctx = self._context(session, work, self._language(work, typed))
             ctx.say(
                 "rasa_down",
                 [
@@ -428,18 +559,7 @@ class Turns:
 
     async def _set_aside(self, session: AsyncSession, work: _Work) -> None:
         """A message that failed three times: kept for staff, told to the person, out of the way of the next."""
-        ctx = Context(
-            session=session,
-            vault=self._database.vault,
-            settings=self._settings,
-            now=datetime.now(UTC),
-            inbox_id=work.inbox_id,
-            person_id=work.person_id,
-            person_key=work.person_key,
-            conversation_id=work.conversation_id,
-            channel=work.channel,
-            language=work.language or "fr",
-        )
+        ctx = self._context(session, work, work.language or "fr")
         ctx.say("set_aside", [ctx.do("button.person", "handoff", reason="asked"), ctx.do("button.help", "help")])
         await outbox.write(ctx, work.inbox_id)
         await session.execute(

@@ -38,6 +38,14 @@ class Vault:
         """The value that `seal` was given; `cryptography.exceptions.InvalidTag` if the key is not the right one."""
         return json.loads(_decrypt(self._cipher(wrapped_key), sealed))
 
+    def seal_bytes(self, wrapped_key: bytes, content: bytes) -> bytes:
+        """Encrypt bytes as they are; `open_bytes` gives them back."""
+        return _encrypt(self._cipher(wrapped_key), content)
+
+    def open_bytes(self, wrapped_key: bytes, sealed: bytes) -> bytes:
+        """The bytes that `seal_bytes` was given; raises as `open` does."""
+        return _decrypt(self._cipher(wrapped_key), sealed)
+
     def digest(self, *parts: str) -> bytes:
         """A keyed hash of these words, 32 bytes, for look-ups."""
         return hmac.digest(self._digest_key, "\x1f".join(parts).encode("utf-8", "surrogatepass"), hashlib.sha256)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import uuid
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any, ClassVar
 
 from sqlalchemy import (
     BigInteger,
     Boolean,
+    Date,
     DateTime,
     ForeignKey,
     Identity,
@@ -30,6 +31,7 @@ class Base(DeclarativeBase):
 
     type_annotation_map: ClassVar = {
         datetime: DateTime(timezone=True),
+        date: Date(),
         bytes: LargeBinary,
         str: Text,
         int: BigInteger,
@@ -69,7 +71,12 @@ class Address(Base):
     digest: Mapped[bytes]
     address_sealed: Mapped[bytes]
     unreachable_at: Mapped[datetime | None]
-    last_heard_at: Mapped[datetime | None]
+    last_heard_at: Mapped[datetime | None]  # when the person last wrote: opens the platform's window
+    window_closed_at: Mapped[datetime | None]  # when the platform said that it is closed: it knows better
+    identity_changed_at: Mapped[datetime | None]  # somebody else may hold this address since: see `Outbox.sensitive`
+    paced_at: Mapped[datetime | None]  # the token bucket of this chat (bot/conversation/pacing.py)
+    not_before: Mapped[datetime | None]  # the platform asked us to leave this chat alone until then
+    throttled: Mapped[int] = mapped_column(SmallInteger, server_default=text("0"))  # times in a row
     created_at: Mapped[datetime] = _now()
 
 
@@ -86,6 +93,8 @@ class Conversation(Base):
     turns: Mapped[int] = mapped_column(Integer, server_default=text("0"))
     misunderstood: Mapped[int] = mapped_column(SmallInteger, server_default=text("0"))  # in a row
     noticed_at: Mapped[datetime | None]  # told that understanding is down, in this outage
+    slowed_at: Mapped[datetime | None]  # told that these are too many messages at once
+    exchanges: Mapped[list[Any] | None]  # the last few: [heard, said, when], hashed; see bot/conversation/guards.py
     created_at: Mapped[datetime] = _now()
 
 
@@ -99,6 +108,7 @@ class Inbox(Base):
     __table_args__ = (
         UniqueConstraint("channel", "external_digest"),
         Index("inbox_open", "conversation_id", "id", postgresql_where=text("status IN ('pending', 'waiting')")),
+        Index("inbox_conversation", "conversation_id", "id"),
     )
     id: Mapped[int] = _id()
     channel: Mapped[str]
@@ -120,6 +130,8 @@ class Outbox(Base):
 
     `status`: queued → sending → sent → delivered → read; or failed, cancelled. `sending` is committed
     before the platform is called, so that after a crash nobody takes a sent message for an unsent one.
+    `held` waits for what `error` names: the person to write (`window`, `template`) or to be known again
+    (`identity`).
     """
 
     __tablename__ = "outbox"
@@ -127,20 +139,76 @@ class Outbox(Base):
         UniqueConstraint("inbox_id", "seq"),
         Index("outbox_open", "conversation_id", "id", postgresql_where=text("status IN ('queued', 'sending')")),
         Index("outbox_conversation", "conversation_id", "id"),
+        Index("outbox_held", "conversation_id", postgresql_where=text("status = 'held'")),
+        Index("outbox_external", "external_id", postgresql_where=text("external_id IS NOT NULL")),
     )
     id: Mapped[int] = _id()
     public_id: Mapped[uuid.UUID] = mapped_column(unique=True, server_default=func.gen_random_uuid())
     conversation_id: Mapped[int] = mapped_column(ForeignKey("conversation.id", ondelete="CASCADE"))
     inbox_id: Mapped[int | None] = mapped_column(ForeignKey("inbox.id", ondelete="SET NULL"))
     seq: Mapped[int] = mapped_column(SmallInteger)
+    unasked: Mapped[bool] = mapped_column(Boolean, server_default=text("false"))  # ends with STOP, gives way to replies
+    sensitive: Mapped[bool] = mapped_column(Boolean, server_default=text("false"))  # only for whom we know it is theirs
+    announces: Mapped[bool] = mapped_column(Boolean, server_default=text("false"))  # only that something is held
+    expires_at: Mapped[datetime | None]  # worth nothing afterwards: not sent any more
     content_sealed: Mapped[bytes]
+    parts: Mapped[int] = mapped_column(SmallInteger, server_default=text("0"))  # of a long text: how many are sent
+    template: Mapped[int] = mapped_column(SmallInteger, server_default=text("0"))  # which of its templates comes next
     status: Mapped[str] = mapped_column(server_default=text("'queued'"))
     attempts: Mapped[int] = mapped_column(SmallInteger, server_default=text("0"))
     next_at: Mapped[datetime | None]
     external_id: Mapped[str | None]
+    refused_id: Mapped[str | None]  # the platform's id of an attempt that it reported as failed: told us all it has to
     error: Mapped[str | None]
     created_at: Mapped[datetime] = _now()
     sent_at: Mapped[datetime | None]
+
+
+class ChannelPace(Base):
+    """The token buckets of a channel, one row for all processes (bot/conversation/pacing.py)."""
+
+    __tablename__ = "channel_pace"
+    channel: Mapped[str] = mapped_column(primary_key=True)
+    paced_at: Mapped[datetime] = _now()
+    unasked_at: Mapped[datetime] = _now()
+    paused_until: Mapped[datetime | None]
+    down: Mapped[int] = mapped_column(SmallInteger, server_default=text("0"))  # times in a row that it was refused
+
+
+class SentCount(Base):
+    """How many messages the platforms took, for the bill: nothing about whom."""
+
+    __tablename__ = "sent_count"
+    day: Mapped[date] = mapped_column(primary_key=True)
+    channel: Mapped[str] = mapped_column(primary_key=True)
+    kind: Mapped[str] = mapped_column(primary_key=True)  # reply, unasked, template
+    messages: Mapped[int] = mapped_column(server_default=text("0"))
+
+
+class Media(Base):
+    """A voice message or picture, kept for a person of the team and not for long.
+
+    `status`: pending → kept | refused (kind, size or damage: only the platform's id is kept) | lost.
+    """
+
+    __tablename__ = "media"
+    __table_args__ = (Index("media_pending", "id", postgresql_where=text("status = 'pending'")),)
+    id: Mapped[int] = _id()
+    person_id: Mapped[int] = mapped_column(ForeignKey("person.id", ondelete="CASCADE"), index=True)
+    conversation_id: Mapped[int] = mapped_column(ForeignKey("conversation.id", ondelete="CASCADE"))
+    inbox_id: Mapped[int | None] = mapped_column(ForeignKey("inbox.id", ondelete="SET NULL"), unique=True)
+    kind: Mapped[str]
+    details_sealed: Mapped[bytes]  # what the channel needs to fetch it
+    content_sealed: Mapped[bytes | None]
+    mime: Mapped[str | None]
+    size: Mapped[int | None]
+    sha256: Mapped[bytes | None]  # of what is kept
+    status: Mapped[str] = mapped_column(server_default=text("'pending'"))
+    error: Mapped[str | None]
+    attempts: Mapped[int] = mapped_column(SmallInteger, server_default=text("0"))
+    next_at: Mapped[datetime | None]
+    created_at: Mapped[datetime] = _now()
+    expires_at: Mapped[datetime]
 
 
 class IssuedButton(Base):
@@ -154,6 +222,7 @@ class IssuedButton(Base):
     title: Mapped[str]
     action: Mapped[dict[str, Any]]  # {"intent", "slots"} for Rasa, or {"do", "with"} for the service
     expires_at: Mapped[datetime]
+    used_at: Mapped[datetime | None]  # a press counts once
     created_at: Mapped[datetime] = _now()
 
 
@@ -178,9 +247,10 @@ class Request(Base):
     reference: Mapped[str] = mapped_column(unique=True)  # random, for people: AV-7K3Q
     person_id: Mapped[int] = mapped_column(ForeignKey("person.id", ondelete="CASCADE"), index=True)
     inbox_id: Mapped[int | None] = mapped_column(unique=True)  # the event that made it: never twice
-    status: Mapped[str] = mapped_column(server_default=text("'open'"))  # open, withdrawn, closed
+    status: Mapped[str] = mapped_column(server_default=text("'open'"))  # open → acknowledged → closed; or withdrawn
     priority: Mapped[str]
     answers_sealed: Mapped[bytes]
+    interview_sealed: Mapped[bytes | None]  # the last one that was proposed
     created_at: Mapped[datetime] = _now()
     updated_at: Mapped[datetime] = _now()
 
@@ -204,12 +274,14 @@ class Handoff(Base):
 class CaseEvent(Base):
     """What the case backend is told, written in the turn's transaction.
 
-    `status`: queued → delivered | dead. `id` is the webhook's id: the same over every attempt.
+    `status`: queued → delivered | dead | overtaken (the backend knows something later about the same reference).
+    `event_id` is the webhook's id: the same over every attempt.
     """
 
     __tablename__ = "case_event"
     __table_args__ = (
         Index("case_event_open", "id", postgresql_where=text("status = 'queued'")),
+        Index("case_event_ref", text("(payload #>> '{data,ref}')")),
         UniqueConstraint("key"),
     )
     id: Mapped[int] = _id()
@@ -232,6 +304,16 @@ class CaseEndpoint(Base):
     __tablename__ = "case_endpoint"
     url: Mapped[str] = mapped_column(primary_key=True)
     disabled_at: Mapped[datetime | None]
+
+
+class CaseAnswer(Base):
+    """What the case backend answered, by the id it gave: the same id again changes nothing."""
+
+    __tablename__ = "case_answer"
+    id: Mapped[str] = mapped_column(primary_key=True)  # the webhook-id
+    type: Mapped[str]
+    told: Mapped[bool] = mapped_column(Boolean)  # what was answered to it
+    received_at: Mapped[datetime] = _now()
 
 
 class RasaTracker(Base):

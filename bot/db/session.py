@@ -29,6 +29,7 @@ class Lane(IntEnum):
     DELIVERY = 2
     CASES = 3
     POLLING = 4
+    MEDIA = 5
 
 
 @dataclass(frozen=True)

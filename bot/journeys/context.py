@@ -25,12 +25,17 @@ class Choice:
     action: Mapping[str, Any]
 
 
+# Texts that show something of before: for the person alone who told it, should the address change hands.
+SENSITIVE = ("my_data", "request_status.", "withdrawn", "first_contact.review", "first_contact.updated")
+
+
 @dataclass(slots=True)
 class Saying:
     """One paragraph of the reply, with the choices under it."""
 
     text: str
     choices: list[Choice] = field(default_factory=list)
+    sensitive: bool = False
 
 
 @dataclass(slots=True)
@@ -61,7 +66,8 @@ class Context:
 
     def say(self, text_id: str, choices: Sequence[Choice] = (), **values: object) -> None:
         """Add a text of the catalogs to the reply."""
-        self.sayings.append(Saying(i18n.say(text_id, self.language, **values), list(choices)))
+        text = i18n.say(text_id, self.language, **values)
+        self.sayings.append(Saying(text, list(choices), text_id.startswith(SENSITIVE)))
 
     def say_text(self, text: str, choices: Sequence[Choice] = ()) -> None:
         """Add a text that is ready."""

@@ -20,7 +20,7 @@ async def ask(ctx: Context, reason: str = "asked", **_: Any) -> None:
     reference = await record(ctx, reason)
     ctx.say(
         f"handoff.{reason}"
-        if reason in ("interview", "complaint", "no_followup", "not_understood")
+        if reason in ("interview", "complaint", "no_followup", "not_understood", "media")
         else "handoff.asked",
         reference=reference,
         when=when_somebody_reads(ctx.settings.rafiq_reading_hours, ctx.now, ctx.language),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import delete, func, select, update
@@ -9,22 +10,52 @@ from sqlalchemy.dialects.postgresql import insert
 
 from bot import i18n
 from bot.assistant.forms import forms
-from bot.db.models import Address, Consent, Conversation, Inbox, IssuedButton, Outbox, Person, Request
+from bot.db.models import Address, Consent, Conversation, Inbox, IssuedButton, Media, Outbox, Person, Request
 from bot.journeys import first_contact
 from bot.journeys.context import Context
 
+ACKNOWLEDGED = timedelta(days=1)  # how long one acknowledgement of STOP stands for all
 
-async def stop(ctx: Context, **_: Any) -> None:
+
+async def stop(ctx: Context, silently: bool = False, **_: Any) -> None:
     """No unasked messages from now on; what the person asks is still answered."""
-    await ctx.session.execute(
-        update(Person).where(Person.id == ctx.person_id, Person.stopped_at.is_(None)).values(stopped_at=ctx.now)
+    already = Person.stopped_at > ctx.now - ACKNOWLEDGED
+    fresh = await ctx.session.scalar(
+        update(Person)
+        .where(Person.id == ctx.person_id, ~func.coalesce(already, False))
+        .values(stopped_at=ctx.now)
+        .returning(Person.id)
     )
+    if fresh is None:
+        return  # acknowledged once: every further word would be one too many
+    of_this = select(Conversation.id).where(Conversation.person_id == ctx.person_id)
+    await ctx.session.execute(
+        update(Outbox)
+        .where(Outbox.conversation_id.in_(of_this), Outbox.unasked, Outbox.status.in_(["queued", "held"]))
+        .values(status="cancelled", error="stopped")
+    )
+    if silently:
+        return
     ctx.say("stopped", [ctx.do("button.resume", "resume"), ctx.do("button.delete_my_data", "delete_my_data")])
 
 
-async def resume(ctx: Context, **_: Any) -> None:
+async def welcome_back(ctx: Context) -> None:
+    """Who opens the conversation anew after STOP wants to hear from us again, and is told so."""
+    stopped = await ctx.session.scalar(
+        update(Person)
+        .where(Person.id == ctx.person_id, Person.stopped_at.is_not(None))
+        .values(stopped_at=None)
+        .returning(Person.id)
+    )
+    if stopped is not None:
+        ctx.say("resumed")
+
+
+async def resume(ctx: Context, silently: bool = False, **_: Any) -> None:
     """Unasked messages are welcome again."""
     await ctx.session.execute(update(Person).where(Person.id == ctx.person_id).values(stopped_at=None))
+    if silently:
+        return
     ctx.say("resumed", [ctx.do("button.help", "help")])
 
 
@@ -32,7 +63,9 @@ async def my_data(ctx: Context, **_: Any) -> None:
     """What is kept about this person, in words, and how to have it erased."""
     requests = list(
         await ctx.session.scalars(
-            select(Request).where(Request.person_id == ctx.person_id, Request.status == "open").order_by(Request.id)
+            select(Request)
+            .where(Request.person_id == ctx.person_id, Request.status != "withdrawn")
+            .order_by(Request.id)
         )
     )
     messages = await ctx.session.scalar(
@@ -49,6 +82,11 @@ async def my_data(ctx: Context, **_: Any) -> None:
             i18n.say(f"{step.say}.label", ctx.language) for step in forms()[first_contact.FORM] if step.slot in answers
         ]
         kept.append(i18n.say("my_data.request", ctx.language, reference=request.reference, answers=names.join(labels)))
+        if request.interview_sealed is not None:
+            kept.append(i18n.say("my_data.interview", ctx.language, reference=request.reference))
+    media = await ctx.session.scalar(select(func.count()).where(Media.person_id == ctx.person_id))
+    if media:
+        kept.append(i18n.say("my_data.media", ctx.language, number=media))
     if consents:
         kept.append(i18n.say("my_data.consent", ctx.language))
     ctx.say(
@@ -86,11 +124,12 @@ async def erase_person(ctx: Context) -> None:
             select(Address.id, Address.address_sealed)
             .join(Conversation, Conversation.address_id == Address.id)
             .where(Conversation.id == ctx.conversation_id)
+            .with_for_update(of=Conversation)  # what is being written to the person is there, or never will be
         )
     ).one()
     address = ctx.vault.open(ctx.person_key, row.address_sealed)
     person_id = await ctx.session.scalar(insert(Person).values(key=key, language=ctx.language).returning(Person.id))
-    for table in (IssuedButton, Outbox):
+    for table in (IssuedButton, Outbox, Media):
         await ctx.session.execute(delete(table).where(table.conversation_id == ctx.conversation_id))
     await ctx.session.execute(
         update(Inbox).where(Inbox.conversation_id == ctx.conversation_id).values(content_sealed=None, error=None)
@@ -98,10 +137,14 @@ async def erase_person(ctx: Context) -> None:
     await ctx.session.execute(
         update(Address)
         .where(Address.id == row.id)
-        .values(person_id=person_id, address_sealed=ctx.vault.seal(key, address))
+        .values(
+            person_id=person_id,
+            address_sealed=ctx.vault.seal(key, address),
+            identity_changed_at=None,  # nothing is left to be sensitive
+        )
     )
     await ctx.session.execute(
-        update(Conversation).where(Conversation.id == ctx.conversation_id).values(person_id=person_id)
+        update(Conversation).where(Conversation.id == ctx.conversation_id).values(person_id=person_id, exchanges=None)
     )
     await ctx.session.execute(delete(Person).where(Person.id == ctx.person_id))
     ctx.person_id, ctx.person_key = person_id or 0, key

@@ -16,9 +16,11 @@ SITUATIONS = {
 }
 
 
-async def respond(ctx: Context, cue: Cue) -> None:
+async def respond(ctx: Context, cue: Cue, silently: bool = False) -> None:
     """Answer a cue at once and record that a person is needed, with its priority; a form in progress is kept."""
     reference = await handoff.record(ctx, f"cue:{cue.name}", cue.priority)
+    if silently:
+        return
     choices = []
     if cue.name in SITUATIONS:
         choices = [

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from bot.assistant.values import (
     command,
+    numerals,
     read_age_group,
     read_country,
     read_date_time,
@@ -527,3 +528,15 @@ def test_no_text_raises(reader: str, text: str) -> None:
     """Every text, lone surrogates and NUL too, has a value or none."""
     value = READERS[reader](text)
     assert value is None or isinstance(value, str)
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [
+        ("1", 1), ("un", 1), ("wahed", 1), ("واحد", 1), ("deux", 2), ("جوج", 2), ("dix sept", 17), ("twenty two", 22),
+        ("un jour", None), ("je viens", None), ("", None), ("1 2", None), ("123456", None),
+    ],
+)  # fmt: skip
+def test_a_whole_text_that_is_a_number(text: str, number: int | None) -> None:
+    """Digits or words, and nothing else beside them."""
+    assert numerals.whole(text) == number

@@ -24,6 +24,7 @@ from bot.db.session import Database, Lane
 from bot.messages import (
     Ambiguous,
     Button,
+    ChannelDown,
     Incoming,
     Kind,
     Moved,
@@ -140,6 +141,7 @@ def read(channel: Telegram, update: Mapping[str, Any]) -> Sequence[Incoming]:
 # Reading
 
 AWA, YUSUF, ADA = "700100200", "700100300", "700100400"
+FILE = "AwACAgQAAxkBAAEXAMPLE"
 MEANT: dict[str, tuple[Kind, str, str, str, dict[str, str], str | None] | None] = {
     "text": (Kind.TEXT, AWA, "Bonjour, est-ce que c'est gratuit ?", "", {}, "fr"),
     "text_arabic": (
@@ -163,13 +165,15 @@ MEANT: dict[str, tuple[Kind, str, str, str, dict[str, str], str | None] | None] 
     "callback_query_without_message": (
         Kind.PRESS, ADA, "", "Zq3xT0b1n9", {"callback_query_id": "3006841902755512347"}, "en-GB"
     ),
-    "edited_message": (Kind.EDITED, AWA, "Bonjour, est-ce que le retour est gratuit ?", "", {}, "fr"),
-    "voice": (Kind.MEDIA, YUSUF, "", "", {"media": "voice"}, "ar"),
-    "photo_with_caption": (
-        Kind.MEDIA, AWA, "Mon récépissé, que dois-je faire ?", "", {"media": "photo"}, "fr"
+    "edited_message": (
+        Kind.EDITED, AWA, "Bonjour, est-ce que le retour est gratuit ?", "", {"original": "m123456789:700100200:101"}, "fr"
     ),
-    "photo_of_album": (Kind.MEDIA, AWA, "", "", {"media": "photo"}, "fr"),
-    "document": (Kind.MEDIA, ADA, "", "", {"media": "document"}, "en-GB"),
+    "voice": (Kind.MEDIA, YUSUF, "", "", {"media": "voice", "file_id": FILE, "mime": "audio/ogg"}, "ar"),
+    "photo_with_caption": (
+        Kind.MEDIA, AWA, "Mon récépissé, que dois-je faire ?", "", {"media": "photo", "file_id": FILE, "mime": ""}, "fr"
+    ),
+    "photo_of_album": (Kind.MEDIA, AWA, "", "", {"media": "photo", "file_id": FILE, "mime": ""}, "fr"),
+    "document": (Kind.MEDIA, ADA, "", "", {"media": "document", "file_id": FILE, "mime": "application/pdf"}, "en-GB"),
     "location": (Kind.MEDIA, YUSUF, "", "", {"media": "location"}, "ar"),
     "contact": (Kind.MEDIA, AWA, "", "", {"media": "contact"}, "fr"),
     "sticker": (Kind.MEDIA, ADA, "", "", {"media": "sticker"}, "en-GB"),
@@ -210,12 +214,14 @@ def test_fixtures_have_the_shape_of_the_bot_api(name: str) -> None:
     assert not known or any(getattr(update, kind) for kind in (*ALLOWED_UPDATES, "channel_post", "poll_answer"))
 
 
-def test_an_update_id_that_begins_again_is_another_event(reader: Telegram) -> None:
-    """After a quiet week update ids are random: the date is part of the event's id."""
-    first, second = captured("text"), captured("text")
-    second["message"]["date"] += 8 * 24 * 3600
+def test_a_message_is_known_by_its_number_in_the_chat(reader: Telegram) -> None:
+    """Update ids are random after a quiet week; an edit names the message that it changes."""
+    first, second, edit = captured("text"), captured("text"), captured("edited_message")
+    second["update_id"] = 17
+    assert read(reader, first)[0].external_id == read(reader, second)[0].external_id
+    assert read(reader, edit)[0].details["original"] == read(reader, first)[0].external_id
+    second["message"]["message_id"] += 1
     assert read(reader, first)[0].external_id != read(reader, second)[0].external_id
-    assert read(reader, first)[0].external_id == f"u{first['update_id']}:{first['message']['date']}"
 
 
 @pytest.mark.parametrize(
@@ -340,8 +346,8 @@ def refusal(code: int, description: str, **parameters: Any) -> tuple[int, object
         (refusal(400, "Bad Request: PEER_ID_INVALID"), Unreachable, {}),
         (refusal(400, "Bad Request: message text is empty"), Refused, {}),
         (refusal(400, "Bad Request: migrated", migrate_to_chat_id=-1009), Moved, {"address": "-1009"}),
-        (refusal(401, "Unauthorized"), Refused, {}),
-        (refusal(404, "Not Found"), Refused, {}),
+        (refusal(401, "Unauthorized"), ChannelDown, {}),
+        (refusal(404, "Not Found"), ChannelDown, {}),
         ((302, b""), Refused, {}),
         (refusal(500, "Internal Server Error"), Retryable, {}),
         ((502, b"<html>Bad Gateway</html>"), Retryable, {}),
@@ -404,7 +410,7 @@ async def test_courtesies_never_raise(reply: Reply) -> None:
     """A clock that goes on turning is no reason to lose a message."""
     async with listening(lambda *_: reply) as api, channel_to(api.url) as channel:
         await channel.acknowledge({"callback_query_id": "77"})
-        await channel.acknowledge({"media": "voice"})
+        await channel.acknowledge({"media": "voice", "file_id": FILE, "mime": "audio/ogg"})
         await channel.writing(CHAT)
     assert api.calls("answerCallbackQuery") == [{"callback_query_id": "77"}]
     assert api.calls("sendChatAction") == [{"chat_id": CHAT, "action": "typing"}]
@@ -699,6 +705,50 @@ async def test_a_conversation_over_telegram_test_api_by_polling(database: Databa
     assert {event.language_hint for event in heard} == {"fr"}
     assert len({event.external_id for event in heard}) == 6
     assert answered == [{"callback_query_id": heard[1].details["callback_query_id"]}]
+
+
+async def test_the_profile_is_set_in_three_languages_and_says_nothing() -> None:
+    """Name, descriptions and commands, also for every other language; nothing of return, asylum or IOM in them."""
+    asked: list[tuple[str, Mapping[str, Any]]] = []
+
+    def answer(method: str, _: Mapping[str, str], parameters: Mapping[str, Any]) -> Reply:
+        asked.append((method, parameters))
+        return 200, DONE
+
+    async with listening(answer) as server, channel_to(server.url) as channel:
+        await channel.set_profile()
+    for method in ("setMyCommands", "setMyName", "setMyDescription", "setMyShortDescription"):
+        languages = [parameters.get("language_code") for name, parameters in asked if name == method]
+        assert languages == [None, "fr", "en", "ar"]
+    said = json.dumps([dict(parameters) for _, parameters in asked], ensure_ascii=False).lower()
+    assert "rafiq" in said and "رفيق" in said
+    for word in ("retour", "return", "asile", "asylum", "oim", "iom", "العودة", "migra", "هجرة"):
+        assert word not in said, word
+
+
+async def test_a_file_is_fetched_without_its_address_getting_out(caplog: pytest.LogCaptureFixture) -> None:
+    """A voice message comes; one that is gone, or that does not come now, is told apart; the token stays inside."""
+    files: list[Reply] = [(200, b"OggS1234"), (404, b"{}"), (502, b"")]
+    found = {"ok": True, "result": {"file_id": "f", "file_unique_id": "u", "file_path": "voice/file_1.oga"}}
+    paths: list[str] = []
+
+    def answer(method: str, _: Mapping[str, str], parameters: Mapping[str, Any]) -> Reply:
+        paths.append(method)
+        return (200, found) if method == "getFile" else files.pop(0)
+
+    details = {"media": "voice", "file_id": "f", "mime": "audio/ogg"}
+    async with listening(answer) as server, channel_to(server.url) as channel:
+        assert await channel.download(details) == (b"OggS1234", "audio/ogg")
+        with pytest.raises(Refused) as gone:
+            await channel.download(details)
+        with pytest.raises(Retryable) as later:
+            await channel.download(details)
+        with pytest.raises(Refused):
+            await channel.download({"media": "voice"})
+    for error in (gone.value, later.value):
+        assert TOKEN not in str(error) and error.__context__ is None
+    assert TOKEN not in caplog.text
+    assert paths == ["getFile", "file_1.oga"] * 3
 
 
 async def test_a_message_over_telegram_test_api_by_webhook() -> None:

@@ -242,9 +242,13 @@ async def test_nonsense_gets_choices_and_then_a_person(bot: Bot, database: Datab
 
 
 async def test_a_recording_is_acknowledged(bot: Bot, database: Database) -> None:
-    """What cannot be read gets an answer and the way to a person."""
+    """What cannot be read is handed to a person, with its id; what is not for anybody gets the way to one."""
     chat = Chat(bot, database, "fr")
     said = await chat._turn(chat.owner.send(voice={"file_id": "x", "file_unique_id": "y", "duration": 3}))
+    reference = await value(database, "SELECT reference FROM handoff WHERE reason = 'media'")
+    assert said.startswith(i18n.say("handoff.media", "fr")[:40]) and reference in said
+    assert await count(database, "media WHERE kind = 'voice'") == 1
+    said = await chat._turn(chat.owner.send(sticker={"file_id": "x", "file_unique_id": "y"}))
     assert said == i18n.say("media", "fr")
     assert chat.buttons == [title("button.person", "fr")]
 
@@ -266,7 +270,19 @@ async def test_an_edited_message_makes_no_new_turn(bot: Bot, database: Database)
     assert len(await bot.telegram.calls("sendMessage")) == sent
 
 
-async def unasked(bot: Bot, database: Database) -> str:
+async def test_an_edited_message_changes_what_is_kept(bot: Bot, database: Database) -> None:
+    """The words of the message with that number, and no other's."""
+    chat = Chat(bot, database, "fr")
+    for words, number in (("première", 11), ("seconde", 12)):
+        await chat._turn(chat.owner.send(text=words, message_id=number))
+    await chat.owner.edit(11, "corrigée")
+    await until(lambda: value(database, "SELECT count(*) FROM inbox WHERE kind = 'edited'"))
+    [(key,)] = await rows(database, "SELECT key FROM person")
+    kept = await rows(database, "SELECT content_sealed FROM inbox WHERE kind = 'text' ORDER BY id")
+    assert [database.vault.open(key, row.content_sealed)["text"] for row in kept] == ["corrigée", "seconde"]
+
+
+async def unasked(database: Database) -> str:
     """Queue a message that nobody asked for in the only conversation; how it ends."""
     async with database.session() as session:
         conversation_id, key = (
@@ -289,13 +305,13 @@ async def test_who_blocked_the_bot_is_left_alone(bot: Bot, database: Database) -
     await chat.owner.block()
     await until(lambda: value(database, "SELECT count(*) FROM address WHERE unreachable_at IS NOT NULL"))
     before = shown(chat.owner.id, await bot.telegram.calls("sendMessage"))
-    assert await unasked(bot, database) == "cancelled"
+    assert await unasked(database) == "cancelled"
     assert shown(chat.owner.id, await bot.telegram.calls("sendMessage")) == before
     await chat.owner.block(blocked=False)
     await until(lambda: value(database, "SELECT count(*) FROM address WHERE unreachable_at IS NULL"))
     chat._turns += 2
     assert await chat.say("/start") == i18n.say("welcome", "fr")
-    assert await unasked(bot, database) == "sent"
+    assert await unasked(database) == "sent"
 
 
 async def test_a_refused_message_is_tried_once(bot: Bot, database: Database) -> None:
@@ -307,7 +323,7 @@ async def test_a_refused_message_is_tried_once(bot: Bot, database: Database) -> 
     await asyncio.sleep(1.5)  # longer than the first pause between two tries
     assert len(shown(chat.owner.id, await bot.telegram.calls("sendMessage"))) == 1
     assert await value(database, "SELECT status FROM outbox") == "failed"
-    assert await unasked(bot, database) == "cancelled"
+    assert await unasked(database) == "cancelled"
     assert await count(database, "alert") == 0
     assert await chat.say(QUESTION["fr"]) == knowledge.answer("is_it_free", "fr")
 

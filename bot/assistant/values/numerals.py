@@ -138,3 +138,12 @@ def with_digits(text: str, keep: frozenset[str] = frozenset()) -> str:
         i += taken
         done = found[i - 1].end()
     return "".join([*pieces, text[done:]])
+
+
+def whole(text: str) -> int | None:
+    """The number that the `plain` text is, in digits or words; None where it says anything else."""
+    words = _WORD.findall(text)
+    if len(words) == 1 and words[0].isdecimal() and len(words[0]) < 4:
+        return int(words[0])
+    number = _number_at(words, 0) if words else None
+    return number[0] if number is not None and number[1] == len(words) else None

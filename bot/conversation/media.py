@@ -1,0 +1,179 @@
+"""Voice messages and pictures: fetched at once, cleaned, sealed with the person's key, kept for the team a few days.
+
+The platform's id of each is kept as long as the rest; what is no voice and no picture is not fetched at all.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import structlog
+from PIL import Image, ImageOps
+from sqlalchemy import delete, func, select, update
+from sqlalchemy.dialects.postgresql import insert
+
+from bot.channels import Channel, Downloads
+from bot.conversation.letters import backoff
+from bot.db.models import Address, Conversation, Media, Person
+from bot.db.session import Database, Lane, wake
+from bot.journeys.context import Context
+from bot.messages import Retryable, SendError
+
+log = structlog.get_logger()
+VOICES = ("voice", "audio")
+PICTURES = ("photo", "image")
+FOR_A_PERSON = (*VOICES, *PICTURES, "video", "video_note", "document")  # what somebody of the team must look at
+LARGEST = 16 * 1024 * 1024  # bytes
+MOST_PIXELS = 50_000_000
+ATTEMPTS = 8
+_SOUNDS = {b"OggS": "audio/ogg", b"ID3": "audio/mpeg", b"#!AMR": "audio/amr", b"\xff\xf1": "audio/aac",
+           b"\xff\xf9": "audio/aac", b"\xff\xfb": "audio/mpeg", b"\xff\xf3": "audio/mpeg"}  # fmt: skip
+
+Image.MAX_IMAGE_PIXELS = None  # the size is looked at here, before anything is unpacked
+
+
+class Unusable(Exception):
+    """What was sent is not what it says, or too large."""
+
+
+async def keep(ctx: Context, details: Mapping[str, Any]) -> None:
+    """Write down, in the turn's transaction, that this is to be fetched."""
+    kind = str(details["media"])
+    wanted = kind in VOICES + PICTURES
+    media_id = await ctx.session.scalar(
+        insert(Media)
+        .values(
+            person_id=ctx.person_id,
+            conversation_id=ctx.conversation_id,
+            inbox_id=ctx.inbox_id,
+            kind=kind,
+            details_sealed=ctx.vault.seal(ctx.person_key, dict(details)),
+            status="pending" if wanted else "refused",
+            error=None if wanted else "kind",
+            expires_at=ctx.now + timedelta(days=ctx.settings.rafiq_media_days),
+        )
+        .on_conflict_do_nothing()
+        .returning(Media.id)
+    )
+    if wanted and media_id is not None:
+        await wake(ctx.session, Lane.MEDIA, media_id)
+
+
+@dataclass(slots=True)
+class Keeper:
+    """Fetches what is to be kept, and lets it go when its time is over."""
+
+    database: Database
+    channels: Mapping[str, Channel]
+
+    async def due(self) -> list[int]:
+        """What is to be fetched now."""
+        async with self.database.session() as session:
+            rows = await session.scalars(
+                select(Media.id)
+                .join(Conversation, Conversation.id == Media.conversation_id)
+                .join(Address, Address.id == Conversation.address_id)
+                .where(Address.channel.in_(list(self.channels)))  # other processes may have the others
+                .where(Media.status == "pending", Media.next_at.is_(None) | (Media.next_at <= func.now()))
+                .order_by(Media.id)
+                .limit(50)
+            )
+            return list(rows)
+
+    async def work(self, media_id: int) -> None:
+        """Fetch this one."""
+        async with self.database.holding(Lane.MEDIA, media_id) as connection:
+            if connection is None:
+                return
+            row = (
+                await connection.execute(
+                    select(Media.kind, Media.details_sealed, Media.attempts, Person.key, Address.channel)
+                    .join(Person, Person.id == Media.person_id)
+                    .join(Conversation, Conversation.id == Media.conversation_id)
+                    .join(Address, Address.id == Conversation.address_id)
+                    .where(Media.id == media_id, Media.status == "pending")
+                    .where(Media.next_at.is_(None) | (Media.next_at <= func.now()))
+                )
+            ).first()
+            await connection.commit()  # nothing is held open while the platform takes its time
+            if row is None or row.channel not in self.channels:
+                return
+            values = await self._fetched(row, self.database.vault.open(row.key, row.details_sealed))
+            await connection.execute(
+                update(Media)
+                .where(Media.id == media_id, Media.status == "pending")
+                .values(attempts=row.attempts + 1, **values)
+            )
+            await connection.commit()
+
+    async def _fetched(self, row: Any, details: Mapping[str, Any]) -> dict[str, Any]:
+        """What to write down of this attempt."""
+        channel = self.channels[row.channel]
+        if not isinstance(channel, Downloads):
+            return {"status": "lost", "error": "this channel gives nothing out"}
+        try:
+            raw, _ = await channel.download(details)
+            content, mime = await asyncio.to_thread(cleaned, row.kind, raw)
+        except Unusable as unusable:
+            return {"status": "refused", "error": str(unusable)}
+        except SendError as error:
+            kind = type(error).__name__
+            log.warning("media not fetched", channel=row.channel, kind=kind)
+            if isinstance(error, Retryable) and row.attempts + 1 < ATTEMPTS:
+                pause = timedelta(seconds=error.retry_after) if error.retry_after else backoff(row.attempts + 1)
+                return {"error": kind, "next_at": func.now() + pause}
+            return {"status": "lost", "error": kind}
+        return {
+            "status": "kept",
+            "error": None,
+            "content_sealed": self.database.vault.seal_bytes(row.key, content),
+            "mime": mime,
+            "size": len(content),
+            "sha256": hashlib.sha256(content).digest(),
+        }
+
+    async def expire(self) -> int:
+        """Delete what was kept long enough; how many."""
+        async with self.database.session() as session:
+            gone = await session.scalars(delete(Media).where(Media.expires_at <= func.now()).returning(Media.id))
+            count = len(gone.all())
+            await session.commit()
+            return count
+
+
+def cleaned(kind: str, content: bytes) -> tuple[bytes, str]:
+    """The content without what it says about place and time, and its type as its bytes tell it. Raises `Unusable`."""
+    if len(content) > LARGEST:
+        raise Unusable("size")
+    return _picture(content) if kind in PICTURES else (content, _sound(content))
+
+
+def _sound(content: bytes) -> str:
+    if content[4:8] == b"ftyp":
+        return "audio/mp4"
+    for beginning, mime in _SOUNDS.items():
+        if content.startswith(beginning):
+            return mime
+    raise Unusable("type")
+
+
+def _picture(content: bytes) -> tuple[bytes, str]:
+    """The pixels alone, drawn anew the right way up: no place, no date, no camera, nothing hidden behind them."""
+    try:
+        with Image.open(io.BytesIO(content), formats=("JPEG", "PNG", "WEBP")) as picture:
+            if picture.width * picture.height > MOST_PIXELS:
+                raise Unusable("size")
+            upright = ImageOps.exif_transpose(picture).convert("RGB")
+            drawn = Image.new("RGB", upright.size)
+            drawn.paste(upright)
+            written = io.BytesIO()
+            drawn.save(written, "JPEG", quality=88)
+    except (OSError, ValueError, SyntaxError, EOFError, MemoryError):
+        raise Unusable("type") from None
+    return written.getvalue(), "image/jpeg"

@@ -1,0 +1,109 @@
+"""How messages stand, for staff and operators: what is held, what failed, who cannot be reached, what it costs.
+
+Nothing here opens what was written: ids, reasons and ages only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import func, select, update
+
+from bot.db.models import Address, Conversation, Outbox, SentCount
+from bot.db.session import Database, Lane, wake
+
+STUCK = ("held", "failed")
+
+
+@dataclass(frozen=True, slots=True)
+class Stuck:
+    """A message that did not go. `reason`: window, template, identity; or why it failed."""
+
+    outbox_id: int
+    conversation_id: int
+    channel: str
+    status: str
+    reason: str
+    unasked: bool
+    since: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """How many messages of a kind a channel took on a day."""
+
+    day: str
+    channel: str
+    kind: str
+    messages: int
+
+
+async def stuck(database: Database, statuses: Sequence[str] = STUCK) -> list[Stuck]:
+    """Messages that wait for something or were given up, the oldest first."""
+    async with database.session() as session:
+        rows = await session.execute(
+            select(
+                Outbox.id, Outbox.conversation_id, Address.channel, Outbox.status,
+                func.coalesce(Outbox.error, ""), Outbox.unasked, Outbox.created_at,
+            )
+            .join(Conversation, Conversation.id == Outbox.conversation_id)
+            .join(Address, Address.id == Conversation.address_id)
+            .where(Outbox.status.in_(statuses))
+            .order_by(Outbox.id)
+        )  # fmt: skip
+        return [Stuck(*row) for row in rows]
+
+
+async def unreachable(database: Database) -> list[tuple[int, str, datetime]]:
+    """Conversations whose person blocked us or is gone: id, channel, since when. Their next word ends it."""
+    async with database.session() as session:
+        rows = await session.execute(
+            select(Conversation.id, Address.channel, Address.unreachable_at)
+            .join(Address, Address.id == Conversation.address_id)
+            .where(Address.unreachable_at.is_not(None))
+            .order_by(Address.unreachable_at)
+        )
+        return [(row.id, row.channel, row.unreachable_at) for row in rows if row.unreachable_at]
+
+
+async def replay(database: Database, outbox_ids: Sequence[int] | None = None) -> int:
+    """Try these again, as if they were new (all that failed without ids); how many.
+
+    What is held for a reason that still holds is held again.
+    """
+    chosen = Outbox.status == "failed" if outbox_ids is None else Outbox.id.in_(outbox_ids) & Outbox.status.in_(STUCK)
+    fresh = {"status": "queued", "attempts": 0, "template": 0, "next_at": None, "error": None}
+    return await _change(database, chosen, fresh)
+
+
+async def cancel(database: Database, outbox_ids: Sequence[int] | None = None) -> int:
+    """Never send these (all that are held or failed without ids); how many."""
+    chosen: Any = Outbox.status.in_(STUCK)
+    if outbox_ids is not None:
+        chosen &= Outbox.id.in_(outbox_ids)
+    return await _change(database, chosen, {"status": "cancelled", "error": "by hand"})
+
+
+async def _change(database: Database, chosen: Any, values: dict[str, Any]) -> int:
+    async with database.session() as session:
+        changed = list(
+            await session.scalars(update(Outbox).where(chosen).values(values).returning(Outbox.conversation_id))
+        )
+        for conversation_id in set(changed):
+            await wake(session, Lane.DELIVERY, conversation_id)
+        await session.commit()
+        return len(changed)
+
+
+async def counts(database: Database, days: int = 30) -> list[Counted]:
+    """What the platforms took in the last days."""
+    async with database.session() as session:
+        rows = await session.execute(
+            select(func.to_char(SentCount.day, "YYYY-MM-DD"), SentCount.channel, SentCount.kind, SentCount.messages)
+            .where(SentCount.day > func.current_date() - days)
+            .order_by(SentCount.day, SentCount.channel, SentCount.kind)
+        )
+        return [Counted(*row) for row in rows]

@@ -1,0 +1,84 @@
+"""What WhatsApp is asked for beside the answer: the read mark when a turn begins, the file of a voice message."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hashlib
+import time
+from collections.abc import AsyncIterator
+
+import pytest
+
+from bot.db.session import Database
+from bot.settings import Settings
+from bot.web import Service
+from tests.conversation.conftest import until, value
+from tests.journeys.test_whatsapp_journey import on_whatsapp
+from tests.simulators.rasa import FakeRasa
+from tests.simulators.whatsapp import Person, WhatsAppServer
+
+
+@pytest.fixture
+async def talking(
+    fake_rasa: tuple[FakeRasa, Settings], database: Database, own_url: str
+) -> AsyncIterator[tuple[Service, Person, FakeRasa]]:
+    """A service with WhatsApp and a Rasa on demand; and somebody whose webhooks the test hands over."""
+    fake, settings = fake_rasa
+    async with WhatsAppServer() as whatsapp:
+        service = Service(settings.model_copy(update=on_whatsapp(whatsapp.url)), own_url)
+        await service.start()
+        person = Person(whatsapp)
+        whatsapp.heard[person.address] = time.time()
+        yield service, person, fake
+        await service.stop()
+
+
+async def hear(service: Service, person: Person, kind: str, content: object) -> str:
+    """Hand over one message of this person; its id."""
+    assert service.whatsapp is not None
+    message = person.message(kind, content)
+    await service.accept(service.whatsapp.parse(person.server.webhook_of(messages=[message])))
+    return str(message["id"])
+
+
+async def test_it_is_read_when_its_turn_begins(talking: tuple[Service, Person, FakeRasa], database: Database) -> None:
+    """Before the answer is there; a message that gets no answer is not marked."""
+    service, person, fake = talking
+    fake.behave = fake.hang
+    message_id = await hear(service, person, "text", {"body": "bonjour"})
+    async with asyncio.timeout(10):
+        while not person.server.seen:  # noqa: ASYNC110 (another server)
+            await asyncio.sleep(0.02)
+    assert [one["message_id"] for one in person.server.seen] == [message_id]
+    assert person.history() == []
+    fake.behave = fake.greet
+    system = {"type": "customer_identity_changed", "identity": "x"}
+    await hear(service, person, "system", system)
+    await hear(service, person, "reaction", {"message_id": "wamid.1", "emoji": "👍"})
+    done = "SELECT count(*) FROM inbox WHERE kind = 'identity' AND status = 'done'"
+    await until(lambda: value(database, done), 30)
+    assert len(person.server.seen) == 1
+
+
+async def test_a_slow_read_mark_holds_nothing_up(talking: tuple[Service, Person, FakeRasa], database: Database) -> None:
+    """The turn is over while WhatsApp still thinks about it."""
+    service, person, _ = talking
+    person.server.delay = 2.0
+    began = time.monotonic()
+    await hear(service, person, "text", {"body": "bonjour"})
+    await until(lambda: value(database, "SELECT count(*) FROM inbox WHERE status = 'done'"))
+    assert time.monotonic() - began < 1.9
+    assert person.server.seen == []
+
+
+async def test_a_voice_message_is_fetched(talking: tuple[Service, Person, FakeRasa], database: Database) -> None:
+    """While WhatsApp has it, once; kept sealed."""
+    service, person, _ = talking
+    content = b"OggS" + b"\1" * 500
+    person.server.files["77"] = (content, "audio/ogg")
+    sha256 = base64.b64encode(hashlib.sha256(content).digest()).decode()
+    await hear(service, person, "audio", {"id": "77", "mime_type": "audio/ogg", "sha256": sha256, "voice": True})
+    await until(lambda: value(database, "SELECT count(*) FROM media WHERE status = 'kept' AND mime = 'audio/ogg'"))
+    sealed = await value(database, "SELECT content_sealed FROM media")
+    assert content not in bytes(sealed) and len(sealed) >= len(content)

@@ -1,0 +1,351 @@
+"""Talk that no person makes, words taken back, telephones that changed hands: what the turn does about them."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+from starlette.responses import JSONResponse, Response
+
+from bot import i18n
+from bot.assistant.commands import command
+from bot.conversation import inbox, outbox, people
+from bot.db.session import Database
+from bot.journeys.context import Saying
+from bot.messages import LANGUAGES, Incoming, Kind
+from bot.web import Service
+from tests.conversation import oracles
+from tests.conversation.conftest import rows, typed, until, value
+from tests.conversation.letters import queue, state
+from tests.simulators.rasa import GREETING, FakeRasa
+
+Worker = tuple[Service, FakeRasa]
+
+
+async def over(database: Database) -> bool:
+    """Whether nothing is left to do."""
+    return not await value(database, "SELECT count(*) FROM inbox WHERE status IN ('pending', 'waiting')")
+
+
+async def said(database: Database) -> list[str]:
+    """All that was said, opened."""
+    return [
+        database.vault.open(row.key, row.content_sealed)["text"]
+        for row in await rows(
+            database,
+            "SELECT p.key, o.content_sealed FROM outbox o JOIN conversation c ON c.id = o.conversation_id"
+            " JOIN person p ON p.id = c.person_id ORDER BY o.id",
+        )
+    ]
+
+
+async def tell(database: Database, event: Incoming) -> None:
+    """One event, and its turn."""
+    await inbox.accept(database, [event])
+    await until(lambda: over(database))
+
+
+def slowly(fake: FakeRasa, seconds: float = 0.05) -> None:
+    """Let each turn take a while, as a real one does."""
+
+    async def behave(body: dict[str, Any]) -> Response:
+        await asyncio.sleep(seconds)
+        return JSONResponse(GREETING)
+
+    fake.behave = behave
+
+
+# Floods
+
+
+async def test_a_flood_gets_a_few_turns_and_one_notice(worker: Worker, database: Database) -> None:
+    """500 messages at once: no row is missing, few are answered, the others' words are not kept, nobody else waits."""
+    _, fake = worker
+    slowly(fake)
+    await tell(database, typed("bonjour", "other"))
+    flood = [typed(f"message {number} " + "x" * 2000, "flooder") for number in range(500)]
+    await asyncio.gather(*(inbox.accept(database, flood[start::8]) for start in range(8)))
+    asked = asyncio.get_running_loop().time()
+    await inbox.accept(database, [typed("bonjour", "another")])
+    await until(lambda: value(database, "SELECT count(*) FROM outbox WHERE conversation_id = 3"), 3)
+    assert asyncio.get_running_loop().time() - asked < 2
+    await until(lambda: over(database), 20)
+    assert await value(database, "SELECT count(*) FROM inbox") == 502
+    answered = await value(database, "SELECT count(*) FROM inbox WHERE conversation_id = 2 AND turn IS NOT NULL")
+    assert 1 <= answered <= 15
+    kept = await value(database, "SELECT sum(length(content_sealed)) FROM inbox WHERE conversation_id = 2")
+    assert kept < 60_000
+    notices = [one for one in await said(database) if one == i18n.say("slow_down", "fr")]
+    assert len(notices) == 1
+    assert await oracles.kept(database, 502) == [] and await oracles.once(database) == []
+
+
+async def test_safety_reads_a_flood(worker: Worker, database: Database) -> None:
+    """A cry in the middle of it is answered, once however often it comes, and a person is asked for once."""
+    _, fake = worker
+    slowly(fake)
+    flood = [typed("je veux mourir" if number % 10 == 5 else f"message {number}") for number in range(200)]
+    await asyncio.gather(*(inbox.accept(database, flood[start::4]) for start in range(4)))
+    await until(lambda: over(database), 20)
+    assert await value(database, "SELECT count(*) FROM handoff WHERE reason LIKE 'cue:%'") == 1
+    care = [one for one in await said(database) if one.startswith(i18n.say("care.suicidal", "fr")[:20])]
+    assert 1 <= len(care) <= 4
+
+
+async def test_a_quick_talk_is_no_flood(worker: Worker, database: Database) -> None:
+    """Who waits for each answer may be as quick as a machine, and ten at once are ten messages."""
+    _, fake = worker
+    for number in range(30):
+        await tell(database, typed(f"message {number}"))
+    await inbox.accept(database, [typed(f"encore {number}", "other") for number in range(10)])
+    await until(lambda: over(database))
+    assert len(fake.turns) == 40
+
+
+# Loops
+
+
+async def test_two_machines_do_not_talk_for_ever(worker: Worker, database: Database) -> None:
+    """The same words with the same answer eight times: one notice, then silence; another word is answered again."""
+    _, fake = worker
+    for _ in range(20):
+        await tell(database, typed("Merci pour votre message, nous sommes absents."))
+    assert len(fake.turns) == 8
+    assert (await said(database))[8:] == [i18n.say("same_again", "fr")]
+    await tell(database, typed("bonjour"))
+    assert len(fake.turns) == 9
+    assert await oracles.kept(database, 21) == []
+
+
+async def test_two_texts_in_turn_are_a_loop_too(worker: Worker, database: Database) -> None:
+    """A machine that has two sentences."""
+    _, fake = worker
+    for number in range(20):
+        await tell(database, typed(["Merci pour votre message.", "Nous sommes absents."][number % 2]))
+    assert len(fake.turns) == 8
+
+
+async def test_the_same_answer_to_other_questions_is_no_loop(worker: Worker, database: Database) -> None:
+    """« oui » again and again, each time to something else."""
+    _, fake = worker
+
+    async def another_each_time(body: dict[str, Any]) -> Response:
+        number = len(fake.turns) % 3
+        return JSONResponse({**GREETING, "messages": [{"do": ["greet", "help", "out_of_scope"][number]}]})
+
+    fake.behave = another_each_time
+    for _ in range(14):
+        await tell(database, typed("ouais"))
+    assert len(fake.turns) == 14
+
+
+async def test_safety_reads_a_loop(worker: Worker, database: Database) -> None:
+    """A cry repeated is a person's: it is recorded; its words of care are not said for ever."""
+    for _ in range(12):
+        await tell(database, typed("je veux mourir"))
+    assert await value(database, "SELECT count(*) FROM handoff") == 1
+    assert 8 <= await value(database, "SELECT count(*) FROM outbox") <= 16
+
+
+# STOP and START
+
+
+STOPS = [
+    "STOP",
+    "stop!",
+    "ARRET",
+    "Arrêt",
+    "arrêtez",
+    "قف",
+    "توقف",
+    "توقّف",
+    "baraka",
+    "Safi",
+    "صافي",
+    "/stop",
+    "unsubscribe",
+]
+
+
+@pytest.mark.parametrize("word", STOPS)
+async def test_stop_ends_what_nobody_asked_for(worker: Worker, database: Database, word: str) -> None:
+    """In any form, Rasa up or down: acknowledged once, unasked messages are over, questions are still answered."""
+    _, fake = worker
+    await tell(database, typed("bonjour"))
+    waiting = await queue(database, 1, "check-in", unasked=True)
+    held = await queue(database, 1, "check-in", unasked=True, status="held", error="window")
+    fake.behave, fake.healthy = fake.fail, False
+    for _ in range(3):
+        await tell(database, typed(word))
+    assert await state(database, waiting) == await state(database, held) == ("cancelled", "stopped")
+    acknowledged = [one for one in await said(database) if one in [i18n.say("stopped", code) for code in LANGUAGES]]
+    assert len(acknowledged) == 1
+    async with database.session() as session:
+        assert await outbox.unasked(session, database.vault, 1, "Rappel", "fr") is None
+    fake.behave, fake.healthy = fake.greet, True
+    before = len(await said(database))
+    await tell(database, typed("bonjour"))
+    assert len(await said(database)) == before + 1
+
+
+async def test_start_brings_them_back(worker: Worker, database: Database) -> None:
+    """By its word, or by opening the conversation anew; a STOP after it is acknowledged again."""
+    start = Incoming("web", str(uuid.uuid4()), typed("x").address, Kind.START)
+    await tell(database, typed("STOP"))
+    await tell(database, start)
+    async with database.session() as session:
+        assert await outbox.unasked(session, database.vault, 1, "Rappel", "fr") is not None
+    assert i18n.say("resumed", "fr") in (await said(database))[-1]
+    await tell(database, typed("STOP"))
+    assert (await said(database))[-1] == i18n.say("stopped", "fr")
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["stop à la violence", "je ne veux pas arrêter", "my name is Safi", "Safi Baraka", "don't stop", "bus stop", "arrêt de bus",
+     "قف هنا من فضلك اريد سؤال", "توقف القطار", "start-up", "safi merci, j'ai une question"],
+)  # fmt: skip
+def test_what_only_holds_the_word_is_no_stop(words: str) -> None:
+    """The whole message is the word, or it is something else."""
+    assert command(words) not in ("stop", "resume")
+
+
+def test_enough_may_be_a_name_in_a_form() -> None:
+    """« Safi » and « Baraka » answer the question for a name; STOP leaves the form."""
+    for word in ("Safi", "baraka", "صافي"):
+        assert command(word, in_form=True) is None and command(word) == "stop"
+    assert command("STOP", in_form=True) == "stop"
+
+
+# Words changed and taken back
+
+
+async def test_an_edit_changes_what_is_stored(worker: Worker, database: Database) -> None:
+    """No turn; of another person's message, or of an erased one, nothing changes."""
+    first = typed("bonjour", external_id="m1")
+    await tell(database, first)
+    edit = Incoming("web", "e1", first.address, Kind.EDITED, "salut", details={"original": "m1"})
+    thief = Incoming("web", "e2", "thief" + "-" * 35, Kind.EDITED, "pirate", details={"original": "m1"})
+    await inbox.accept(database, [edit, thief])
+    [row] = await rows(
+        database,
+        "SELECT p.key, i.content_sealed FROM inbox i JOIN conversation c ON c.id = i.conversation_id"
+        " JOIN person p ON p.id = c.person_id WHERE i.kind = 'text'",
+    )
+    assert database.vault.open(row.key, row.content_sealed)["text"] == "salut"
+    assert await value(database, "SELECT count(*) FROM inbox WHERE kind = 'edited' AND content_sealed IS NULL") == 2
+    assert await value(database, "SELECT turns FROM conversation WHERE id = 1") == 1
+    revoked = Incoming("web", "r1", first.address, Kind.REVOKED, details={"original": "m1"})
+    again = Incoming("web", "e3", first.address, Kind.EDITED, "encore", details={"original": "m1"})
+    await inbox.accept(database, [revoked, again])
+    assert await value(database, "SELECT content_sealed FROM inbox WHERE kind = 'text'") is None
+
+
+async def test_what_is_taken_back_before_it_comes_is_not_kept(worker: Worker, database: Database) -> None:
+    """Platforms keep no order: its words never get in, and it is not answered."""
+    _, fake = worker
+    late = typed("j'ai honte", external_id="m1")
+    await inbox.accept(database, [Incoming("web", "r1", late.address, Kind.REVOKED, details={"original": "m1"})])
+    assert await inbox.accept(database, [late]) == [None]
+    assert await value(database, "SELECT count(*) FROM inbox WHERE content_sealed IS NOT NULL") == 0
+    assert fake.turns == []
+
+
+async def test_what_is_taken_back_before_its_turn_gets_none(database: Database) -> None:
+    """Nobody works: the message waits, is revoked, and is over."""
+    first = typed("secret", external_id="m1")
+    await inbox.accept(database, [first])
+    await inbox.accept(database, [Incoming("web", "r1", first.address, Kind.REVOKED, details={"original": "m1"})])
+    assert await oracles.kept(database, 2) == []
+
+
+# Who holds the telephone
+
+
+async def test_what_is_sensitive_waits_until_the_person_is_known_again(worker: Worker, database: Database) -> None:
+    """A changed identity: « my data » is held with a word about it; the number of the request lets it out."""
+    _, fake = worker
+    await tell(database, typed("bonjour"))
+    async with database.session() as session:
+        await session.execute(
+            text(
+                "INSERT INTO request (reference, person_id, priority, answers_sealed) SELECT 'AV-7K3Q', id, 'P2', ''::bytea FROM person"
+            )
+        )
+        await session.commit()
+    changed = Incoming("web", "i1", typed("x").address, Kind.IDENTITY)
+    await tell(database, changed)
+    assert len(await said(database)) == 1  # nothing is said about it
+
+    async def my_data(body: dict[str, Any]) -> Response:
+        return JSONResponse({**GREETING, "messages": [{"do": "request_status"}]})
+
+    fake.behave = my_data
+    await tell(database, typed("ma demande ?"))
+    statuses = [tuple(row) for row in await rows(database, "SELECT status, error FROM outbox ORDER BY id OFFSET 1")]
+    assert statuses[0] == ("held", "identity") and len(statuses) == 2
+    assert (await said(database))[-1] == i18n.say("identity.held", "fr")
+    fake.behave = fake.greet
+    await tell(database, typed("AV-2222"))
+    assert await value(database, "SELECT count(*) FROM outbox WHERE status = 'held'") == 1
+    await tell(database, typed("av 7k3q"))
+    assert (await said(database))[-1] == i18n.say("identity.verified", "fr")
+    assert await value(database, "SELECT count(*) FROM outbox WHERE status = 'held'") == 0
+    assert await value(database, "SELECT count(*) FROM address WHERE identity_changed_at IS NOT NULL") == 0
+
+
+async def test_people_with_a_history_are_never_merged(worker: Worker, database: Database) -> None:
+    """A new address that is nobody's is followed; somebody's stays theirs."""
+    first, second = typed("bonjour", "first"), typed("bonjour", "second")
+    await tell(database, first)
+    await tell(database, second)
+    await tell(database, Incoming("web", "i1", first.address, Kind.IDENTITY, details={"address": second.address}))
+    await tell(database, Incoming("web", "i2", second.address, Kind.IDENTITY, details={"address": "fresh"}))
+    found = [await people.find(database, "web", one) for one in (first.address, "fresh", second.address)]
+    assert [one.conversation_id if one else None for one in found] == [1, 2, None]
+    assert await value(database, "SELECT count(*) FROM person") == 2
+
+
+# Buttons
+
+
+async def press(database: Database, button: str) -> list[str]:
+    """Press it; what is said."""
+    before = len(await said(database))
+    await tell(database, Incoming("web", str(uuid.uuid4()), typed("x").address, Kind.PRESS, press=button))
+    return (await said(database))[before:]
+
+
+async def test_a_button_counts_once_and_then_shows_what_can_be_pressed(worker: Worker, database: Database) -> None:
+    """Pressed again, or made up: no longer valid, with the choices that are open now."""
+    await tell(database, typed("bonjour"))
+    [button, *_] = await rows(database, "SELECT id FROM issued_button WHERE action->>'do' = 'handoff'")
+    assert "H-" in (await press(database, button.id))[0]
+    assert await press(database, button.id) == [i18n.say("button.stale", "fr")]
+    assert await value(database, "SELECT count(*) FROM handoff") == 1
+    shown = await rows(database, "SELECT title FROM issued_button WHERE outbox_id = (SELECT max(id) FROM outbox)")
+    assert {row.title for row in shown} >= {i18n.say("button.return_request", "fr")}
+    assert await press(database, "made-up") == [i18n.say("button.stale", "fr")]
+
+
+# One bubble
+
+
+@pytest.mark.parametrize(("lengths", "choices", "bubbles"), [
+    ([500, 500], True, 1), ([500, 522], True, 1), ([500, 523], True, 2), ([2000, 2000], False, 1), ([2000, 2095], False, 2),
+    ([10] * 50, True, 1), ([1024], True, 1),
+])  # fmt: skip
+def test_one_bubble_where_it_fits(lengths: list[int], choices: bool, bubbles: int) -> None:
+    """1024 characters with buttons, 4096 without; buttons stand under the last one only."""
+    from bot.journeys.context import Choice
+
+    sayings = [Saying("x" * length) for length in lengths]
+    if choices:
+        sayings[-1].choices = [Choice("Oui", {})]
+    joined = outbox.together(sayings)
+    assert len(joined) == bubbles
+    assert [bool(one.choices) for one in joined] == [False] * (bubbles - 1) + [choices]
+    assert all(len(one.text) <= (1024 if one.choices else 4096) for one in joined)

@@ -1,0 +1,244 @@
+"""Voice messages and pictures: handed to a person, cleaned, sealed, and gone when their time is over."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import uuid
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+from cryptography.exceptions import InvalidTag
+from PIL import Image
+
+from bot import i18n
+from bot.conversation import inbox, media
+from bot.conversation.media import Keeper, Unusable, cleaned
+from bot.db.session import Database
+from bot.messages import LANGUAGES, Incoming, Kind, Language, Refused, Retryable, SendError
+from bot.web import Service
+from tests.conversation.conftest import rows, typed, until, value
+from tests.conversation.letters import change
+from tests.conversation.test_guards import over, said, tell
+from tests.simulators.channel import FakeChannel
+from tests.simulators.rasa import FakeRasa
+
+VOICE = b"OggS" + bytes(range(256)) * 20
+Worker = tuple[Service, FakeRasa]
+
+
+def picture(format_: str = "JPEG", size: tuple[int, int] = (64, 32)) -> bytes:
+    """A picture that says where and when it was taken, and lies on its side."""
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turned a quarter
+    exif[0x010F] = "CANARYPHONE"
+    exif[0x9003] = "2026:11:22 09:00:00"
+    exif.get_ifd(0x8825)[1] = "N"
+    exif.get_ifd(0x8825)[2] = (34.0, 1.0, 13.0)
+    written = io.BytesIO()
+    given: dict[str, Any] = {"exif": exif} | ({"comment": b"CANARYCOMMENT"} if format_ == "JPEG" else {})
+    Image.new("RGB", size, "red").save(written, format_, **given)
+    return written.getvalue()
+
+
+def sent(kind: str, file_id: str = "f1", channel: str = "web", hint: str = "fr", **given: Any) -> Incoming:
+    """Somebody sends this."""
+    details = {"media": kind, "file_id": file_id}
+    address = typed("x").address
+    return Incoming(channel, str(uuid.uuid4()), address, Kind.MEDIA, language_hint=hint, details=details, **given)
+
+
+@pytest.fixture
+def fetching(worker: Worker) -> FakeChannel:
+    """The web chat's place taken by a platform that keeps files."""
+    platform = FakeChannel("web", files={"f1": VOICE, "p1": picture()})
+    worker[0].media.channels = {"web": platform}
+    return platform
+
+
+async def kept(database: Database, count: int = 1) -> list[Any]:
+    """The media, when nothing is pending any more."""
+    await until(lambda: value(database, "SELECT count(*) = :n FROM media WHERE status <> 'pending'", n=count))
+    return await rows(database, "SELECT m.*, p.key FROM media m JOIN person p ON p.id = m.person_id ORDER BY m.id")
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+async def test_a_voice_message_is_acknowledged_and_handed_over(
+    worker: Worker, fetching: FakeChannel, database: Database, language: Language
+) -> None:
+    """In the person's language, with the number of the handoff; the content sealed with the person's key."""
+    await tell(database, sent("voice", hint=language))
+    [row] = await kept(database)
+    reference = await value(database, "SELECT reference FROM handoff WHERE reason = 'media'")
+    assert reference in (await said(database))[0]
+    assert (await said(database))[0][:20] == i18n.say("handoff.media", language)[:20]
+    assert (row.status, row.mime, row.size, row.sha256) == (
+        "kept",
+        "audio/ogg",
+        len(VOICE),
+        hashlib.sha256(VOICE).digest(),
+    )
+    assert VOICE not in row.content_sealed and database.vault.open_bytes(row.key, row.content_sealed) == VOICE
+    assert database.vault.open(row.key, row.details_sealed)["file_id"] == "f1"
+    assert b"f1" not in row.details_sealed
+    with pytest.raises(InvalidTag):
+        database.vault.open_bytes(database.vault.new_key(), row.content_sealed)
+    days = await value(database, "SELECT round(extract(epoch FROM expires_at - created_at) / 86400) FROM media")
+    assert int(days) == worker[0].settings.rafiq_media_days == 30
+
+
+async def test_twenty_voice_messages_page_one_person(worker: Worker, fetching: FakeChannel, database: Database) -> None:
+    """One handoff while it waits."""
+    for _ in range(4):
+        await tell(database, sent("voice"))
+    await kept(database, 4)
+    assert await value(database, "SELECT count(*) FROM handoff") == 1
+
+
+async def test_a_cry_under_a_picture_is_read(worker: Worker, fetching: FakeChannel, database: Database) -> None:
+    """Safety reads captions; the picture is kept all the same."""
+    await tell(database, sent("photo", "p1", text="je veux mourir"))
+    await kept(database)
+    assert [row.reason for row in await rows(database, "SELECT reason FROM handoff")] == ["cue:suicidal"]
+
+
+async def test_a_video_is_not_fetched(worker: Worker, fetching: FakeChannel, database: Database) -> None:
+    """Its id is kept for the person of the team, nothing of it."""
+    await tell(database, sent("video", "unknown"))
+    [row] = await kept(database)
+    assert (row.status, row.error, row.content_sealed) == ("refused", "kind", None)
+    assert await value(database, "SELECT count(*) FROM handoff") == 1
+
+
+async def test_a_sticker_is_no_message_for_a_person(worker: Worker, fetching: FakeChannel, database: Database) -> None:
+    """It is answered; nobody is called for it."""
+    await tell(database, sent("sticker"))
+    assert await said(database) == [i18n.say("media", "fr")]
+    assert (
+        await value(database, "SELECT count(*) FROM handoff")
+        == await value(database, "SELECT count(*) FROM media")
+        == 0
+    )
+
+
+@pytest.mark.parametrize(
+    ("answers", "status", "error"),
+    [
+        ([Retryable("500"), VOICE], "kept", None),
+        ([Refused("gone")], "lost", "Refused"),
+        ([b"MZ" + bytes(100)], "refused", "type"),
+        ([b"OggS" + bytes(media.LARGEST)], "refused", "size"),
+    ],
+    ids=["comes later", "gone", "no sound", "too large"],
+)
+async def test_what_becomes_of_a_download(
+    worker: Worker, database: Database, answers: list[bytes | SendError], status: str, error: str | None
+) -> None:
+    """Tried again where that helps; what is no sound or picture, or too large, is not kept."""
+    platform = FakeChannel("web")
+
+    class Files(Mapping[str, Any]):
+        def __getitem__(self, key: str) -> Any:
+            return answers.pop(0)
+
+        def __iter__(self) -> Any:
+            return iter(())
+
+        def __len__(self) -> int:
+            return 0
+
+    platform.files = Files()
+    worker[0].media.channels = {"web": platform}
+    await tell(database, sent("voice"))
+    [row] = await kept(database)
+    assert (row.status, row.error, row.content_sealed is not None) == (status, error, status == "kept")
+
+
+@pytest.mark.parametrize("format_", ["JPEG", "PNG", "WEBP"])
+def test_a_picture_says_nothing_but_its_pixels(format_: str) -> None:
+    """No place, no date, no camera, no comment; the right way up."""
+    content, mime = cleaned("photo", picture(format_))
+    assert mime == "image/jpeg"
+    with Image.open(io.BytesIO(content)) as clean:
+        assert clean.size == (32, 64)
+        assert not clean.getexif() and "comment" not in clean.info and "exif" not in clean.info
+    assert b"CANARY" not in content and b"Exif" not in content
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"\xff\xd8\xff", picture()[:200], b"GIF89a" + bytes(50), b"<svg/>", picture("PNG", (10_000, 6_000))],
+    ids=["nothing", "a beginning", "half", "gif", "svg", "bomb"],
+)  # fmt: skip
+def test_what_is_no_picture_is_refused(content: bytes) -> None:
+    """Whatever it says it is; and what would unpack into too many pixels."""
+    with pytest.raises(Unusable):
+        cleaned("photo", content)
+
+
+async def test_its_time_is_over(worker: Worker, fetching: FakeChannel, database: Database) -> None:
+    """Retention deletes the row with all that is in it, and nothing before its time."""
+    await tell(database, sent("voice"))
+    await tell(database, sent("photo", "p1"))
+    await kept(database, 2)
+    keeper = Keeper(database, {})
+    assert await keeper.expire() == 0
+    await change(database, "UPDATE media SET expires_at = now() WHERE kind = 'voice'")
+    assert await keeper.expire() == 1
+    assert [row.kind for row in await rows(database, "SELECT kind FROM media")] == ["photo"]
+
+
+async def test_erasing_and_taking_back_reach_it(worker: Worker, fetching: FakeChannel, database: Database) -> None:
+    """A revoked picture goes; erasing the person takes everything."""
+    first, second = sent("photo", "p1"), sent("voice")
+    await tell(database, first)
+    await tell(database, second)
+    await kept(database, 2)
+    await inbox.accept(
+        database, [Incoming("web", "r", first.address, Kind.REVOKED, details={"original": first.external_id})]
+    )
+    assert [row.kind for row in await rows(database, "SELECT kind FROM media")] == ["voice"]
+    await tell(database, typed("supprimer"))
+    worker[1].behave = worker[1].greet
+    async with database.session() as session:
+        from bot.db.models import IssuedButton
+
+        conversation = await value(database, "SELECT id FROM conversation")
+        session.add(
+            IssuedButton(id="erase", conversation_id=conversation, position=1, title="x", action={"do": "erase", "with": {}},
+                         expires_at=await value(database, "SELECT now() + interval '1 day'"))
+        )  # fmt: skip
+        await session.commit()
+    await tell(database, Incoming("web", "p", first.address, Kind.PRESS, press="erase"))
+    assert await value(database, "SELECT count(*) FROM media") == 0
+
+
+async def test_two_keepers_fetch_once(database: Database, worker: Worker) -> None:
+    """Whoever holds the lock fetches; the other finds it done."""
+    platform = FakeChannel("web", files={"f1": VOICE})
+    worker[0].media.channels = {}
+    await worker[0].lanes.stop()
+    await inbox.accept(database, [sent("voice")])
+    await worker[0].turns.work(1)
+    assert await over(database)
+    keepers = [Keeper(database, {"web": platform}) for _ in range(2)]
+    [media_id] = await keepers[0].due()
+    await keepers[0].work(media_id)
+    await keepers[1].work(media_id)
+    [row] = await kept(database)
+    assert (row.status, row.attempts) == ("kept", 1)
+
+
+async def test_a_process_without_the_channel_leaves_it_to_others(database: Database, worker: Worker) -> None:
+    """It is not lost: who has the channel fetches it."""
+    await worker[0].lanes.stop()
+    await inbox.accept(database, [sent("voice")])
+    await worker[0].turns.work(1)
+    without, owner = Keeper(database, {}), Keeper(database, {"web": FakeChannel("web", files={"f1": VOICE})})
+    [media_id] = await owner.due()
+    assert await without.due() == []
+    await without.work(media_id)  # woken by the turn's call all the same
+    assert await value(database, "SELECT status FROM media") == "pending"
+    await owner.work(media_id)
+    [row] = await kept(database)
+    assert (row.status, row.attempts) == ("kept", 1)
