@@ -113,13 +113,33 @@ def train() -> None:
     supervisor.ensure_models(settings, _note, force=True)
 
 
-@app.command()
-def understand() -> None:
+understanding = typer.Typer(rich_markup_mode=None)
+app.add_typer(understanding, name="understand")
+
+
+@understanding.callback(invoke_without_command=True)
+def understand(context: typer.Context) -> None:
     """Say what each line of the standard input means, one JSON object a line.
 
     A line is a text, or a JSON object with `text`. Out: text, language, label, confidence, ranking, cue, entities.
     """
-    asyncio.run(_understand(configuration.load()))
+    if context.invoked_subcommand is None:
+        asyncio.run(_understand(configuration.load()))
+
+
+@understanding.command("export-review")
+def export_review() -> None:
+    """Messages that were not understood and what their writers said they meant, one JSON object a line, for review.
+
+    Only those whose writers agreed. Out: text, label (a topic, or none_of_these), language, offered, at.
+    """
+    from bot.journeys import learning
+
+    async def examples(database: Any) -> list[dict[str, Any]]:
+        return [example async for example in learning.export(database)]
+
+    for example in _in_database(configuration.load(), examples):
+        typer.echo(json.dumps(example, ensure_ascii=False))
 
 
 async def _understand(settings: configuration.Settings) -> None:

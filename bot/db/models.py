@@ -239,6 +239,24 @@ class Consent(Base):
     withdrawn_at: Mapped[datetime | None]
 
 
+class Suggestion(Base):
+    """A message that was not understood, and what the person then said it meant: an example, for review.
+
+    The text is kept only where its writer agreed.
+    """
+
+    __tablename__ = "suggestion"
+    __table_args__ = (UniqueConstraint("inbox_id"),)
+    id: Mapped[int] = _id()
+    person_id: Mapped[int] = mapped_column(ForeignKey("person.id", ondelete="CASCADE"), index=True)
+    inbox_id: Mapped[int]  # the message
+    language: Mapped[str]
+    label: Mapped[str]  # a topic, or none_of_these
+    offered: Mapped[list[Any]]  # the topics that were suggested
+    text_sealed: Mapped[bytes | None]
+    created_at: Mapped[datetime] = _now()
+
+
 class Request(Base):
     """A first-contact request: what a person asked IOM to know, in order to call back safely."""
 
