@@ -76,7 +76,11 @@ _PRESSED = text("""
     SELECT action, outbox_id, (
         SELECT max(outbox_id) FROM issued_button
         WHERE conversation_id = :conversation AND action->>'intent' = ANY(:of_a_form)
-    ) AS asked_in
+    ) AS asked_in, action->'slots'->>'field' IS NOT DISTINCT FROM (
+        SELECT action->'slots'->>'field' FROM issued_button
+        WHERE conversation_id = :conversation AND action->>'intent' = ANY(:of_a_form)
+        ORDER BY outbox_id DESC, position LIMIT 1
+    ) AND action->'slots'->>'field' <> 'review' AS asked_again
     FROM issued_button
     WHERE id = :pressed AND conversation_id = :conversation AND expires_at > now() AND used_at IS NULL
 """)
@@ -422,7 +426,9 @@ class Turns:
         forms_ = {"conversation": ctx.conversation_id, "of_a_form": sorted(OF_A_FORM)}
         button = (await ctx.session.execute(_PRESSED, {"pressed": pressed, **forms_})).first()
         of_a_form = button is not None and button.action.get("intent") in OF_A_FORM
-        if button is None or (of_a_form and (work.form is None or button.outbox_id != button.asked_in)):
+        # the question may stand there twice, with what was said in between: either of them can be answered
+        open_ = button is not None and (button.outbox_id == button.asked_in or button.asked_again)
+        if button is None or (of_a_form and (work.form is None or not open_)):
             in_form = work.form is not None
             current = await ctx.session.execute(_CHOICES, {"in_form": in_form, **forms_})
             ctx.say(
