@@ -36,7 +36,7 @@ from bot.conversation.turn import Turns
 from bot.db.session import Database, Lane, connect
 from bot.jobs import Lanes, Worker
 from bot.journeys import first_contact
-from bot.messages import Incoming, Notice, Receipt, SendError
+from bot.messages import Incoming, Kind, Notice, Receipt, SendError
 from bot.settings import Settings
 from bot.training import Models
 
@@ -100,7 +100,11 @@ class Service:
 
     async def accept(self, events: Sequence[Incoming | Receipt | Notice]) -> list[int | None]:
         """Write down what a channel brought; when this returns it is safe. The inbox ids are of the incoming alone."""
-        ids = await inbox.accept(self.database, [event for event in events if isinstance(event, Incoming)])
+        incoming = [event for event in events if isinstance(event, Incoming)]
+        for event in incoming:
+            if event.kind is Kind.TEXT:
+                self.turns.expect(event.text)
+        ids = await inbox.accept(self.database, incoming)
         reports = [event for event in events if isinstance(event, Receipt)]
         await receipts.apply(self.database, self.delivery.channels, reports)
         await notices.keep(self.database, [event for event in events if isinstance(event, Notice)])

