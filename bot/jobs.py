@@ -17,29 +17,42 @@ from bot.db.session import Database, Lane
 
 log = structlog.get_logger()
 SWEEP = 1.0  # seconds between two looks for work that nobody was woken for
+BESIDE = 8  # keys that may be worked beside the limit, because somebody is in danger
 
 
 class Worker:
-    """Works the keys of one lane, `limit` at once, each key by one task at a time."""
+    """Works the keys of one lane, `limit` at once, each key by one task at a time, in the order of their waking."""
 
     def __init__(self, work: Callable[[int], Awaitable[object]], limit: int) -> None:
         self._work = work
-        self._slots = asyncio.Semaphore(limit)
+        self._limit = limit
         self._active: dict[int, asyncio.Task[None]] = {}
+        self._waiting: dict[int, None] = {}  # in order
         self._again: set[int] = set()
 
-    def wake(self, key: int) -> None:
-        """There may be work for this key."""
+    def wake(self, key: int, at_once: bool = False) -> None:
+        """There may be work for this key; `at_once` lets it overtake the others, beside the limit."""
         if key in self._active:
             self._again.add(key)
+        elif at_once and self._limit > 0 and len(self._active) < self._limit + BESIDE:
+            self._waiting.pop(key, None)
+            self._begin(key)
         else:
-            self._active[key] = asyncio.create_task(self._run(key))
+            self._waiting.setdefault(key)
+            self._fill()
+
+    def _fill(self) -> None:
+        while self._waiting and len(self._active) < self._limit:
+            key = next(iter(self._waiting))
+            del self._waiting[key]
+            self._begin(key)
+
+    def _begin(self, key: int) -> None:
+        self._active[key] = asyncio.create_task(self._run(key))
 
     async def _run(self, key: int) -> None:
         try:
-            async with self._slots:
-                self._again.discard(key)
-                await self._work(key)
+            await self._work(key)
         except Exception as error:  # the row stays; the sweep brings it back
             log.error("work failed", lane_key=key, error=type(error).__name__, exc_info=True)
             await asyncio.sleep(0.5)
@@ -47,10 +60,12 @@ class Worker:
             del self._active[key]
             if key in self._again:  # behind those who have waited longer
                 self._again.discard(key)
-                self.wake(key)
+                self._waiting.setdefault(key)
+            self._fill()
 
     async def drain(self, seconds: float) -> None:
-        """Wait for what is being worked on, at most this long."""
+        """Begin nothing more and wait for what is being worked on, at most this long; the rows of the rest stay."""
+        self._limit = 0
         if self._active:
             await asyncio.wait(list(self._active.values()), timeout=seconds)
         for task in list(self._active.values()):
@@ -76,10 +91,10 @@ class Lanes:
         """Also tell this one of every wake-up call (the web page waits for its messages this way)."""
         self._watchers.append(watcher)
 
-    def wake(self, lane: Lane, key: int) -> None:
-        """Wake this process's own worker without a round trip."""
+    def wake(self, lane: Lane, key: int, at_once: bool = False) -> None:
+        """Wake this process's own worker without a round trip; `at_once` overtakes the others."""
         if lane in self._workers:
-            self._workers[lane][0].wake(key)
+            self._workers[lane][0].wake(key, at_once)
 
     async def start(self) -> None:
         """Begin to listen and to sweep."""

@@ -52,12 +52,13 @@ class Service:
         self.database: Database = connect(database_url, _vault(settings), pool_size=settings.rafiq_turns + 16)
         self.rasa = Rasa(settings.rasa_url, settings.local_token, settings.rafiq_rasa_timeout)
         models = Models.of(settings)
+        self.triage = Triage.load(models.cues)
         self.turns = Turns(
             self.database,
             self.rasa,
             settings,
             LanguageModel.load(models.language),
-            Triage.load(models.cues),
+            self.triage,
             self._turn_begins,
         )
         self.telegram = Telegram.from_settings(settings) if settings.telegram_token else None
@@ -76,6 +77,7 @@ class Service:
         self.lanes.add(Lane.MEDIA, Worker(self.media.work, 2), self.media.due)
         self.lanes.watch(self.signals.heard)
         self._tasks: list[asyncio.Task[None]] = []
+        self._hurrying: set[asyncio.Task[None]] = set()  # a task that nobody holds may vanish
 
     async def start(self) -> None:
         """Begin to work."""
@@ -105,10 +107,25 @@ class Service:
             if event.kind is Kind.TEXT:
                 self.turns.expect(event.text)
         ids = await inbox.accept(self.database, incoming)
+        for event in incoming:
+            if event.kind is Kind.TEXT and self.triage.hurries(event.text):
+                task = asyncio.create_task(self._hurry(event))
+                self._hurrying.add(task)
+                task.add_done_callback(self._hurrying.discard)
         reports = [event for event in events if isinstance(event, Receipt)]
         await receipts.apply(self.database, self.delivery.channels, reports)
         await notices.keep(self.database, [event for event in events if isinstance(event, Notice)])
         return ids
+
+    async def _hurry(self, event: Incoming) -> None:
+        """Let danger to life overtake whoever waits; the turn reads the message again and answers."""
+        cue = self.triage.strong(event.text)
+        if cue is None:
+            cue = self.triage.read(event.text, await self.turns.vector_of(event.text))
+        if cue is not None and cue.priority == "P0":
+            conversation_id = await self.conversation_of(event.channel, event.address)
+            if conversation_id is not None:
+                self.lanes.wake(Lane.TURN, conversation_id, at_once=True)
 
     async def conversation_of(self, channel: str, address: str) -> int | None:
         """The conversation of this address, if it has one."""

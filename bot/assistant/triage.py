@@ -264,25 +264,36 @@ class Weights:
             self._dense = stored["dense"]  # 384 × columns: of the sentence vector
             self._bias = stored["bias"]
             self._cues = str(stored["cues"]).split("\n")
-            self._threshold, self._which, self._rule_bonus, self._p0_bonus = stored["settings"].tolist()
+            self._threshold, self._which, self._rule_bonus, self._p0_bonus, self._hurry = stored["settings"].tolist()
+            self._average = stored["average"]  # of the columns, before a word is read: bias and the mean vector
 
     def likely(
         self, groups: Sequence[Iterable[str]], vector: Any, hits: Sequence[str], p0: Container[str]
     ) -> str | None:
         """The cue that is likely enough, often none. Strong patterns weigh in; the cues of `p0` need less."""
-        columns = self._bias + vector @ self._dense
-        for group, factor in zip(groups, self._groups, strict=True):
-            found = [i for i in map(self._index.get, group) if i is not None]
-            if found:
-                columns += (
-                    self._rows[found].sum(axis=0, dtype=np.int32) * self._scale * (factor / math.sqrt(len(found)))
-                )
+        columns = self._bias + vector @ self._dense + self._of_words(groups)
         cues, harmless = columns[1 : 1 + len(self._cues)], columns[1 + len(self._cues) :]
         score = float(columns[0] + self._which * (_soft_maximum(cues) - _soft_maximum(harmless)))
         favoured = cues + np.array([self._rule_bonus * (name in hits) for name in self._cues])
         cue = self._cues[int(favoured.argmax())]
         score += self._rule_bonus * bool(hits) + self._p0_bonus * (cue in p0)
         return cue if score >= self._threshold else None
+
+    def hurries(self, groups: Sequence[Iterable[str]], p0: Container[str]) -> bool:
+        """Whether the words alone make a cue of `p0` possible: one in seven ordinary messages is let through too."""
+        columns = self._average + self._of_words(groups)
+        gravest = max(columns[1 + i] for i, name in enumerate(self._cues) if name in p0)
+        return bool(columns[0] + 4 * gravest >= self._hurry)
+
+    def _of_words(self, groups: Sequence[Iterable[str]]) -> Any:
+        columns = np.zeros(len(self._scale))
+        for group, factor in zip(groups, self._groups, strict=True):
+            found = [i for i in map(self._index.get, group) if i is not None]
+            if found:
+                columns += (
+                    self._rows[found].sum(axis=0, dtype=np.int32) * self._scale * (factor / math.sqrt(len(found)))
+                )
+        return columns
 
 
 def _soft_maximum(margins: Any) -> Any:
@@ -322,6 +333,16 @@ class Triage:
             if likely is not None:
                 found.add(likely)
         return self._gravest(found)
+
+    def hurries(self, text: str) -> bool:
+        """Whether this may be danger to life, at first sight and without its vector: such a message is read first."""
+        for part in windows(text):
+            seen = self._rules.lexicon.sight(part)
+            if self._p0.intersection(self._rules.hits(seen)):
+                return True
+            if self._weights is not None and self._weights.hurries(features(seen), self._p0):
+                return True
+        return False
 
     def strong(self, text: str) -> Cue | None:
         """The gravest cue that a strong pattern shows, without the weights: fast, and works before any training."""
