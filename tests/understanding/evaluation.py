@@ -65,9 +65,9 @@ def messages() -> list[tuple[str, str, str, str]]:
 
 
 async def measure(rasa: Rasa, models: Models, process: psutil.Process | None = None, step: int = 1) -> Result:
-    """Measure everything on a running Rasa, on every message or on each `step`th."""
+    """Measure everything on a running Rasa, on every message or on each `step`th and all that is out of scope."""
     result = Result()
-    rows = messages()[::step]
+    rows = [row for i, row in enumerate(messages()) if i % step == 0 or row[1] == "out_of_scope"]
     understood: list[Understanding] = []
     for start in range(0, len(rows), 64):
         understood += await rasa.understand([row[3] for row in rows[start : start + 64]])
