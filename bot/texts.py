@@ -18,15 +18,15 @@ from babel.messages.pofile import read_po
 
 from bot import i18n
 from bot.assistant import forms, knowledge
-from bot.journeys import VERBS
+from bot.journeys import VERBS, interviews
 from bot.messages import LANGUAGES, Language
 from bot.settings import ROOT
 
 BUTTON = 20  # characters: the shortest limit of any channel for a button
 QUESTION = 72  # a list row's description
 MESSAGE = 1024  # a message with buttons
-SAYS = {"say", "say_number", "button", "do", "intend"}
-BUTTONS = {"button", "do", "intend"}
+SAYS = {"say", "say_number", "button", "do", "intend", "_choice"}
+BUTTONS = {"button", "do", "intend", "_choice"}
 _PLACEHOLDER = re.compile(r"\{(\w+)\}")
 _ID = re.compile(r"[a-z_]+(\.[A-Za-z_0-9]+)*")
 _FIGURE = re.compile(r"\d+(?:[ \u00a0\u202f.,]\d+)*")
@@ -59,7 +59,7 @@ def used_ids() -> tuple[set[str], set[str]]:
     domain = yaml.safe_load((ROOT / "domain.yml").read_text(encoding="utf-8"))
     for replies in domain["responses"].values():
         used.update(reply["custom"]["say"] for reply in replies if "say" in reply["custom"])
-    for steps in forms.forms().values():
+    for steps in [*forms.forms().values(), interviews.STEPS]:
         for step in steps:
             used |= {step.say, f"{step.say}.unreadable"}
             titles = {step.choice_text(choice) for choice in [*step.choices, *([forms.SKIPPED] if step.skip else [])]}

@@ -6,13 +6,13 @@ import secrets
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from sqlalchemy import LargeBinary, bindparam, select, text
+from sqlalchemy import LargeBinary, bindparam, func, select, text
 from sqlalchemy.dialects.postgresql import JSONB, insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from bot.db.encryption import Vault
-from bot.db.models import Address, Conversation, Outbox, Person
-from bot.journeys.context import Context, Saying
+from bot.db.models import Address, Conversation, IssuedButton, Outbox, Person
+from bot.journeys.context import Choice, Context, Saying
 from bot.messages import Language, Template
 
 BUBBLE = 1024  # characters: what fits one message with buttons on every channel
@@ -83,6 +83,7 @@ async def unasked(
     language: Language,
     *,
     templates: Sequence[Template] = (),
+    choices: Sequence[Choice] = (),
     sensitive: bool = True,
     expires_at: datetime | None = None,
 ) -> int | None:
@@ -101,13 +102,14 @@ async def unasked(
     ).first()
     if whose is None:
         return None
+    buttons = [(secrets.token_urlsafe(9), choice) for choice in choices]
     content = {
         "text": words,
-        "buttons": [],
+        "buttons": [[button_id, choice.title] for button_id, choice in buttons],
         "language": language,
         "templates": [[template.name, list(template.values), template.seconds] for template in templates],
     }
-    return await session.scalar(
+    outbox_id: int | None = await session.scalar(
         insert(Outbox)
         .values(
             conversation_id=conversation_id,
@@ -119,6 +121,19 @@ async def unasked(
         )
         .returning(Outbox.id)
     )
+    for position, (button_id, choice) in enumerate(buttons, 1):
+        await session.execute(
+            insert(IssuedButton).values(
+                id=button_id,
+                conversation_id=conversation_id,
+                outbox_id=outbox_id,
+                position=position,
+                title=choice.title,
+                action=dict(choice.action),
+                expires_at=func.now() + BUTTON_LIFE,
+            )
+        )
+    return outbox_id
 
 
 def together(sayings: Sequence[Saying]) -> list[Saying]:

@@ -26,7 +26,8 @@ class Choice:
 
 
 # Texts that show something of before: for the person alone who told it, should the address change hands.
-SENSITIVE = ("my_data", "request_status.", "withdrawn", "first_contact.review", "first_contact.updated")
+SENSITIVE = ("my_data", "request_status.", "withdrawn", "first_contact.review", "first_contact.updated",
+             "interview.status", "interview.review", "interview.booked", "interview.cancel_ask")  # fmt: skip
 
 
 @dataclass(slots=True)
@@ -56,6 +57,9 @@ class Context:
     understanding: Understanding = field(default_factory=Understanding)
     answers: Mapping[str, Any] = field(default_factory=dict)  # of the form in progress
     form: str | None = None
+    draft: int | None = (
+        None  # the appointment that is being made: the service's own form, see bot/journeys/interviews.py
+    )
     misunderstood: int = 0
     sayings: list[Saying] = field(default_factory=list)
     # what the turn applies to the conversation when the journeys are done

@@ -11,7 +11,7 @@ from sqlalchemy.dialects.postgresql import insert
 from bot import i18n
 from bot.assistant.forms import forms
 from bot.db.models import Address, Consent, Conversation, Inbox, IssuedButton, Media, Outbox, Person, Request
-from bot.journeys import first_contact
+from bot.journeys import first_contact, interviews
 from bot.journeys.context import Context
 
 ACKNOWLEDGED = timedelta(days=1)  # how long one acknowledgement of STOP stands for all
@@ -80,6 +80,7 @@ async def my_data(ctx: Context, **_: Any) -> None:
             i18n.say(f"{step.say}.label", ctx.language) for step in forms()[first_contact.FORM] if step.slot in answers
         ]
         kept.append(i18n.say("my_data.request", ctx.language, reference=request.reference, answers=names.join(labels)))
+    kept += await interviews.kept(ctx)
     media = await ctx.session.scalar(select(func.count()).where(Media.person_id == ctx.person_id))
     if media:
         kept.append(i18n.say("my_data.media", ctx.language, number=media))
@@ -105,6 +106,7 @@ async def keep(ctx: Context, **_: Any) -> None:
 async def erase(ctx: Context, **_: Any) -> None:
     """Everything about this person goes: the requests (the case backend is told), the texts, Rasa's memory, the key."""
     await first_contact.withdraw_all(ctx)
+    await interviews.erase(ctx)
     ctx.forget_dialogue = ctx.erased = True
     ctx.say("delete.done")
 
