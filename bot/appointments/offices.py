@@ -92,7 +92,7 @@ def _problems(described: Mapping[str, Any]) -> Iterator[str]:
             yield f"{office_id}: names must be in {', '.join(LANGUAGES)}"
         try:
             ZoneInfo(one["zone"])
-        except (OSError, ValueError):
+        except (OSError, KeyError, ValueError):
             yield f"{office_id}: {one['zone']!r} is no time zone"
         if not (isinstance(one["active"], bool) and isinstance(one["by_request"], bool)):
             yield f"{office_id}: active and by_request are true or false"

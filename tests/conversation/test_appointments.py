@@ -1,0 +1,406 @@
+"""Appointments under a crowd, over time, and after the clocks changed."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import uuid
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+from sqlalchemy import select, text
+from sqlalchemy.exc import IntegrityError
+from starlette.responses import JSONResponse, Response
+
+from bot import i18n
+from bot.appointments import bookings, offices, slots, times
+from bot.channels.whatsapp_templates import definitions
+from bot.conversation import appointments
+from bot.db.models import Appointment, Office, Reminder, Slot
+from bot.db.session import Database
+from bot.messages import LANGUAGES, Incoming, Kind
+from bot.settings import SettingsError
+from bot.web import Service
+from tests.conversation.conftest import rows, typed, until, value
+from tests.simulators.rasa import GREETING, FakeRasa
+
+CASABLANCA = "Africa/Casablanca"
+
+
+def say(text_id: str) -> str:
+    """The French text."""
+    return i18n.say(text_id, "fr")
+
+
+async def wants_an_interview(body: dict[str, Any]) -> Response:
+    """Rasa, to whom everybody says the same."""
+    understanding = {"intent": "book_interview", "confidence": 0.9, "ranking": [], "entities": []}
+    return JSONResponse(GREETING | {"messages": [{"do": "interview"}], "understanding": understanding})
+
+
+async def open_rabat(database: Database, walls: Iterable[str]) -> None:
+    """The offices of the seed; in Rabat these times are free."""
+    async with database.session() as session:
+        await offices.load(session)
+        for wall in walls:
+            session.add(
+                Slot(
+                    office_id="rabat",
+                    counsellor_id="rabat-1",
+                    wall=wall,
+                    zone=CASABLANCA,
+                    starts_at=times.instant(wall, CASABLANCA),
+                    minutes=60,
+                )
+            )
+        await session.commit()
+
+
+def walls(number: int, days: int = 10) -> list[str]:
+    """So many times at ten o'clock, a day after the other, some days from now."""
+    first = datetime.now(UTC).date() + timedelta(days=days)
+    return [f"{first + timedelta(days=more)}T10:00" for more in range(number)]
+
+
+@dataclass
+class Crowd:
+    """Several people of the web chat who do the same at the same time."""
+
+    service: Service
+    database: Database
+    people: list[str]
+
+    async def write(self, words: str) -> None:
+        """Each writes this."""
+        await self._tell([typed(words, person) for person in self.people])
+
+    async def press(self, button: str) -> None:
+        """Each presses the newest button of this title (or the first of those whose title begins so)."""
+        events = []
+        for person in self.people:
+            conversation_id = await self.service.conversation_of("web", f"{person:-<40}")
+            found = await rows(
+                self.database,
+                "SELECT id FROM issued_button WHERE conversation_id = :c AND starts_with(title, :t) "
+                "ORDER BY outbox_id DESC, position LIMIT 1",
+                c=conversation_id,
+                t=button,
+            )
+            assert found, button
+            events.append(pressed(found[0].id, person))
+        await self._tell(events)
+
+    async def _tell(self, events: list[Incoming]) -> None:
+        await asyncio.gather(*(self.service.accept([event]) for event in events))
+        open_ = "SELECT count(*) = 0 FROM inbox WHERE status IN ('pending', 'waiting')"
+        await until(lambda: value(self.database, open_), 90)
+        assert await value(self.database, "SELECT count(*) FROM inbox WHERE status = 'dead'") == 0
+
+    async def last(self, person: str) -> str:
+        """What this one was told last."""
+        conversation_id = await self.service.conversation_of("web", f"{person:-<40}")
+        return await words(self.database, conversation_id or 0)
+
+
+def pressed(button: str, person: str) -> Incoming:
+    """A press in the web chat."""
+    return Incoming(
+        channel="web",
+        external_id=str(uuid.uuid4()),
+        address=f"{person:-<40}",
+        kind=Kind.PRESS,
+        press=button,
+        details={"client_id": str(uuid.uuid4())},
+    )
+
+
+async def content(database: Database, conversation_id: int) -> dict[str, Any]:
+    """The last message of this conversation, opened."""
+    [row] = await rows(
+        database,
+        "SELECT content_sealed, key FROM outbox JOIN conversation ON conversation.id = conversation_id "
+        "JOIN person ON person.id = person_id WHERE conversation_id = :c ORDER BY outbox.id DESC LIMIT 1",
+        c=conversation_id,
+    )
+    opened: dict[str, Any] = database.vault.open(bytes(row.key), bytes(row.content_sealed))
+    return opened
+
+
+async def words(database: Database, conversation_id: int) -> str:
+    """The words of that message."""
+    return str((await content(database, conversation_id))["text"])
+
+
+async def to_the_times(crowd: Crowd) -> None:
+    """Each comes to where the free times are offered."""
+    await crowd.write("je voudrais un rendez-vous pour un entretien")
+    await crowd.press(say("interview.consent.yes"))
+    await crowd.press(say("first_contact.age_group.adult"))
+    await crowd.press(say("interview.mode.in_person"))
+    await crowd.press("Rabat")
+    await crowd.press(say("interview.more.no"))
+
+
+@pytest.fixture
+async def crowd(worker: tuple[Service, FakeRasa], database: Database) -> Crowd:
+    """One person, for whom Rasa understands one thing; make them more."""
+    service, rasa = worker
+    rasa.behave = wants_an_interview
+    return Crowd(service, database, ["p1"])
+
+
+async def a_booking(crowd: Crowd, wall: str) -> Appointment:
+    """An appointment at this time, booked in the chat."""
+    await open_rabat(crowd.database, [wall])
+    await to_the_times(crowd)
+    [offered] = await rows(crowd.database, "SELECT title FROM issued_button ORDER BY outbox_id DESC, position LIMIT 1")
+    await crowd.press(offered.title)
+    await crowd.press(say("interview.review.send"))
+    async with crowd.database.session() as session:
+        return (await session.scalars(select(Appointment))).one()
+
+
+async def test_fifty_at_once_for_the_last_time(crowd: Crowd, database: Database) -> None:
+    """One has it; 49 are told that it is taken and offered others; the database itself refuses a second."""
+    crowd.people = [f"p{number}" for number in range(50)]
+    await open_rabat(database, walls(4))
+    await to_the_times(crowd)
+    [first] = await rows(database, "SELECT id FROM slot ORDER BY starts_at LIMIT 1")
+    [offered] = await rows(
+        database, "SELECT title FROM issued_button WHERE (action->'with'->>'value') = :s LIMIT 1", s=str(first.id)
+    )
+    await crowd.press(offered.title)
+    told = [await crowd.last(person) for person in crowd.people]
+    assert sum(say("interview.time.gone") in one for one in told) == 49
+    held = await rows(database, "SELECT slot_id FROM appointment WHERE status = 'held'")
+    assert [row.slot_id for row in held] == [first.id]
+    [winner] = [person for person, one in zip(crowd.people, told, strict=True) if say("interview.time.gone") not in one]
+    others = crowd.people
+    crowd.people = [winner]
+    await crowd.press(say("interview.review.send"))
+    assert await value(database, "SELECT count(*) FROM appointment WHERE status = 'confirmed'") == 1
+    crowd.people = [person for person in others if person != winner]
+    conversation_id = await crowd.service.conversation_of("web", f"{crowd.people[0]:-<40}")
+    offers = [title for _, title in (await content(database, conversation_id or 0))["buttons"]]
+    assert len(offers) == 3 + 2 and offered.title not in offers
+    with pytest.raises(IntegrityError):
+        async with database.session() as session:
+            row = (await session.scalars(select(Appointment).where(Appointment.status == "draft").limit(1))).one()
+            row.slot_id, row.status = first.id, "confirmed"
+            await session.commit()
+
+
+async def test_a_hold_ends(crowd: Crowd, database: Database) -> None:
+    """After ten minutes another person gets the time, and who was slow is told so and offered others."""
+    crowd.people = ["p1", "p2"]
+    await open_rabat(database, walls(2))
+    await to_the_times(crowd)
+    [first] = await rows(database, "SELECT title FROM issued_button ORDER BY outbox_id DESC, position LIMIT 1")
+    crowd.people = ["p1"]
+    await crowd.press(first.title)
+    crowd.people = ["p2"]
+    await crowd.press(first.title)
+    assert say("interview.time.gone") in await crowd.last("p2")
+    await rows_changed(
+        database, "UPDATE appointment SET held_until = now() - interval '1 second' WHERE status = 'held'"
+    )
+    await crowd.write(first.title)  # typed: read as a day and an hour
+    await crowd.press(say("interview.review.send"))
+    crowd.people = ["p1"]
+    await crowd.press(say("interview.review.send"))
+    assert await value(database, "SELECT count(*) FROM appointment WHERE status = 'confirmed'") == 1
+    assert first.title not in [title for _, title in (await last_content(crowd, "p1"))["buttons"]]
+
+
+async def rows_changed(database: Database, statement: str) -> None:
+    """Run this and commit."""
+    async with database.session() as session:
+        await session.execute(text(statement))
+        await session.commit()
+
+
+async def last_content(crowd: Crowd, person: str) -> dict[str, Any]:
+    """The last message to this one."""
+    return await content(crowd.database, await crowd.service.conversation_of("web", f"{person:-<40}") or 0)
+
+
+async def test_reminders(crowd: Crowd, database: Database) -> None:
+    """48 and 3 hours before, once each, with their buttons and templates; neutral; worth nothing afterwards."""
+    row = await a_booking(crowd, walls(1)[0])
+    assert row.starts_at is not None
+    planned = await rows(database, "SELECT hours, due_at FROM reminder ORDER BY hours")
+    assert [(one.hours, one.due_at) for one in planned] == [
+        (3, times.awake(row.starts_at - timedelta(hours=3), CASABLANCA)),
+        (48, row.starts_at - timedelta(hours=48)),
+    ]
+    for hours, template in ((48, "interview_tomorrow"), (3, "interview_soon")):
+        now = row.starts_at - timedelta(hours=hours) + timedelta(minutes=1)
+        for _ in range(2):  # a second worker comes too late
+            await crowd.service.appointments.work(row.id, now)
+        last = await last_content(crowd, "p1")
+        assert [name for name, _, _ in last["templates"]] == [template]
+        assert "10:00" in last["text"] and "10:00" in last["templates"][0][1][0]
+        for telling in ("Rabat", "OIM", "retour", "entretien", row.reference):
+            assert telling not in last["text"]
+        assert [title for _, title in last["buttons"]] == definitions()[template].buttons["fr"]
+    unasked = await rows(database, "SELECT unasked, sensitive, expires_at FROM outbox WHERE unasked")
+    assert len(unasked) == 2 and all(one.sensitive and one.expires_at == row.starts_at for one in unasked)
+    assert await value(database, "SELECT status FROM appointment") == "reminded"
+    await crowd.write("je viens")  # as a template's button says it
+    assert (await crowd.last("p1")).startswith(say("interview.come").split("{")[0])
+    await crowd.press(say("button.interview_cancel"))
+    await crowd.press(say("button.interview_drop"))
+    assert await value(database, "SELECT status FROM appointment") == "cancelled"
+
+
+def test_the_templates_say_what_the_buttons_say() -> None:
+    """A template's button is what the person says: its words are those of the reminder's own buttons."""
+    ids = ("button.interview_come", "button.interview_change", "button.interview_cancel")
+    for template in appointments.TEMPLATES.values():
+        for language in LANGUAGES:
+            assert definitions()[template].buttons[language] == [i18n.say(one, language) for one in ids]
+
+
+async def test_no_reminder_of_what_is_no_more(crowd: Crowd, database: Database) -> None:
+    """Cancelled or stopped: nothing is sent; the time is free again."""
+    row = await a_booking(crowd, walls(1)[0])
+    assert row.starts_at is not None
+    await crowd.write("STOP")
+    said = await value(database, "SELECT max(id) FROM outbox")
+    await crowd.service.appointments.work(row.id, row.starts_at - timedelta(hours=47))
+    assert await value(database, "SELECT max(id) FROM outbox") == said
+    assert await value(database, "SELECT status FROM appointment") == "confirmed"
+    async with database.session() as session:
+        await bookings.cancel(session, await bookings.named(session, row.reference), "team", datetime.now(UTC))
+        assert await session.scalar(select(Reminder.id).where(Reminder.done_at.is_(None))) is None
+        assert len(await slots.free(session, datetime.now(UTC), {})) == 1
+        await session.rollback()
+
+
+async def test_missed_once_and_again(crowd: Crowd, database: Database) -> None:
+    """No blame and one offer of another time; the second time a person is asked to write, and books the next."""
+    for number in (1, 2):
+        await rows_changed(database, "DELETE FROM slot")
+        await open_rabat(database, [walls(2)[number - 1]])
+        if number == 1:
+            await to_the_times(crowd)
+        else:
+            await crowd.press(say("button.interview_book"))
+            await crowd.press(say("first_contact.age_group.adult"))
+            await crowd.press(say("interview.mode.in_person"))
+            await crowd.press("Rabat")
+            await crowd.press(say("interview.more.no"))
+        [offered] = await rows(database, "SELECT title FROM issued_button ORDER BY outbox_id DESC, position LIMIT 1")
+        await crowd.press(offered.title)
+        await crowd.press(say("interview.review.send"))
+        [row] = await rows(database, "SELECT reference FROM appointment WHERE status = 'confirmed'")
+        with pytest.raises(bookings.NotPossible):
+            await appointments.missed(database, row.reference)  # still to come
+        await rows_changed(database, "UPDATE appointment SET starts_at = now() - interval '1 hour'")
+        await appointments.missed(database, row.reference)
+        told = await last_content(crowd, "p1")
+        assert told["text"] == say("interview.missed" if number == 1 else "interview.missed_again")
+        assert await value(database, "SELECT count(*) FROM handoff WHERE reason = 'interview'") == number - 1
+    assert await value(database, "SELECT count(*) FROM case_event WHERE type = 'interview.missed'") == 2
+    await crowd.write("je voudrais un rendez-vous")
+    assert await value(database, "SELECT count(*) FROM appointment WHERE status IN ('draft', 'held')") == 0
+
+
+async def test_the_rules_of_time_zones_change(
+    crowd: Crowd, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was agreed on the clock stays; UTC, the slot and the reminders that are still to come follow; once."""
+    row = await a_booking(crowd, walls(1)[0])
+    real = times.instant
+    assert row.starts_at is not None
+    monkeypatch.setattr(times, "instant", lambda wall, zone: real(wall, zone) - timedelta(hours=1))
+    await crowd.service.appointments.keep()
+    [changed] = await rows(database, "SELECT wall, starts_at FROM appointment")
+    assert (changed.wall, changed.starts_at) == (row.wall, row.starts_at - timedelta(hours=1))
+    assert await value(database, "SELECT starts_at FROM slot") == changed.starts_at
+    due = await value(database, "SELECT due_at FROM reminder WHERE hours = 48")
+    assert due == changed.starts_at - timedelta(hours=48)
+    async with database.session() as session:
+        assert await bookings.recompute(session, datetime.now(UTC)) == []
+
+
+# the team's side
+
+
+async def test_times_are_made_from_the_hours(database: Database) -> None:
+    """Working days, the hours of Ramadan, holidays closed; made twice, nothing is made twice; no request offices."""
+    async with database.session() as session:
+        await offices.load(session)
+        made = await slots.generate(session, date(2027, 1, 4), date(2027, 3, 12))
+        assert made > 100
+        assert await slots.generate(session, date(2027, 1, 4), date(2027, 3, 12)) == 0
+        every = list(await session.scalars(select(Slot)))
+        assert {slot.office_id for slot in every} == {"rabat"}
+        days = {slot.wall[:10] for slot in every}
+        assert "2027-01-05" in days
+        assert not days & {"2027-01-09", "2027-01-10", "2027-01-11", "2027-01-14", "2027-03-09", "2027-03-10"}
+        assert sorted(s.wall[11:] for s in every if s.wall[:10] == "2027-01-05") == [
+            "09:00",
+            "10:00",
+            "11:00",
+            "14:00",
+            "15:00",
+        ]
+        assert sorted(s.wall[11:] for s in every if s.wall[:10] == "2027-02-16") == ["10:00", "11:00", "12:00", "13:00"]
+        assert all(slot.starts_at.astimezone(ZoneInfo(CASABLANCA)).strftime(times.WALL) == slot.wall for slot in every)
+        closed, booked = await slots.close(session, "rabat", date(2027, 1, 5), date(2027, 1, 6))
+        assert (closed, booked) == (10, [])
+        listed = await slots.listing(session, datetime(2027, 1, 4, tzinfo=UTC))
+        assert {row.status for row in listed if row.wall[:10] in ("2027-01-05", "2027-01-06")} == {"closed"}
+        await session.rollback()
+
+
+async def test_mauritania_is_off(database: Database) -> None:
+    """The documents name no office there: it is present and cannot be chosen."""
+    async with database.session() as session:
+        await offices.load(session)
+        chosen = {office.id for office in await offices.choosable(session)}
+        assert chosen == {"rabat", "casablanca", "oujda", "khouribga", "kelaa"}
+        assert await session.scalar(select(Office.active).where(Office.id == "nouakchott")) is False
+        await session.rollback()
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        (("zone: Africa/Casablanca", "zone: Africa/Rabat"), "is no time zone"),
+        (('from: "09:00"', "from: 9"), "is not written like"),
+        (("modes: [in_person, phone]", "modes: [hologram]"), "modes are"),
+        (('"01-11"', '"13-11"'), "is not written like"),
+        (("names: {fr: Oujda, en: Oujda, ar: وجدة}", "names: {fr: Oujda}"), "names must be in"),
+    ],
+)
+def test_a_wrong_file_is_refused(tmp_path: Any, change: tuple[str, str], complaint: str) -> None:
+    """One line that says what is wrong; nothing is written."""
+    path = tmp_path / "offices.yml"
+    path.write_text(offices.SEED.read_text(encoding="utf-8").replace(*change), encoding="utf-8")
+    with pytest.raises(SettingsError, match=complaint):
+        offices.read(path)
+
+
+def test_nothing_goes_backwards() -> None:
+    """From every state each way leads to an end, and what has ended stays so."""
+    ends = {state for state, following in bookings.NEXT.items() if not following}
+    assert ends == {"rescheduled", "cancelled", "done", "missed"}
+    order = ["draft", "held", "requested", "confirmed", "reminded", "past", *sorted(ends)]
+    for state, following in bookings.NEXT.items():
+        for later in following:
+            assert order.index(later) > order.index(state) or (state, later) == ("held", "draft")
+
+
+async def test_the_events_tell_nothing_personal(crowd: Crowd, database: Database) -> None:
+    """Where and when, with a random reference; never a number or what was typed."""
+    await a_booking(crowd, walls(1)[0])
+    [event] = await rows(database, "SELECT type, payload FROM case_event")
+    assert event.type == "interview.booked"
+    assert event.payload["data"]["office"] == "rabat" and event.payload["data"]["zone"] == CASABLANCA
+    assert "rendez-vous" not in json.dumps(event.payload)
