@@ -267,8 +267,8 @@ class Turns:
         faults.point("turn.decided")
         if decision is not None and not await interviews.misread(ctx, decision):
             await self._perform(ctx, decision)
-        if decision is not None or work.kind is Kind.PRESS:
-            await interviews.resume(ctx, decision.form if decision is not None else work.form)
+        if decision is not None:
+            await interviews.resume(ctx, decision.form)
         faults.point("turn.performed")
         await self._finish(ctx, work, decision)
 
@@ -420,6 +420,7 @@ class Turns:
     async def _act(self, ctx: Context, work: _Work, action: Mapping[str, Any]) -> Decision | None:
         if "do" in action:
             await VERBS[action["do"]](ctx, **action.get("with", {}))
+            await interviews.resume(ctx, work.form)
             return None
         return await self._rasa.turn(
             work.rasa_id, str(work.inbox_id), intent=action["intent"], slots=action.get("slots")

@@ -129,7 +129,11 @@ async def _send(ctx: Context, answers: dict[str, Any], minor: bool) -> None:
     else:
         ctx.say(
             "first_contact.updated" if kind == "request.updated" else "first_contact.sent",
-            [ctx.do("button.request_status", "request_status"), ctx.do("button.help", "help")],
+            [
+                ctx.do("button.interview_book", "book_interview"),
+                ctx.do("button.request_status", "request_status"),
+                ctx.do("button.help", "help"),
+            ],
             reference=reference,
             when=when,
         )

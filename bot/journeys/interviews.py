@@ -20,7 +20,7 @@ from sqlalchemy.dialects.postgresql import insert
 from bot import i18n
 from bot.appointments import bookings, offices, slots, times
 from bot.assistant import values
-from bot.assistant.forms import ASKED_AGAIN, LONGEST_TEXT, SKIPPED, Step, read_choice
+from bot.assistant.forms import ASKED_AGAIN, LONGEST_TEXT, NEGATIONS, SKIPPED, Step, read_choice
 from bot.assistant.rasa import Decision
 from bot.db.models import Appointment, Consent, Office, Request, Slot
 from bot.db.session import Lane, wake
@@ -69,6 +69,18 @@ STEPS = (
     Step("review", "interview.review", "choice", ("send", "change", "cancel")),
 )
 BY_SLOT = {step.slot: step for step in STEPS}
+# words that say it without the title of a button, as people type them
+SAID = {
+    "mode": {
+        "phone": "telephone tel phone call appel appeler appelez portable هاتف الهاتف بالهاتف التيليفون تيليفون telefon"
+        " tilifoun",
+        "in_person": "bureau office place visage face presence مكتب المكتب حضور حضوريا biro lbiro",
+    },
+    "gender": {
+        "woman": "femme dame woman women lady female امراه مراه سيده mra lmra jigeen",
+        "man": "homme monsieur man male رجل راجل rajel rajl goor",
+    },
+}
 HIDDEN = {"consent", "age_group", "more", "time", "review"}  # not read back as lines
 _WORD = re.compile(r"\w+")
 
@@ -496,6 +508,10 @@ async def _read(ctx: Context, row: Appointment, step: Step) -> Any:
     chosen = read_choice(step, text)
     if chosen is not None:
         return chosen
+    words = set(_plain(text).split())
+    said_so = [choice for choice, listed in SAID.get(step.slot, {}).items() if words & set(listed.split())]
+    if len(said_so) == 1 and not words & NEGATIONS:
+        return said_so[0]
     if step.answer == "age_group":
         group = values.read_age_group(text)
         return None if group == "unknown" else group
