@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import uuid
 from collections.abc import Iterable
@@ -12,18 +13,25 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
+from hypothesis import HealthCheck, given
+from hypothesis import settings as examples
+from hypothesis import strategies as st
 from sqlalchemy import select, text
 from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.responses import JSONResponse, Response
+from typer.testing import CliRunner, Result
 
 from bot import i18n
 from bot.appointments import bookings, offices, slots, times
 from bot.channels.whatsapp_templates import definitions
+from bot.cli import app
 from bot.conversation import appointments
-from bot.db.models import Appointment, Office, Reminder, Slot
+from bot.db.models import Address, Appointment, Conversation, Office, Person, Reminder, Slot
 from bot.db.session import Database
+from bot.journeys.context import new_reference
 from bot.messages import LANGUAGES, Incoming, Kind
-from bot.settings import SettingsError
+from bot.settings import Settings, SettingsError
 from bot.web import Service
 from tests.conversation.conftest import rows, typed, until, value
 from tests.simulators.rasa import GREETING, FakeRasa
@@ -404,3 +412,146 @@ async def test_the_events_tell_nothing_personal(crowd: Crowd, database: Database
     assert event.type == "interview.booked"
     assert event.payload["data"]["office"] == "rabat" and event.payload["data"]["zone"] == CASABLANCA
     assert "rendez-vous" not in json.dumps(event.payload)
+
+
+async def test_the_commands(
+    database: Database, own_url: str, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Load, generate, close, list; confirm a wish, and one line for what is not possible."""
+    monkeypatch.setenv("DATABASE_URL", own_url)
+    monkeypatch.setenv("RAFIQ_MASTER_KEY", base64.b64encode(settings.master_key).decode())
+
+    async def run(*arguments: str) -> Result:
+        return await asyncio.to_thread(CliRunner().invoke, app, list(arguments))
+
+    assert "6 offices loaded" in (await run("slots", "load")).stdout
+    span = ("--from", "2027-01-04", "--until", "2027-01-08")
+    assert (await run("slots", "generate", *span)).stdout.startswith("23 times made")
+    assert (await run("slots", "generate", *span)).stdout.startswith("0 times made")
+    assert (await run("slots", "close", "rabat", "--from", "2027-01-05")).stdout.startswith("5 times closed")
+    listed = (await run("slots", "list")).stdout.splitlines()
+    assert len(listed) == 23 and sum(line.endswith("closed") for line in listed) == 5
+    async with database.session() as session:
+        conversation = await a_person(session, 1)
+        (await session.get_one(Person, conversation.person_id)).key = key = database.vault.new_key()
+        session.add(
+            Appointment(
+                reference="RV-22222",
+                person_id=conversation.person_id,
+                conversation_id=conversation.id,
+                office_id="oujda",
+                status="requested",
+                answers_sealed=database.vault.seal(key, {"mode": "in_person"}),
+            )
+        )
+        await session.commit()
+    assert "RV-22222\trequested\toujda" in (await run("interviews", "list")).stdout
+    assert (await run("interviews", "confirm", "RV-22222", "2027-01-04T10:00")).stdout == "done\n"
+    [row] = await rows(database, "SELECT status, starts_at FROM appointment")
+    assert (row.status, row.starts_at) == ("confirmed", datetime(2027, 1, 4, 10, tzinfo=UTC))
+    assert "10:00" in await words(database, conversation.id)
+    for wrong in (("confirm", "RV-33333", "2027-01-04T10:00"), ("confirm", "RV-22222", "soon"), ("done", "RV-22222")):
+        assert isinstance((await run("interviews", *wrong)).exception, SettingsError)
+    assert (await run("interviews", "cancel", "RV-22222")).stdout == "done\n"
+    assert await value(database, "SELECT status FROM appointment") == "cancelled"
+
+
+# any order of things
+
+
+MOVES = st.lists(
+    st.tuples(
+        st.integers(0, 3), st.sampled_from(["hold", "book", "move", "cancel", "leave", "lapse"]), st.integers(0, 2)
+    ),
+    max_size=25,
+)
+
+
+@examples(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(moves=MOVES)
+async def test_any_order_of_things(database: Database, moves: list[tuple[int, str, int]]) -> None:
+    """Four people and three times, whatever they do in whatever order: a time has one of them, a person has one time."""
+    now = datetime.now(UTC)
+    await rows_changed(database, "TRUNCATE person, slot, case_event CASCADE")
+    await open_rabat(database, walls(3))
+    async with database.session() as session:
+        offered = list(await session.scalars(select(Slot).order_by(Slot.starts_at)))
+        people = [await a_person(session, number) for number in range(4)]
+        for number, what, which in moves:
+            conversation = people[number]
+            known = await session.execute(select(Appointment.id, Appointment.status))
+            before = {row.id: row.status for row in known}
+            await do(session, conversation, what, offered[which], now)
+            await session.flush()
+            for row in await session.scalars(select(Appointment).execution_options(populate_existing=True)):
+                was = before.get(row.id, "draft")
+                assert row.status == was or row.status in reachable(was)
+            active = list(await session.scalars(select(Appointment.slot_id).where(Appointment.status.in_(slots.TAKEN))))
+            assert len(active) == len(set(active))
+            standing = list(
+                await session.scalars(select(Appointment.person_id).where(Appointment.status.in_(bookings.OPEN)))
+            )
+            assert len(standing) == len(set(standing))
+            free = {slot.id for slot in await slots.free(session, now, {})}
+            assert free == {slot.id for slot in offered} - set(active)
+        await session.rollback()
+
+
+def reachable(status: str) -> set[str]:
+    """Every state that can follow, at once or later."""
+    found: set[str] = set()
+    todo = [status]
+    while todo:
+        for following in bookings.NEXT[todo.pop()]:
+            if following not in found:
+                found.add(following)
+                todo.append(following)
+    return found
+
+
+async def a_person(session: AsyncSession, number: int) -> Conversation:
+    """Somebody with a conversation."""
+    person = Person(key=b"k")
+    session.add(person)
+    await session.flush()
+    address = Address(person_id=person.id, channel="web", digest=b"%d" % number, address_sealed=b"")
+    session.add(address)
+    await session.flush()
+    conversation = Conversation(address_id=address.id, person_id=person.id, rasa_id=f"r{number}")
+    session.add(conversation)
+    await session.flush()
+    return conversation
+
+
+async def do(session: AsyncSession, conversation: Conversation, what: str, slot: Slot, now: datetime) -> None:
+    """One thing that this person does."""
+    person_id = conversation.person_id
+    standing = await bookings.open_of(session, person_id)
+    draft = await session.scalar(
+        select(Appointment).where(Appointment.person_id == person_id, Appointment.status.in_(bookings.DRAFT))
+    )
+    if what == "cancel" and standing is not None:
+        await bookings.cancel(session, standing, "person", now)
+    elif what == "leave":
+        await bookings.drop_draft(session, person_id)
+    elif what == "lapse":
+        # the time is free for the others at that moment; here it is let go, as the next who wants it does
+        if draft is not None and draft.status == "held":
+            bookings.step(draft, "draft", now)
+            draft.slot_id = draft.held_until = None
+    elif what == "book" and draft is not None and draft.status == "held":
+        if draft.replaces_id is not None or standing is None:
+            await bookings.settle(session, draft, "confirmed", {}, now)
+    elif what in ("hold", "move") and (standing is None) == (what == "hold"):
+        if draft is None:
+            draft = Appointment(
+                reference=new_reference("RV"),
+                person_id=person_id,
+                conversation_id=conversation.id,
+                status="draft",
+                answers_sealed=b"",
+                replaces_id=standing.id if standing is not None else None,
+            )
+            session.add(draft)
+            await session.flush()
+        await slots.hold(session, draft, slot, now)
