@@ -355,7 +355,6 @@ class Turns:
         if intent == "stop":  # needs nobody else
             if work.form is not None:
                 await first_contact.leave(ctx)
-            await interviews.leave(ctx, silently=True)
             await VERBS[intent](ctx)
             return None
         if _REFERENCE.fullmatch(typed) and await self._verified(ctx, typed):

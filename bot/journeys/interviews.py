@@ -520,7 +520,7 @@ async def _read(ctx: Context, row: Appointment, step: Step) -> Any:
         for office in await offices.choosable(ctx.session):
             if any(f" {_plain(str(name))} " in said for name in office.names.values()):
                 return office.id
-    if step.answer == "text" and 0 < len(_WORD.findall(text)) <= 2:
+    if step.answer == "text" and len(_WORD.findall(text)) == 1:
         return text[:LONGEST_TEXT]
     return None
 
@@ -620,7 +620,7 @@ async def _consented(ctx: Context) -> bool:
     given = await ctx.session.scalar(
         select(Consent.id)
         .where(Consent.person_id == ctx.person_id, Consent.withdrawn_at.is_(None))
-        .where(Consent.purpose.in_(["interview", "request"]))
+        .where(Consent.purpose == "interview")
         .limit(1)
     )
     return given is not None

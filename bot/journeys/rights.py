@@ -19,6 +19,7 @@ ACKNOWLEDGED = timedelta(days=1)  # how long one acknowledgement of STOP stands 
 
 async def stop(ctx: Context, silently: bool = False, **_: Any) -> None:
     """No unasked messages from now on; what the person asks is still answered."""
+    await interviews.leave(ctx, silently=True)
     already = Person.stopped_at > ctx.now - ACKNOWLEDGED
     fresh = await ctx.session.scalar(
         update(Person)

@@ -182,12 +182,13 @@ async def test_my_data_and_erase(service: Service, settings: Settings, database:
 
 
 async def test_what_is_known_is_not_asked(service: Service, settings: Settings, database: Database) -> None:
-    """After a request: neither consent nor age again; a phone call asks for the number, read in Arabic digits too."""
+    """After a request: consent for this too, but no age again; a phone call asks for the number, read in Arabic digits too."""
     await open_the_offices(database)
     talk = Talk(settings)
     await to_the_review(talk, "fr")
     await talk.press(title("first_contact.review.send", "fr"))
-    said = await talk.press(title("button.interview_book", "fr"))
+    await talk.press(title("button.interview_book", "fr"))
+    said = await talk.press(title("interview.consent.yes", "fr"))
     assert i18n.say("interview.mode", "fr") in said
     said = await talk.say("au téléphone c'est mieux")
     assert i18n.say("interview.phone", "fr") in said
