@@ -68,8 +68,8 @@ async def _run(settings: configuration.Settings) -> None:
                 typer.echo("  Telegram       connected")
             if settings.whatsapp_token is not None:
                 typer.echo("  WhatsApp       listening at /whatsapp/webhook")
-            case = settings.case_webhook_url or f"http://127.0.0.1:{settings.case_receiver_port}/"
-            typer.echo(f"  case webhook   {case}\n  logs           {settings.rafiq_var / 'log'}\nCtrl-C stops it.")
+            typer.echo(f"  case {settings.case_system:10}{settings.case_url}")
+            typer.echo(f"  logs           {settings.rafiq_var / 'log'}\nCtrl-C stops it.")
             await stop.wait()
     finally:
         stopping.cancel()
@@ -114,13 +114,33 @@ def train() -> None:
     supervisor.ensure_models(settings, _note, force=True)
 
 
-@app.command()
-def understand() -> None:
+understanding = typer.Typer(rich_markup_mode=None)
+app.add_typer(understanding, name="understand")
+
+
+@understanding.callback(invoke_without_command=True)
+def understand(context: typer.Context) -> None:
     """Say what each line of the standard input means, one JSON object a line.
 
     A line is a text, or a JSON object with `text`. Out: text, language, label, confidence, ranking, cue, entities.
     """
-    asyncio.run(_understand(configuration.load()))
+    if context.invoked_subcommand is None:
+        asyncio.run(_understand(configuration.load()))
+
+
+@understanding.command("export-review")
+def export_review() -> None:
+    """Messages that were not understood and what their writers said they meant, one JSON object a line, for review.
+
+    Only those whose writers agreed. Out: text, label (a topic, or none_of_these), language, offered, at.
+    """
+    from bot.journeys import learning
+
+    async def examples(database: Any) -> list[dict[str, Any]]:
+        return [example async for example in learning.export(database)]
+
+    for example in _in_database(configuration.load(), examples):
+        typer.echo(json.dumps(example, ensure_ascii=False))
 
 
 async def _understand(settings: configuration.Settings) -> None:
@@ -183,16 +203,43 @@ def case_receiver() -> None:
     receiver.run("127.0.0.1", settings.case_receiver_port, settings.case_secrets, settings.rafiq_var / "case-receiver")
 
 
+@app.command("case-answer")
+def case_answer(
+    type_: Annotated[str, typer.Argument(metavar="TYPE", help="request.acknowledged, interview.proposed, …")],
+    ref: Annotated[str, typer.Argument(help="The reference: AV-… or H-…")],
+    data: Annotated[list[str] | None, typer.Argument(help="What else it says, as name=value.")] = None,
+) -> None:
+    """Answer as a case backend does, signed, to try it out: docs/case-events/answers/ says what can be said."""
+    from datetime import UTC, datetime
+
+    from bot.cases import answers, webhook
+
+    settings = configuration.load()
+    url = supervisor.running(settings) or settings.own_url
+    if not settings.case_answer_keys:
+        raise configuration.SettingsError("CASE_ANSWER_SECRETS is missing: it signs the answers")
+    given = {"ref": ref, **{name: value for name, _, value in (one.partition("=") for one in data or [])}}
+    moment = datetime.now(UTC).isoformat()
+    content = webhook.body({"schema": answers.SCHEMA, "type": type_, "occurred_at": moment, "data": given})
+    headers = webhook.headers(settings.case_answer_keys[:1], str(uuid.uuid4()), content)
+    try:
+        said = httpx.post(url + answers.PATH, content=content, headers=headers, timeout=20, trust_env=False)
+    except httpx.HTTPError as error:
+        raise supervisor.StartError(f"no answer from {url} ({type(error).__name__}): run `make run` first") from None
+    typer.echo(f"{said.status_code} {said.text}".strip())
+    raise typer.Exit(0 if said.is_success else 1)
+
+
 @app.command("case-replay")
 def case_replay(event: Annotated[str, typer.Argument(help="An event's id, or `all`.")] = "all") -> None:
     """Post again what the case backend did not take: dead letters, and the queue of an endpoint that said 410."""
-    from bot.cases import webhook
+    from bot.cases import delivery
 
     settings = configuration.load()
 
     async def replay(database: Database) -> int:
-        await webhook.enable(database, settings.case_url)
-        return await webhook.replay(database, None if event == "all" else uuid.UUID(event))
+        await delivery.enable(database, settings.case_url)
+        return await delivery.replay(database, None if event == "all" else uuid.UUID(event))
 
     typer.echo(f"{_in_database(settings, replay)} events queued again")
 

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 import httpx
 
 from bot import supervisor
+from bot.cases import systems
 from bot.channels.whatsapp import versioned
 from bot.db import migrate
-from bot.settings import Settings
+from bot.settings import Settings, SettingsError
 from bot.training import RASA_PYTHON, Models
 
 
@@ -28,7 +29,7 @@ class Finding:
 
 
 def new_secret() -> str:
-    """A new secret for CASE_WEBHOOK_SECRETS."""
+    """A new secret for CASE_WEBHOOK_SECRETS or CASE_ANSWER_SECRETS."""
     return "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode()
 
 
@@ -73,13 +74,26 @@ def examine(settings: Settings) -> Iterator[Finding]:
         )
     yield _telegram(settings)
     yield _whatsapp(settings)
+    yield _case_backend(settings)
     yield Finding(
-        "case webhook",
-        settings.case_webhook_url is not None,
-        settings.case_webhook_url or "the built-in receiver",
-        "set CASE_WEBHOOK_URL and CASE_WEBHOOK_SECRETS",
+        "case answers",
+        bool(settings.case_answer_keys),
+        "taken" if settings.case_answer_keys else "not taken",
+        "set CASE_ANSWER_SECRETS",
         needed=False,
     )
+
+
+def _case_backend(settings: Settings) -> Finding:
+    name = "case backend"
+    if settings.case_receiver_is_ours:
+        remedy = "set CASE_WEBHOOK_URL and CASE_WEBHOOK_SECRETS, or CASE_SYSTEM"
+        return Finding(name, False, "the built-in receiver", remedy, needed=False)
+    try:
+        systems.backend(settings)
+    except SettingsError as error:
+        return Finding(name, False, str(error), "mend the settings")
+    return Finding(name, True, f"{settings.case_system} at {settings.case_url}")
 
 
 def _database(settings: Settings, is_running: bool) -> Finding:

@@ -15,7 +15,7 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from babel import Locale
-from babel.dates import format_date
+from babel.dates import format_date, get_timezone_location
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
 
@@ -88,6 +88,11 @@ def language_name(language: Language, reader: Language) -> str:
 def country_name(code: str, language: Language) -> str:
     """The country's name (ISO 3166 code) in this language."""
     return str(Locale(language).territories.get(code, code))
+
+
+def city_of_zone(zone: str, language: Language) -> str:
+    """The city that a time zone is named after, in this language."""
+    return str(get_timezone_location(zone, locale=Locale(language), return_city=True))
 
 
 def written_date(moment: datetime, zone: str, language: Language) -> str:

@@ -97,6 +97,9 @@ class Template:
     seconds: int | None = None  # how long the platform may go on trying to deliver it
 
 
+WAITING = Template("reply_waiting")  # « you have a reply »: what is held follows when the person presses OPENS
+
+
 @dataclass(frozen=True, slots=True)
 class Outgoing:
     """One message to one person. `id` is ours, and stays the same over every attempt to send it."""
@@ -114,7 +117,8 @@ class SendError(Exception):
 
     SendError
     ├── Retryable        not sent; try again, after `retry_after` seconds when the platform says so
-    │   └── Throttled    too fast; `scope` says whether for this chat or for the whole channel
+    │   ├── Throttled    too fast; `scope` says whether for this chat or for the whole channel
+    │   └── Unwelcome    people blocked or reported us: nothing unasked for a day; page an operator
     ├── Ambiguous        it may have been sent (the connection broke before the answer)
     ├── Unreachable      blocked, deleted, or never started: stop writing to this address
     ├── Moved            the chat has a new address
@@ -141,6 +145,10 @@ class Throttled(Retryable):
     def __init__(self, reason: str, retry_after: float | None, scope: Literal["chat", "channel"]) -> None:
         super().__init__(reason, retry_after)
         self.scope = scope
+
+
+class Unwelcome(Retryable):
+    """People blocked or reported what this account wrote: it may lose its right to write."""
 
 
 class Ambiguous(SendError):

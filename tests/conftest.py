@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+import zoneinfo
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ from bot.supervisor import Stack, free_port
 from bot.training import Models
 from bot.web import Service, create_app
 
+zoneinfo.reset_tzpath(to=())  # as PYTHONTZPATH says: a plugin of pytest imports zoneinfo before us
 _connect = socket.socket.connect
 
 

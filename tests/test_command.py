@@ -8,11 +8,14 @@ import subprocess
 import sys
 from typing import Any
 
+import httpx
 import pytest
 
 from bot.assistant import knowledge
+from bot.db.session import Database
 from bot.settings import ROOT, Settings
 from bot.web import Service
+from tests.cases.test_answers import ANSWERS, REF, Desk, person
 
 COMMANDS = [
     "run",
@@ -22,9 +25,12 @@ COMMANDS = [
     "read-value",
     "topics",
     "case-receiver",
+    "case-answer",
     "case-replay",
-    "doctor",
+    "outbox",
+    "telegram",
     "whatsapp",
+    "doctor",
 ]
 
 
@@ -124,3 +130,18 @@ def test_topics_prints_the_knowledge_base() -> None:
     done = rafiq("topics")
     assert done.returncode == 0, done.stderr
     assert all(topic in done.stdout for topic in knowledge.topics())
+
+
+async def test_case_answer_answers_as_a_case_backend_does(beside: Settings, database: Database) -> None:
+    """Signed with the secret beside the built-in receiver, the running service takes it; what it refuses is said."""
+    await person(database)
+    said = {"mode": "office", "zone": "Africa/Casablanca", "at": "2026-11-24T10:30:00Z"}
+    data = [f"{name}={value}" for name, value in said.items()]
+    done = await in_a_thread("case-answer", "interview.proposed", REF, *data, given="", settings=beside)
+    assert (done.returncode, done.stdout) == (0, '200 {"told":true}\n'), done.stderr
+    done = await in_a_thread("case-answer", "case.closed", "AV-2222", given="", settings=beside)
+    assert (done.returncode, done.stdout) == (1, '404 {"error":"no such reference"}\n')
+    async with httpx.AsyncClient(base_url=beside.own_url, trust_env=False) as client:
+        desk = Desk(database, client)
+        assert ["au bureau" in one for one in await desk.said()] == [True]
+        assert (await desk.say(ANSWERS["case.closed"])).status_code == 401  # not the secret of this one

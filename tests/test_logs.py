@@ -211,10 +211,12 @@ async def lose_the_database(running: Running, talk: Talk) -> None:
         await session.commit()
     with pytest.raises(httpx.HTTPStatusError):
         await talk._turn("press", MADE_UP)
-    broken = asyncio.create_task(talk.say("canarybroken c'est gratuit ?"))
-    await asyncio.sleep(2)
     async with running.database.session() as session:
         await session.execute(text("ALTER TABLE outbox_away RENAME TO outbox"))
+        await session.commit()
+    broken = asyncio.create_task(talk.say("canarybroken c'est gratuit ?"))  # accepted, then its turn fails
+    await asyncio.sleep(2)
+    async with running.database.session() as session:
         await session.execute(text("ALTER TABLE issued_button_away RENAME TO issued_button"))
         await session.commit()
     await asyncio.gather(broken, return_exceptions=True)

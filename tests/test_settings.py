@@ -114,7 +114,7 @@ class Installation:
 def installation(tmp_path_factory: pytest.TempPathFactory) -> Installation:
     """The program as it is, copied: its `.env` is not the developer's."""
     folder, elsewhere = tmp_path_factory.mktemp("installation"), tmp_path_factory.mktemp("elsewhere")
-    for name in ("bot", "nlu", "locales", "knowledge"):
+    for name in ("bot", "nlu", "locales", "knowledge", "docs/case-events"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     for file in ROOT.glob("*.yml"):
         shutil.copy(file, folder)
@@ -260,6 +260,7 @@ def test_other_programs_variables_are_left_alone(installation: Installation) -> 
 MISSING: list[tuple[str, Mapping[str, str]]] = [
     ("CASE_WEBHOOK_SECRETS", {"CASE_WEBHOOK_URL": "https://cases.example.org/rafiq"}),
     ("CASE_WEBHOOK_SECRETS", {"CASE_WEBHOOK_URL": "https://cases.example.org/rafiq", "CASE_WEBHOOK_SECRETS": " , "}),
+    ("CASE_SYSTEM_URL", {"CASE_SYSTEM": "primero", "CASE_SYSTEM_SECRET": "canary"}),
     ("RAFIQ_MASTER_KEY", {"DATABASE_URL": "postgresql://rafiq:canary@127.0.0.1:1/rafiq"}),
 ]
 
@@ -273,6 +274,53 @@ def test_a_missing_setting_is_named(
     run = installation.rafiq(command, **given)
     assert_one_line(run, name)
     assert "missing" in run.stderr and "canary" not in run.stderr
+    assert not (installation.folder / "var").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "given"),
+    [
+        ("CASE_SYSTEM", {"CASE_SYSTEM": "mimosa"}),
+        ("CASE_SYSTEM_URL", {"CASE_SYSTEM": "primero", "CASE_SYSTEM_URL": "primero"}),
+        ("CASE_SYSTEM_VALUES", {"CASE_SYSTEM_VALUES": "owner"}),
+        ("CASE_ANSWER_SECRETS", {"CASE_ANSWER_SECRETS": "whsec_canary"}),
+        (
+            "CASE_WEBHOOK_URL",
+            {
+                "CASE_SYSTEM": "rapidpro",
+                "CASE_SYSTEM_URL": "https://rapidpro.example.org",
+                "CASE_WEBHOOK_URL": "https://cases.example.org",
+                "CASE_WEBHOOK_SECRETS": SECRET,
+            },
+        ),
+        (
+            "CASE_SYSTEM_SECRET",
+            {"CASE_SYSTEM": "rapidpro", "CASE_SYSTEM_URL": "https://x", "CASE_SYSTEM_VALUES": "flow=canary group=x"},
+        ),
+        (
+            "CASE_MAPPING",
+            {
+                "CASE_SYSTEM": "primero",
+                "CASE_SYSTEM_URL": "https://x",
+                "CASE_MAPPING": "config.yml",
+            },
+        ),
+        (
+            "CASE_SYSTEM_VALUES",
+            {
+                "CASE_SYSTEM": "commcare",
+                "CASE_SYSTEM_URL": "https://x",
+                "CASE_SYSTEM_USER": "x",
+                "CASE_SYSTEM_SECRET": "canary",
+            },
+        ),
+    ],
+)
+def test_a_case_system_that_cannot_be_told_stops_the_start(
+    installation: Installation, name: str, given: Mapping[str, str]
+) -> None:
+    """Before anything has started, with one line that names the setting."""
+    assert_one_line(installation.rafiq("run", **given), name)
     assert not (installation.folder / "var").exists()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -22,6 +23,11 @@ class Understanding:
     confidence: float = 0.0
     ranking: tuple[tuple[str, float], ...] = ()
     entities: tuple[Mapping[str, Any], ...] = ()
+
+    @property
+    def label(self) -> str | None:
+        """The topic or intent of the catalogue; `intent` is « question » for every topic."""
+        return self.ranking[0][0] if self.ranking else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,12 +69,19 @@ class Rasa:
         message_id: str,
         *,
         text: str | None = None,
+        vector: Any = None,
         intent: str | None = None,
         slots: Mapping[str, Any] | None = None,
     ) -> Decision:
-        """Take one turn; the same message id again gives the same answer. Raises `RasaDown`."""
+        """Take one turn; the same message id again gives the same answer. Raises `RasaDown`.
+
+        `vector` is the text's sentence vector (`nlu.encoder`), so that Rasa need not make it again.
+        """
         body: dict[str, Any] = {"conversation": conversation, "message_id": message_id}
-        body |= {"text": text} if intent is None else {"intent": intent, "slots": dict(slots or {})}
+        if intent is None:
+            body |= {"text": text, "vector": _packed(vector)}
+        else:
+            body |= {"intent": intent, "slots": dict(slots or {})}
         answer = await self._post("/turn", body)
         return Decision(
             replies=tuple(answer["messages"]),
@@ -79,9 +92,12 @@ class Rasa:
             turns=answer["turns"],
         )
 
-    async def understand(self, texts: Sequence[str]) -> list[Understanding]:
-        """What each text means, without a conversation."""
-        return [_understanding(one) for one in await self._post("/understand", {"texts": list(texts)}, 120)]
+    async def understand(self, texts: Sequence[str], vectors: Sequence[Any] = ()) -> list[Understanding]:
+        """What each text means, without a conversation; with their sentence vectors, where they are known."""
+        body: dict[str, Any] = {"texts": list(texts)}
+        if vectors:
+            body["vectors"] = [_packed(vector) for vector in vectors]
+        return [_understanding(one) for one in await self._post("/understand", body, 120)]
 
     async def ready(self) -> bool:
         """Whether Rasa has its model and reaches its database; closes the breaker when it does."""
@@ -120,6 +136,10 @@ class Rasa:
         self._failures += 1
         if self._failures >= 2:
             self._open_until = time.monotonic() + min(5.0, 0.5 * 2**self._failures)
+
+
+def _packed(vector: Any) -> str | None:
+    return None if vector is None else base64.b64encode(vector.tobytes()).decode()
 
 
 def _understanding(answer: Mapping[str, Any]) -> Understanding:

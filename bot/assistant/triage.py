@@ -1,26 +1,27 @@
 """Which messages need a human at once: precise patterns of words, and a linear classifier beside them.
 
 Reads every message before anything else, in this process, so that it works while Rasa does not. Patterns and
-concepts are data (nlu/cue_rules.yml); the weights are learnt by nlu/train_cues.py, which uses `features` of here.
-Either alone raises a cue; the gravest wins. One needless check is cheaper than a missed cry.
+concepts are data (nlu/cue_rules.yml); the weights, on words and on the sentence's vector, are learnt by
+nlu/train_cues.py, which uses `features` of here. Either alone raises a cue; the gravest wins. One needless check is
+cheaper than a missed cry.
 """
 
 from __future__ import annotations
 
-import base64
-import json
 import math
 import re
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import yaml
 
-from nlu.normalise import normalise, spelled_out, without_accents
+from nlu.encoder import encode
+from nlu.normalise import meant, normalise, spelled_out, without_accents
 
 Priority = Literal["P0", "P1"]
 RULES = Path(__file__).parents[2] / "nlu" / "cue_rules.yml"
@@ -248,45 +249,45 @@ class Rules:
 
 
 class Weights:
-    """The learnt weights: one column for each cue and one, `any`, for all of them."""
+    """The learnt weights: what tells a cue from a harmless message, and which cue it is.
 
-    def __init__(self, data: Mapping[str, Any]) -> None:
-        self._columns: list[str] = data["columns"]
-        self._thresholds: dict[str, float] = data["thresholds"]
-        self._rule_bonus: float = data["rule_bonus"]
-        self._bias: list[float] = data["bias"]
-        self._scale: list[float] = data["scale"]
-        self._groups: list[float] = data["groups"]
-        width = len(self._columns)
-        raw = base64.b64decode(data["weights"])
-        signed = [b - 256 if b > 127 else b for b in raw]
-        self._rows = {
-            name: tuple(signed[i * width : (i + 1) * width]) for i, name in enumerate(data["features"].split("\n"))
-        }
+    The first column is the odds of any cue against messages that only look like one; then one column for each
+    cue and one for each kind of harmless message, which compete. Both are added up and compared with a threshold.
+    """
 
-    def scores(self, groups: Sequence[Iterable[str]]) -> dict[str, float]:
-        """The log odds of each column for these features."""
-        totals = list(self._bias)
-        rows = self._rows
+    def __init__(self, path: Path) -> None:
+        with np.load(path) as stored:
+            self._index = {name: i for i, name in enumerate(str(stored["features"]).split("\n"))}
+            self._rows = stored["rows"]  # features × columns, int8
+            self._scale = stored["scale"]  # of each column
+            self._groups = stored["groups"].tolist()
+            self._dense = stored["dense"]  # 384 × columns: of the sentence vector
+            self._bias = stored["bias"]
+            self._cues = str(stored["cues"]).split("\n")
+            self._threshold, self._which, self._rule_bonus, self._p0_bonus = stored["settings"].tolist()
+
+    def likely(
+        self, groups: Sequence[Iterable[str]], vector: Any, hits: Sequence[str], p0: Container[str]
+    ) -> str | None:
+        """The cue that is likely enough, often none. Strong patterns weigh in; the cues of `p0` need less."""
+        columns = self._bias + vector @ self._dense
         for group, factor in zip(groups, self._groups, strict=True):
-            found = [row for row in map(rows.get, group) if row is not None]
-            if not found:
-                continue
-            factor /= math.sqrt(len(found))
-            for i, column in enumerate(zip(*found, strict=True)):
-                totals[i] += factor * sum(column) * self._scale[i]
-        return dict(zip(self._columns, totals, strict=True))
+            found = [i for i in map(self._index.get, group) if i is not None]
+            if found:
+                columns += (
+                    self._rows[found].sum(axis=0, dtype=np.int32) * self._scale * (factor / math.sqrt(len(found)))
+                )
+        cues, harmless = columns[1 : 1 + len(self._cues)], columns[1 + len(self._cues) :]
+        score = float(columns[0] + self._which * (_soft_maximum(cues) - _soft_maximum(harmless)))
+        favoured = cues + np.array([self._rule_bonus * (name in hits) for name in self._cues])
+        cue = self._cues[int(favoured.argmax())]
+        score += self._rule_bonus * bool(hits) + self._p0_bonus * (cue in p0)
+        return cue if score >= self._threshold else None
 
-    def likely(self, groups: Sequence[Iterable[str]], hits: Sequence[str]) -> set[str]:
-        """The cues whose odds pass their threshold, where a strong pattern weighs in; often none."""
-        margins = {name: score - self._thresholds[name] for name, score in self.scores(groups).items()}
-        for name in ("any", *hits) if hits else ():
-            margins[name] += self._rule_bonus
-        anything = margins.pop("any")
-        found = {name for name, margin in margins.items() if margin >= 0}
-        if anything >= 0:
-            found.add(max(margins, key=lambda name: margins[name]))
-        return found
+
+def _soft_maximum(margins: Any) -> Any:
+    """log Σ exp of margins of a linear machine, which are about a fourth of log odds."""
+    return np.log(np.exp(4 * margins).sum())
 
 
 class Triage:
@@ -295,24 +296,39 @@ class Triage:
     def __init__(self, rules: Rules, weights: Weights | None) -> None:
         self._rules = rules
         self._weights = weights
+        self._p0 = frozenset(name for name, priority in rules.priorities.items() if priority == "P0")
 
     @classmethod
     def load(cls, weights: Path, rules: Path = RULES) -> Triage:
         """From the files; without the weights, the rules work alone."""
-        learnt = Weights(json.loads(weights.read_text(encoding="utf-8"))) if weights.is_file() else None
-        return cls(Rules.load(rules), learnt)
+        return cls(Rules.load(rules), Weights(weights) if weights.is_file() else None)
 
-    def read(self, text: str) -> Cue | None:
-        """The gravest cue of this text, or None."""
+    def priority(self, cue: str) -> Priority:
+        """How fast this cue needs a human."""
+        return self._rules.priorities[cue]
+
+    def read(self, text: str, vector: Any = None) -> Cue | None:
+        """The gravest cue of this text, or None. `vector` is the text's, where it is known already."""
+        if self._weights is not None and vector is None:
+            vector = encode(meant(text))
+        if self._weights is None:
+            return self.strong(text)
         found: set[str] = set()
         for part in windows(text):
             seen = self._rules.lexicon.sight(part)
             hits = self._rules.hits(seen)
-            if self._weights is None:
-                found.update(hits)
-            else:
-                found.update(name for name in hits if self._rules.priorities[name] == "P0")
-                found.update(self._weights.likely(features(seen), hits))
+            found.update(self._p0.intersection(hits))
+            likely = self._weights.likely(features(seen), vector, hits, self._p0)
+            if likely is not None:
+                found.add(likely)
+        return self._gravest(found)
+
+    def strong(self, text: str) -> Cue | None:
+        """The gravest cue that a strong pattern shows, without the weights: fast, and works before any training."""
+        seen = (self._rules.lexicon.sight(part) for part in windows(text))
+        return self._gravest({name for one in seen for name in self._rules.hits(one)})
+
+    def _gravest(self, found: Container[str]) -> Cue | None:
         for name, priority in self._rules.priorities.items():
             if name in found:
                 return Cue(name, priority)

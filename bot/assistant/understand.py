@@ -9,7 +9,8 @@ from typing import Any, TextIO
 from bot.assistant.language import LanguageModel
 from bot.assistant.rasa import Rasa, Understanding
 from bot.assistant.triage import Triage
-from nlu.normalise import visible
+from nlu.encoder import encode
+from nlu.normalise import meant, visible
 
 BATCH = 64
 
@@ -34,14 +35,16 @@ class Reader:
             await self._write(batch, out)
 
     async def _write(self, batch: list[str], out: TextIO) -> None:
-        for text, understanding in zip(batch, await self._rasa.understand(batch), strict=True):
-            print(json.dumps(self.describe(text, understanding), ensure_ascii=False), file=out)
+        vectors = [encode(meant(text)) for text in batch]
+        understood = await self._rasa.understand(batch, vectors)
+        for text, vector, understanding in zip(batch, vectors, understood, strict=True):
+            print(json.dumps(self.describe(text, vector, understanding), ensure_ascii=False), file=out)
         out.flush()
 
-    def describe(self, text: str, understanding: Understanding) -> dict[str, Any]:
+    def describe(self, text: str, vector: Any, understanding: Understanding) -> dict[str, Any]:
         """The meaning of one text as the command prints it."""
         guess = self._languages.guess(visible(text))
-        cue = self._triage.read(text)
+        cue = self._triage.read(text, vector)
         ranking = [{"label": label, "confidence": round(c, 4)} for label, c in understanding.ranking[:3]]
         return {
             "text": text,

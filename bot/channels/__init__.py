@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Protocol, runtime_checkable
 
-from bot.messages import Incoming, Notice, Outgoing, Receipt
+from bot.messages import Button, Incoming, Notice, Outgoing, Receipt
 
 
 class Unverified(Exception):
@@ -51,6 +51,9 @@ class Channel(Protocol):
     @property
     def longest(self) -> int:
         """How many characters one message may have."""
+
+    def room(self, buttons: Sequence[Button]) -> int:
+        """How many of them are left for the text above these buttons."""
 
     @property
     def limits(self) -> Limits:

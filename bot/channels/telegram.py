@@ -39,6 +39,7 @@ from bot.db.session import Database, Lane
 from bot.messages import (
     LANGUAGES,
     Ambiguous,
+    Button,
     ChannelDown,
     Incoming,
     Kind,
@@ -309,6 +310,10 @@ class Telegram:
         return Incoming(self.name, external_id, address, kind, text, press, hint, details or {})
 
     # Sending
+
+    def room(self, buttons: Sequence[Button]) -> int:
+        """Buttons take nothing from the text."""
+        return self.longest
 
     async def send(self, address: str, message: Outgoing) -> str:
         """Send one message as plain text, one button a row; in a group, leave it afterwards."""

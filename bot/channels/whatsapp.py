@@ -96,7 +96,6 @@ class WhatsApp:
         self._messages = f"{versioned(api_url)}/{phone_number_id}/messages"
         self._api = versioned(api_url)
         self._http = httpx.AsyncClient(headers={"authorization": f"Bearer {token}"}, timeout=patience)
-        self._begun: set[str] = set()  # messages of two parts whose first part was sent
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Self:
@@ -138,30 +137,30 @@ class WhatsApp:
 
     # Sending
 
+    def room(self, buttons: Sequence[Button]) -> int:
+        """1024 characters above buttons or a list; what numbered lines leave above those."""
+        if not buttons:
+            return self.longest
+        if len(buttons) <= MOST_ROWS:
+            return LONGEST_INTERACTIVE
+        lines = sum(len(button.title) + len("99. \n") for button in buttons)
+        return max(self.longest - lines - len("\n\n"), 1)
+
     async def send(self, address: str, message: Outgoing) -> str:
-        """Send one message; the id of it, of its second part where it takes two."""
+        """Send one message; the platform's id of it."""
         if message.template is not None:
             return await self._post(address, message.id, template(message.template, message.language, message.buttons))
-        before, content = contents(readable(message.text), message.buttons, message.language, self.longest)
-        if before and message.id not in self._begun:
-            await self._post(address, None, text(before))
-            self._begun.add(message.id)
-        try:
-            sent = await self._post(address, message.id, content)
-        except Refused:
-            self._begun.discard(message.id)
-            raise
-        self._begun.discard(message.id)
-        return sent
+        content = contents(readable(message.text), message.buttons, message.language, self.longest)
+        return await self._post(address, message.id, content)
 
-    async def _post(self, address: str, our_id: str | None, content: Mapping[str, Any]) -> str:
+    async def _post(self, address: str, our_id: str, content: Mapping[str, Any]) -> str:
         if whatsapp_webhook.PHONE.fullmatch(address):
             receiver = {"to": address}
         elif whatsapp_webhook.USER_ID.fullmatch(address):
             receiver = {"recipient": address}
         else:
             raise Refused("not a WhatsApp address")
-        ours = {"biz_opaque_callback_data": our_id} if our_id is not None else {}
+        ours = {"biz_opaque_callback_data": our_id}
         envelope = {"messaging_product": "whatsapp", "recipient_type": "individual", **receiver, **ours, **content}
         answer = await self._call("POST", self._messages, json=envelope)
         messages = answer.get("messages")
@@ -284,8 +283,8 @@ def versioned(api_url: str) -> str:
 # What a message looks like
 
 
-def contents(words: str, buttons: Sequence[Button], language: Language, longest: int) -> tuple[str, Mapping[str, Any]]:
-    """A message's content, after a text that has to go before it where one message cannot take all.
+def contents(words: str, buttons: Sequence[Button], language: Language, longest: int) -> Mapping[str, Any]:
+    """A message's content.
 
     Up to three buttons are buttons, up to ten rows of a list; more are numbered lines, answered by typing.
     """
@@ -294,19 +293,20 @@ def contents(words: str, buttons: Sequence[Button], language: Language, longest:
     if len(words) > longest:
         raise Refused(f"longer than {longest} characters")
     if not buttons:
-        return "", text(words)
+        return text(words)
     if len(buttons) > MOST_ROWS:
         lines = "\n".join(f"{number}. {_title(button)}" for number, button in enumerate(buttons, 1))
-        if len(lines) > longest:
-            raise Refused("more choices than a message can hold")
         whole = f"{words}\n\n{lines}"
-        return ("", text(whole)) if len(whole) <= longest else (words, text(lines))
-    before, asked = cut(words, LONGEST_INTERACTIVE)
+        if len(whole) > longest:
+            raise Refused("more choices than a message can hold")
+        return text(whole)
+    if len(words) > LONGEST_INTERACTIVE:
+        raise Refused(f"longer than {LONGEST_INTERACTIVE} characters, with buttons")
     few = len(buttons) <= MOST_BUTTONS
     for button in buttons:
         if not 1 <= len(button.id) <= (BUTTON_ID if few else ROW_ID) or button.id != button.id.strip():
             raise Refused("a button's id is empty, too long or begins or ends with a space")
-    return before, {"type": "interactive", "interactive": _choices(asked, buttons, language, few)}
+    return {"type": "interactive", "interactive": _choices(words, buttons, language, few)}
 
 
 def _choices(asked: str, buttons: Sequence[Button], language: Language, few: bool) -> Mapping[str, Any]:
@@ -388,23 +388,6 @@ def shortened(words: str, longest: int) -> str:
             break
         short += letter
     return short.rstrip() + "…"
-
-
-def cut(words: str, longest: int) -> tuple[str, str]:
-    """What goes before, and the end of at most this many characters: cut at a paragraph, a line or a space."""
-    if len(words) <= longest:
-        return "", words
-    earliest = len(words) - longest
-    for mark in ("\n\n", "\n", " "):
-        at = words.find(mark, earliest)
-        if at >= 0 and words[at:].strip():
-            return words[:at].rstrip(), words[at:].strip()
-    at = 0
-    for letter in regex.findall(r"\X", words):
-        if at >= earliest:
-            break
-        at += len(letter)
-    return words[:at], words[at:]
 
 
 def _object_in(response: httpx.Response) -> Mapping[str, Any] | None:

@@ -19,16 +19,17 @@ from bot.messages import (
     SendError,
     Throttled,
     Unreachable,
+    Unwelcome,
     WindowClosed,
 )
 
 PAIR_LIMIT = 131056  # too many messages to this one person
+SPAM = 131048  # people blocked or reported what this number sent
 # Too fast, for the whole channel: seconds of silence when the answer names none.
 CHANNEL_LIMITS: Mapping[int, float] = {
     4: 60,  # the app's calls
     80007: 60,  # the account's calls
     130429: 5,  # the number's messages a second
-    131048: 3600,  # people blocked or reported what this number sent
     131064: 60,
     133016: 60,
 }
@@ -46,6 +47,8 @@ def failure(code: int | None, status: int = 400, retry_after: float | None = Non
     why = f"error {code}" if code is not None else f"HTTP {status}"
     if code == PAIR_LIMIT:
         return Throttled(why, retry_after, "chat")
+    if code == SPAM:
+        return Unwelcome(why, retry_after)
     if code is not None and code in CHANNEL_LIMITS:
         return Throttled(why, retry_after or CHANNEL_LIMITS[code], "channel")
     if code in TRANSIENT:

@@ -217,8 +217,8 @@ async def _tell(
         row.conversation_id,
         words,
         language,
-        templates=[Template("reply_waiting")],
         choices=choices,
+        announced=True,
         expires_at=expires_at,
     )
     await wake(session, Lane.DELIVERY, row.conversation_id)

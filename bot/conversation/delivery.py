@@ -20,12 +20,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
 from bot import faults
 from bot.channels import Channel, Limits
-from bot.conversation import letters, pacing
+from bot.conversation import letters, outbox, pacing
 from bot.conversation.splitting import split
 from bot.db.models import Address, Conversation, Outbox
 from bot.db.session import Database, Lane, each_alone
 from bot.jobs import SWEEP
-from bot.messages import Button, Outgoing, SendError, Template
+from bot.messages import Button, Language, Outgoing, SendError, Template
 
 _NEXT = (
     letters.letters()
@@ -93,7 +93,8 @@ class Delivery:
         content = self.database.vault.open(letter.key, letter.content_sealed)
         template = None
         async with AsyncSession(connection, expire_on_commit=False) as session:
-            pointless = _pointless(letter)
+            closed = _closed(letter, channel.limits)
+            pointless = _pointless(letter, closed)
             if pointless is not None:
                 if letter.status == "sending":  # nobody knows, and nobody tries again
                     await letters.settle(session, letter.id, "failed", error=letters.UNKNOWN)
@@ -107,7 +108,11 @@ class Delivery:
             if letter.sensitive and letter.identity_changed_at is not None:
                 await letters.settle(session, letter.id, "held", error="identity")
                 return True
-            if _closed(letter, channel.limits):
+            if closed and content.get("announced"):
+                await outbox.announce(session, self.database.vault, letter, content["language"])
+                await letters.settle(session, letter.id, "held", error="window")
+                return True
+            if closed:
                 templates = content.get("templates", ())
                 if letter.template >= len(templates):
                     if templates:
@@ -115,14 +120,15 @@ class Delivery:
                     await letters.settle(session, letter.id, "held", error="template" if templates else "window")
                     return True
                 template = _template(templates[letter.template], letter)
-        parts = [""] if template is not None else split(content["text"], channel.longest)
+        buttons = tuple(Button(button_id, title) for button_id, title in content["buttons"])
+        parts = [""] if template is not None else split(content["text"], channel.longest, channel.room(buttons))
         async with each_alone(connection):
             left = max(len(parts) - _gone(letter, template), 1)
             if not await pacing.take(connection, letter, channel.limits, left):
                 return False
         faults.point("delivery.sending")
         try:
-            external_id = await self._send(connection, channel, letter, content, parts, template)
+            external_id = await self._send(connection, channel, letter, content["language"], parts, buttons, template)
         except SendError as error:
             async with AsyncSession(connection, expire_on_commit=False) as session:
                 return await letters.refused(session, self.database.vault, channel.limits, letter, error)
@@ -147,13 +153,13 @@ class Delivery:
         connection: AsyncConnection,
         channel: Channel,
         letter: Any,
-        content: Mapping[str, Any],
+        language: Language,
         parts: list[str],
+        buttons: tuple[Button, ...],
         template: Template | None,
     ) -> str:
         """Send what is left of it; the platform's id of the last part. What went is written down part by part."""
         address = self.database.vault.open(letter.key, letter.address_sealed)
-        buttons = tuple(Button(button_id, title) for button_id, title in content["buttons"])
         external_id = ""
         gone = _gone(letter, template)
         for number, part in enumerate(parts[gone:], gone + 1):
@@ -163,7 +169,7 @@ class Delivery:
                 Outgoing(
                     id=str(letter.public_id) if last else f"{letter.public_id}.{number}",
                     text=part,
-                    language=content["language"],
+                    language=language,
                     buttons=buttons if last and template is None else (),
                     template=template,
                 ),
@@ -174,12 +180,14 @@ class Delivery:
         return external_id
 
 
-def _pointless(letter: Any) -> str | None:
+def _pointless(letter: Any, closed: bool) -> str | None:
     """Why this message is not sent any more, if so."""
     if letter.unreachable_at is not None:
         return "unreachable"
     if letter.unasked and letter.stopped_at is not None:
         return "stopped"
+    if letter.announces and not closed:
+        return "heard"  # what it announced is free to go itself
     return "expired" if letter.expired else None
 
 

@@ -31,6 +31,7 @@ from bot.messages import (
     SendError,
     Throttled,
     Unreachable,
+    Unwelcome,
     WindowClosed,
 )
 
@@ -38,6 +39,7 @@ log = structlog.get_logger()
 ATTEMPTS = 8
 LONGEST_PAUSE = timedelta(minutes=10)
 RECEIPT_WAIT = timedelta(seconds=60)  # how long the platform may take to say what became of a message
+REPLY_PAUSE = 300.0  # seconds of silence when even an answer was unwelcome
 UNDERWAY = ("queued", "sending")
 UNKNOWN = "Ambiguous"  # error of a message `sending`: it may have arrived, and we waited or wait for word of it
 LATER = "NotNow"  # error of a message `queued`: its person may not get it for a day; others overtake it
@@ -48,8 +50,8 @@ def letters() -> Select[*tuple[Any, ...]]:
     return (
         select(
             Outbox.id, Outbox.public_id, Outbox.conversation_id, Outbox.content_sealed, Outbox.status, Outbox.attempts,
-            Outbox.next_at, Outbox.error, Outbox.unasked, Outbox.sensitive, Outbox.parts, Outbox.template,
-            Outbox.expires_at,
+            Outbox.next_at, Outbox.error, Outbox.unasked, Outbox.sensitive, Outbox.announces, Outbox.parts,
+            Outbox.template, Outbox.expires_at,
             (Outbox.expires_at <= func.now()).label("expired"),
             (func.coalesce(Outbox.next_at, func.now()) <= func.now()).label("due"),
             Address.id.label("address_id"), Address.channel, Address.address_sealed, Address.unreachable_at,
@@ -114,6 +116,12 @@ async def refused(
             await pacing.slow_channel(session, letter.channel, error.retry_after)
         else:
             await pacing.slow_chat(session, letter, error.retry_after)
+        await settle(session, letter.id, "queued", error=kind, was=was, **uncounted)
+        return False
+    if isinstance(error, Unwelcome):
+        await pacing.stop_unasked(session, letter.channel, str(error)[:200])
+        if not letter.unasked:  # answers wait too, but not for so long
+            await pacing.slow_channel(session, letter.channel, error.retry_after or REPLY_PAUSE)
         await settle(session, letter.id, "queued", error=kind, was=was, **uncounted)
         return False
     if isinstance(error, NotNow):

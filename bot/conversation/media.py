@@ -77,6 +77,9 @@ class Keeper:
         async with self.database.session() as session:
             rows = await session.scalars(
                 select(Media.id)
+                .join(Conversation, Conversation.id == Media.conversation_id)
+                .join(Address, Address.id == Conversation.address_id)
+                .where(Address.channel.in_(list(self.channels)))  # other processes may have the others
                 .where(Media.status == "pending", Media.next_at.is_(None) | (Media.next_at <= func.now()))
                 .order_by(Media.id)
                 .limit(50)
@@ -99,7 +102,7 @@ class Keeper:
                 )
             ).first()
             await connection.commit()  # nothing is held open while the platform takes its time
-            if row is None:
+            if row is None or row.channel not in self.channels:
                 return
             values = await self._fetched(row, self.database.vault.open(row.key, row.details_sealed))
             await connection.execute(
@@ -111,7 +114,7 @@ class Keeper:
 
     async def _fetched(self, row: Any, details: Mapping[str, Any]) -> dict[str, Any]:
         """What to write down of this attempt."""
-        channel = self.channels.get(row.channel)
+        channel = self.channels[row.channel]
         if not isinstance(channel, Downloads):
             return {"status": "lost", "error": "this channel gives nothing out"}
         try:

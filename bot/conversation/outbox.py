@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from sqlalchemy import LargeBinary, bindparam, func, select, text
 from sqlalchemy.dialects.postgresql import JSONB, insert
@@ -13,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from bot.db.encryption import Vault
 from bot.db.models import Address, Conversation, IssuedButton, Outbox, Person
 from bot.journeys.context import Choice, Context, Saying
-from bot.messages import Language, Template
+from bot.messages import WAITING, Language, Template
 
 BUBBLE = 1024  # characters: what fits one message with buttons on every channel
 LONG_BUBBLE = 4096  # and one without
@@ -84,13 +85,16 @@ async def unasked(
     *,
     templates: Sequence[Template] = (),
     choices: Sequence[Choice] = (),
+    announced: bool = False,
     sensitive: bool = True,
     expires_at: datetime | None = None,
 ) -> int | None:
     """Queue a message that the person did not ask for: a check-in, a reminder, a word of a counsellor.
 
     It gives way to replies, ends with STOP, is worth nothing after `expires_at`, and goes as the first of `templates`
-    that the platform has approved where free text may not. None when the person wants none or cannot be reached.
+    that the platform has approved where free text may not. `announced`: there, a neutral word says that something
+    waits (`announce`), and the message itself goes when the person answers. None when the person wants none or
+    cannot be reached.
     """
     whose = (
         await session.execute(
@@ -108,6 +112,7 @@ async def unasked(
         "buttons": [[button_id, choice.title] for button_id, choice in buttons],
         "language": language,
         "templates": [[template.name, list(template.values), template.seconds] for template in templates],
+        "announced": announced,
     }
     outbox_id: int | None = await session.scalar(
         insert(Outbox)
@@ -134,6 +139,30 @@ async def unasked(
             )
         )
     return outbox_id
+
+
+async def announce(session: AsyncSession, vault: Vault, letter: Any, language: Language) -> None:
+    """Queue « you have a reply » for what is held, once while the person is silent."""
+    heard = letter.last_heard_at or datetime.min.replace(tzinfo=UTC)
+    told = await session.scalar(
+        select(Outbox.id)
+        .where(Outbox.conversation_id == letter.conversation_id, Outbox.announces, Outbox.created_at > heard)
+        .where(Outbox.status.not_in(["failed", "cancelled"]))
+        .limit(1)
+    )
+    if told is None:
+        template = [WAITING.name, list(WAITING.values), WAITING.seconds]
+        content = {"text": "", "buttons": [], "language": language, "templates": [template]}
+        await session.execute(
+            insert(Outbox).values(
+                conversation_id=letter.conversation_id,
+                seq=1,
+                unasked=True,
+                announces=True,
+                expires_at=letter.expires_at,
+                content_sealed=vault.seal(letter.key, content),
+            )
+        )
 
 
 def together(sayings: Sequence[Saying]) -> list[Saying]:

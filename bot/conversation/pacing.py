@@ -21,6 +21,7 @@ from bot.db.models import Address, Alert, ChannelPace
 LONGEST_CHAT_PAUSE = timedelta(minutes=17)  # 4 to the power of 5 seconds: later we may as well try
 DOWN_PAUSE = timedelta(minutes=1)  # after the first refusal of our account; doubled until
 LONGEST_DOWN_PAUSE = timedelta(minutes=15)
+UNWELCOME_PAUSE = timedelta(days=1)  # of what nobody waits for, after people blocked or reported us
 FORGOTTEN = timedelta(hours=1)  # a channel that went well for so long was mended
 
 # The parts of the statement refer to each other in nothing: PostgreSQL runs them all, and whoever waited for a row
@@ -126,6 +127,21 @@ async def slow_channel(session: AsyncSession, channel: str, retry_after: float |
     row = insert(ChannelPace).values(channel=channel, paused_until=until)
     later = func.greatest(ChannelPace.paused_until, row.excluded.paused_until)
     await session.execute(row.on_conflict_do_update(index_elements=["channel"], set_={"paused_until": later}))
+
+
+async def stop_unasked(session: AsyncSession, channel: str, why: str) -> None:
+    """People do not want what we write: for a day nothing goes that nobody waits for, and an operator is told once.
+
+    The bucket of such messages is as if emptied a day ahead; each further refusal begins that day anew.
+    """
+    await session.execute(insert(ChannelPace).values(channel=channel).on_conflict_do_nothing())
+    pace = await session.scalar(select(ChannelPace).where(ChannelPace.channel == channel).with_for_update())
+    now = await session.scalar(select(func.now()))
+    if pace is None or now is None:
+        return
+    if pace.unasked_at < now + UNWELCOME_PAUSE / 2:
+        await session.execute(insert(Alert).values(kind="unwelcome", detail={"channel": channel, "why": why}))
+    pace.unasked_at = max(pace.unasked_at, now + UNWELCOME_PAUSE)
 
 
 async def stop_channel(session: AsyncSession, channel: str, why: str) -> None:

@@ -87,14 +87,16 @@ async def _forward(session: AsyncSession, receipt: Receipt, public_id: uuid.UUID
 
 
 async def _part_went(session: AsyncSession, public_id: uuid.UUID | None, part: int) -> None:
-    """A part of which nobody knew arrived: the rest may go."""
+    """A part arrived, which its sender may not live to write down; where nobody knew of it, the rest may go."""
+    its = (Outbox.public_id == public_id, Outbox.parts == part - 1, Outbox.status == "sending")
     conversation_id = await session.scalar(
         update(Outbox)
-        .where(Outbox.public_id == public_id, Outbox.parts == part - 1)
-        .where(Outbox.status == "sending", Outbox.error == letters.UNKNOWN)
+        .where(*its, Outbox.error == letters.UNKNOWN)
         .values(status="queued", parts=part, next_at=None, error=None)
         .returning(Outbox.conversation_id)
     )
+    if conversation_id is None:
+        await session.execute(update(Outbox).where(*its).values(parts=part))
     if conversation_id is not None:
         await wake(session, Lane.DELIVERY, conversation_id)
 

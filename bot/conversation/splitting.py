@@ -5,8 +5,14 @@ from __future__ import annotations
 import unicodedata
 
 
-def split(words: str, longest: int) -> list[str]:
-    """The text in parts of at most `longest` characters: cut at paragraphs, lines or words, never inside a letter."""
+def split(words: str, longest: int, last: int | None = None) -> list[str]:
+    """The text in parts of at most `longest` characters: cut at paragraphs, lines or words, never inside a letter.
+
+    The last part has at most `last`, which buttons under it may need.
+    """
+    if last is not None and last < longest:
+        before, end = _ending(words, last)
+        return [*split(before, longest), end] if before else [end]
     parts: list[str] = []
     rest = words
     while len(rest) > longest:
@@ -24,6 +30,22 @@ def split(words: str, longest: int) -> list[str]:
         parts.append(rest[:cut].rstrip())
         rest = rest[cut:].lstrip()
     return [*parts, rest] if rest or not parts else parts
+
+
+def _ending(words: str, longest: int) -> tuple[str, str]:
+    """What goes before, and the end of at most this many characters."""
+    if len(words) <= longest:
+        return "", words
+    earliest = len(words) - longest
+    for mark in ("\n\n", "\n", " "):
+        at = words.find(mark, earliest)
+        if at >= 0 and words[at:].strip():
+            return words[:at].rstrip(), words[at:].strip()
+    at = earliest
+    while at < len(words) and _joined(words, at):
+        at += 1
+    at = at if at < len(words) else earliest  # a letter longer than that is nobody's writing
+    return words[:at], words[at:]
 
 
 def _joined(words: str, cut: int) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Callable, Coroutine, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -19,7 +20,7 @@ from sqlalchemy.dialects.postgresql import JSONB, insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
 from bot import faults, i18n
-from bot.assistant import forms, language, values
+from bot.assistant import forms, knowledge, language, questions, values
 from bot.assistant.commands import command
 from bot.assistant.rasa import Decision, Rasa, RasaDown
 from bot.assistant.triage import Cue, Triage
@@ -31,11 +32,13 @@ from bot.journeys import VERBS, first_contact, interviews, rights, safety
 from bot.journeys.context import Choice, Context
 from bot.messages import OPENS, Kind, Language
 from bot.settings import Settings
-from nlu.normalise import normalise, visible, without_accents
+from nlu.encoder import encode
+from nlu.normalise import meant, normalise, visible, without_accents
 
 log = structlog.get_logger()
 
 ATTEMPTS = 3  # then the message is set aside
+READ_OF_A_FLOOD = 20  # messages of a flood that are read by meaning too; the others by their strong words alone
 ROTATE_AFTER = 20  # turns in one of Rasa's conversations, when no form is open
 TOO_OLD = timedelta(minutes=15)  # a message that waited longer for Rasa is closed, not answered late
 BUTTON_LIFE = timedelta(days=7)
@@ -74,7 +77,11 @@ _PRESSED = text("""
     SELECT action, outbox_id, (
         SELECT max(outbox_id) FROM issued_button
         WHERE conversation_id = :conversation AND action->>'intent' = ANY(:of_a_form)
-    ) AS asked_in
+    ) AS asked_in, action->'slots'->>'field' IS NOT DISTINCT FROM (
+        SELECT action->'slots'->>'field' FROM issued_button
+        WHERE conversation_id = :conversation AND action->>'intent' = ANY(:of_a_form)
+        ORDER BY outbox_id DESC, position LIMIT 1
+    ) AND action->'slots'->>'field' <> 'review' AS asked_again
     FROM issued_button
     WHERE id = :pressed AND conversation_id = :conversation AND expires_at > now() AND used_at IS NULL
 """)
@@ -153,6 +160,7 @@ class Turns:
         self._settings = settings
         self._languages = languages
         self._triage = triage
+        self._encoding = ThreadPoolExecutor(1, "encoding")  # beside the event loop; one at a time is enough
         self._floods = guards.Floods()
         self._begun = begun
         self._told: set[asyncio.Task[None]] = set()  # a task that nobody holds may vanish
@@ -167,6 +175,10 @@ class Turns:
             if connection is not None:
                 while await self._one(connection, conversation_id):
                     pass
+
+    async def vector_of(self, text: str) -> Any:
+        """The sentence vector of a message, for the triage and for Rasa."""
+        return await asyncio.get_running_loop().run_in_executor(self._encoding, encode, meant(text))
 
     async def _one(self, connection: AsyncConnection, conversation_id: int) -> bool:
         """Take the oldest turn; False when there is none."""
@@ -226,10 +238,17 @@ class Turns:
 
     async def _calm(self, session: AsyncSession, work: _Work) -> bool:
         """Set a flood aside with one word about it; True when this message is to be answered all the same."""
-        aside = []
+        aside: list[int] = []
+        read: dict[str, Cue | None] = {}
         for row in await guards.waiting(session, work.conversation_id):
             content = self._database.vault.open(work.person_key, row.content_sealed) if row.content_sealed else {}
-            cue = self._triage.read(visible(str(content.get("text") or "")))
+            words = visible(str(content.get("text") or ""))
+            if words not in read:
+                whole = len(read) < READ_OF_A_FLOOD
+                read[words] = (
+                    self._triage.read(words, await self.vector_of(words)) if whole else self._triage.strong(words)
+                )
+            cue = read[words]
             if cue is None or not self._floods.answers(work.conversation_id, cue.name, row.id):
                 aside.append(row.id)
         await guards.set_aside(session, aside)
@@ -319,7 +338,7 @@ class Turns:
     async def _received(self, ctx: Context, work: _Work) -> None:
         """A voice message or a picture: kept for a person of the team, whom it is handed to."""
         details = work.content["details"]
-        cue = self._triage.read(ctx.text) if ctx.text else None
+        cue = self._triage.read(ctx.text, await self.vector_of(ctx.text)) if ctx.text else None
         await media.keep(ctx, details)
         if cue is not None:
             await safety.respond(ctx, cue)
@@ -337,7 +356,8 @@ class Turns:
 
     async def _typed(self, ctx: Context, work: _Work, typed: str) -> Decision | None:
         looping = self._looping(ctx, work)
-        cue = self._triage.read(typed)
+        vector = await self.vector_of(typed)
+        cue = self._triage.read(typed, vector)
         if cue is not None and not _only_an_age(cue, typed, ctx.form):
             await safety.respond(ctx, cue, silently=looping)
             return None
@@ -366,7 +386,21 @@ class Turns:
         if work.waiting and ctx.now - work.received_at > TOO_OLD:
             ctx.say("back_again", [ctx.do("button.help", "help")])
             return None
-        return await self._rasa.turn(work.rasa_id, str(work.inbox_id), text=typed)
+        if ctx.form is None:
+            first, ctx.also = await self._two_questions(typed)
+            if ctx.also is not None:
+                typed, vector = first, await self.vector_of(first)
+        return await self._rasa.turn(work.rasa_id, str(work.inbox_id), text=typed, vector=vector)
+
+    async def _two_questions(self, typed: str) -> tuple[str, str | None]:
+        """Where two questions of the programme stand in one message: the first one's words, the other one's topic."""
+        parts = questions.apart(typed)
+        if len(parts) < 2:
+            return typed, None
+        first, second = await self._rasa.understand(parts, [await self.vector_of(part) for part in parts])
+        topics = knowledge.topics()
+        sure = all(one.label in topics and one.confidence >= forms.SURE for one in (first, second))
+        return (parts[0], second.label) if sure and first.label != second.label else (typed, None)
 
     def _exchanges(self, ctx: Context, work: _Work) -> list[list[Any]] | None:
         """What was heard and said lately, with this turn: hashes that say nothing."""
@@ -404,7 +438,9 @@ class Turns:
         forms_ = {"conversation": ctx.conversation_id, "of_a_form": sorted(OF_A_FORM)}
         button = (await ctx.session.execute(_PRESSED, {"pressed": pressed, **forms_})).first()
         of_a_form = button is not None and button.action.get("intent") in OF_A_FORM
-        if button is None or (of_a_form and (work.form is None or button.outbox_id != button.asked_in)):
+        # the question may stand there twice, with what was said in between: either of them can be answered
+        open_ = button is not None and (button.outbox_id == button.asked_in or button.asked_again)
+        if button is None or (of_a_form and (work.form is None or not open_)):
             in_form = work.form is not None
             current = await ctx.session.execute(_CHOICES, {"in_form": in_form, **forms_})
             ctx.say(

@@ -149,6 +149,7 @@ class Outbox(Base):
     seq: Mapped[int] = mapped_column(SmallInteger)
     unasked: Mapped[bool] = mapped_column(Boolean, server_default=text("false"))  # ends with STOP, gives way to replies
     sensitive: Mapped[bool] = mapped_column(Boolean, server_default=text("false"))  # only for whom we know it is theirs
+    announces: Mapped[bool] = mapped_column(Boolean, server_default=text("false"))  # only that something is held
     expires_at: Mapped[datetime | None]  # worth nothing afterwards: not sent any more
     content_sealed: Mapped[bytes]
     parts: Mapped[int] = mapped_column(SmallInteger, server_default=text("0"))  # of a long text: how many are sent
@@ -238,6 +239,24 @@ class Consent(Base):
     withdrawn_at: Mapped[datetime | None]
 
 
+class Suggestion(Base):
+    """A message that was not understood, and what the person then said it meant: an example, for review.
+
+    The text is kept only where its writer agreed.
+    """
+
+    __tablename__ = "suggestion"
+    __table_args__ = (UniqueConstraint("inbox_id"),)
+    id: Mapped[int] = _id()
+    person_id: Mapped[int] = mapped_column(ForeignKey("person.id", ondelete="CASCADE"), index=True)
+    inbox_id: Mapped[int]  # the message
+    language: Mapped[str]
+    label: Mapped[str]  # a topic, or none_of_these
+    offered: Mapped[list[Any]]  # the topics that were suggested
+    text_sealed: Mapped[bytes | None]
+    created_at: Mapped[datetime] = _now()
+
+
 class Request(Base):
     """A first-contact request: what a person asked IOM to know, in order to call back safely."""
 
@@ -246,9 +265,10 @@ class Request(Base):
     reference: Mapped[str] = mapped_column(unique=True)  # random, for people: AV-7K3Q
     person_id: Mapped[int] = mapped_column(ForeignKey("person.id", ondelete="CASCADE"), index=True)
     inbox_id: Mapped[int | None] = mapped_column(unique=True)  # the event that made it: never twice
-    status: Mapped[str] = mapped_column(server_default=text("'open'"))  # open, withdrawn, closed
+    status: Mapped[str] = mapped_column(server_default=text("'open'"))  # open → acknowledged → closed; or withdrawn
     priority: Mapped[str]
     answers_sealed: Mapped[bytes]
+    interview_sealed: Mapped[bytes | None]  # the last one that was proposed
     created_at: Mapped[datetime] = _now()
     updated_at: Mapped[datetime] = _now()
 
@@ -384,12 +404,14 @@ class Handoff(Base):
 class CaseEvent(Base):
     """What the case backend is told, written in the turn's transaction.
 
-    `status`: queued → delivered | dead. `id` is the webhook's id: the same over every attempt.
+    `status`: queued → delivered | dead | overtaken (the backend knows something later about the same reference).
+    `event_id` is the webhook's id: the same over every attempt.
     """
 
     __tablename__ = "case_event"
     __table_args__ = (
         Index("case_event_open", "id", postgresql_where=text("status = 'queued'")),
+        Index("case_event_ref", text("(payload #>> '{data,ref}')")),
         UniqueConstraint("key"),
     )
     id: Mapped[int] = _id()
@@ -412,6 +434,16 @@ class CaseEndpoint(Base):
     __tablename__ = "case_endpoint"
     url: Mapped[str] = mapped_column(primary_key=True)
     disabled_at: Mapped[datetime | None]
+
+
+class CaseAnswer(Base):
+    """What the case backend answered, by the id it gave: the same id again changes nothing."""
+
+    __tablename__ = "case_answer"
+    id: Mapped[str] = mapped_column(primary_key=True)  # the webhook-id
+    type: Mapped[str]
+    told: Mapped[bool] = mapped_column(Boolean)  # what was answered to it
+    received_at: Mapped[datetime] = _now()
 
 
 class RasaTracker(Base):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 
-from bot.journeys import conversation, first_contact, handoff, interviews, rights
+from bot.journeys import conversation, first_contact, handoff, interviews, learning, rights
 
 # does one thing in the turn's transaction and says what it did; arguments come from the reply's or button's `with`
 Verb = Callable[..., Awaitable[None]]
@@ -15,6 +15,7 @@ VERBS: Mapping[str, Verb] = {
     "answer": conversation.answer,
     "not_understood": conversation.not_understood,
     "none_of_these": conversation.none_of_these,
+    "keep_words": learning.keep_words,
     "out_of_scope": conversation.out_of_scope,
     "set_language": conversation.set_language,
     "change_language": conversation.change_language,

@@ -61,6 +61,7 @@ class Context:
         None  # the appointment that is being made: the service's own form, see bot/journeys/interviews.py
     )
     misunderstood: int = 0
+    also: str | None = None  # the topic of a second question in the same message
     sayings: list[Saying] = field(default_factory=list)
     # what the turn applies to the conversation when the journeys are done
     language_chosen: bool = False

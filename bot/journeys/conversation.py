@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from bot import i18n
 from bot.assistant import knowledge, language
-from bot.journeys import handoff
+from bot.journeys import handoff, learning
 from bot.journeys.context import Choice, Context
 from bot.messages import LANGUAGES
 
@@ -44,9 +45,14 @@ async def change_language(ctx: Context, **_: Any) -> None:
         ctx.say("language.which", [_speak(code) for code in LANGUAGES])
 
 
-async def answer(ctx: Context, topic: str | None = None, **_: Any) -> None:
-    """The vetted answer to a question, its source, and the next questions."""
-    topic = topic or (ctx.understanding.ranking[0][0] if ctx.understanding.ranking else None)
+async def answer(
+    ctx: Context, topic: str | None = None, asked: int | None = None, offered: Sequence[str] = (), **_: Any
+) -> None:
+    """The vetted answer to a question, its source, and the next questions.
+
+    `asked` is the message that was not understood, where this topic was pressed among those `offered`.
+    """
+    topic = topic or ctx.understanding.label
     topic = topic or next((e["value"] for e in ctx.understanding.entities if e["entity"] == "topic"), None)
     described = knowledge.topics().get(topic or "")
     if described is None:
@@ -57,6 +63,11 @@ async def answer(ctx: Context, topic: str | None = None, **_: Any) -> None:
     if described.person and not ctx.form:
         choices.append(ctx.do("button.person", "handoff", reason="asked"))
     ctx.say_text(knowledge.answer(described.id, ctx.language), choices)
+    if asked is not None and await learning.note(ctx, described.id, asked, offered):
+        ctx.say("learning.ask", [ctx.do("button.keep_words", "keep_words", asked=asked), *choices][:3])
+    if ctx.also is not None and ctx.also != described.id:
+        others = [choice for choice in choices if choice.action.get("with") != {"topic": ctx.also}]
+        ctx.say("answer.also", [_ask(ctx, ctx.also), *others][:3])
 
 
 async def not_understood(ctx: Context, **_: Any) -> None:
@@ -67,14 +78,17 @@ async def not_understood(ctx: Context, **_: Any) -> None:
         await handoff.ask(ctx, reason="not_understood")
         return
     nearest = [label for label, _ in ctx.understanding.ranking if label in knowledge.topics()][:3]
-    choices = [_ask(ctx, topic) for topic in nearest] or _ways_on(ctx)[:3]
+    suggestion = {"asked": ctx.inbox_id, "offered": nearest}
+    choices = [_ask(ctx, topic, **suggestion) for topic in nearest] or _ways_on(ctx)[:3]
     if nearest:
-        choices.append(ctx.do("button.none_of_these", "none_of_these"))
+        choices.append(ctx.do("button.none_of_these", "none_of_these", **suggestion))
     ctx.say("not_understood.near" if nearest else "not_understood", choices)
 
 
-async def none_of_these(ctx: Context, **_: Any) -> None:
+async def none_of_these(ctx: Context, asked: int | None = None, offered: Sequence[str] = (), **_: Any) -> None:
     """None of the suggestions: once more in other words, or a person."""
+    if asked is not None:
+        await learning.note(ctx, learning.NONE, asked, offered)
     ctx.say("not_understood.rephrase", [ctx.do("button.person", "handoff", reason="not_understood")])
 
 
@@ -104,8 +118,8 @@ async def emergency_numbers(ctx: Context, country: str, situation: str | None = 
         ctx.say("emergency.unknown", person)
 
 
-def _ask(ctx: Context, topic: str) -> Choice:
-    return Choice(knowledge.title(topic, ctx.language), {"do": "answer", "with": {"topic": topic}})
+def _ask(ctx: Context, topic: str, **also: Any) -> Choice:
+    return Choice(knowledge.title(topic, ctx.language), {"do": "answer", "with": {"topic": topic, **also}})
 
 
 def _speak(code: str) -> Choice:

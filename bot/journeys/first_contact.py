@@ -6,7 +6,9 @@ The answers live in Rasa's form until the person sends them; leaving the form dr
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from sqlalchemy import select, update
 from sqlalchemy.dialects.postgresql import insert
@@ -18,9 +20,11 @@ from bot.db.models import Consent, Request
 from bot.journeys import handoff
 from bot.journeys.context import Choice, Context, new_reference
 from bot.journeys.hours import when_somebody_reads
+from bot.messages import Language
 
 FORM = "first_contact_form"
 CONSENT_VERSION = "2026-11"  # of the text first_contact.consent: change both together
+LIVE = ("open", "acknowledged")  # sent again, such a request is changed; after these it is a new one
 HIDDEN = {"consent", "agreed", "more", "review"}  # answers that are not read back
 NEEDED = ("consent", "direction", "age_group", "name", "phone")
 URGENT = {"violence": "P1", "held": "P1", "afraid_to_return": "P1", "cannot_leave": "P1", "very_low": "P1",
@@ -73,7 +77,7 @@ async def _send(ctx: Context, answers: dict[str, Any], minor: bool) -> None:
     if minor:
         kept = {name: kept[name] for name in ("direction", "age_group", "phone", "name") if name in kept}
     open_request = await ctx.session.scalar(
-        select(Request).where(Request.person_id == ctx.person_id, Request.status == "open").limit(1)
+        select(Request).where(Request.person_id == ctx.person_id, Request.status.in_(LIVE)).limit(1)
     )
     await ctx.session.execute(
         insert(Consent).values(person_id=ctx.person_id, purpose="request", version=CONSENT_VERSION, channel=ctx.channel)
@@ -153,23 +157,46 @@ async def status(ctx: Context, **_: Any) -> None:
     )
     if request is None:
         ctx.say("request_status.none", [ctx.intend("button.return_request", "return_request")])
-    elif request.status == "open":
-        ctx.say(
-            "request_status.open",
-            [
-                ctx.do("button.withdraw", "withdraw_request", reference=request.reference),
-                ctx.do("button.person", "handoff", reason="asked"),
-            ],
-            reference=request.reference,
-            day=i18n.written_date(request.created_at, "Africa/Casablanca", ctx.language),
-            when=when_somebody_reads(ctx.settings.rafiq_reading_hours, ctx.now, ctx.language),
-        )
+    elif request.status in LIVE:
+        choices = [
+            ctx.do("button.withdraw", "withdraw_request", reference=request.reference),
+            ctx.do("button.person", "handoff", reason="asked"),
+        ]
+        when = when_somebody_reads(ctx.settings.rafiq_reading_hours, ctx.now, ctx.language)
+        if request.interview_sealed is not None:
+            proposed = ctx.vault.open(ctx.person_key, request.interview_sealed)
+            ctx.say(
+                "request_status.interview",
+                choices,
+                reference=request.reference,
+                when=when,
+                **appointment(proposed, ctx.language),
+            )
+        else:
+            ctx.say(
+                "request_status.open" if request.status == "open" else "request_status.acknowledged",
+                choices,
+                reference=request.reference,
+                day=i18n.written_date(request.created_at, "Africa/Casablanca", ctx.language),
+                when=when,
+            )
     else:
         ctx.say(
-            "request_status.withdrawn",
+            "request_status.closed" if request.status == "closed" else "request_status.withdrawn",
             [ctx.intend("button.return_request", "return_request")],
             reference=request.reference,
         )
+
+
+def appointment(proposed: Mapping[str, str], language: Language) -> dict[str, str]:
+    """The words of a proposed interview: day, time, whose time it is, and how."""
+    at = datetime.fromisoformat(proposed["at"])
+    return {
+        "day": i18n.written_date(at, proposed["zone"], language),
+        "time": at.astimezone(ZoneInfo(proposed["zone"])).strftime("%H:%M"),
+        "city": i18n.city_of_zone(proposed["zone"], language),
+        "how": i18n.say(f"case.mode.{proposed['mode']}", language),
+    }
 
 
 async def withdraw(ctx: Context, reference: str, **_: Any) -> None:
@@ -181,14 +208,16 @@ async def withdraw(ctx: Context, reference: str, **_: Any) -> None:
 
 
 async def withdraw_all(ctx: Context, reference: str | None = None) -> int:
-    """Withdraw the person's open requests (or this one); how many there were."""
-    which = update(Request).where(Request.person_id == ctx.person_id, Request.status == "open")
+    """Withdraw the person's requests, closed ones too, or this one; how many there were."""
+    which = update(Request).where(Request.person_id == ctx.person_id, Request.status != "withdrawn")
     if reference is not None:
         which = which.where(Request.reference == reference)
     empty = ctx.vault.seal(ctx.person_key, {})
     gone = list(
         await ctx.session.scalars(
-            which.values(status="withdrawn", answers_sealed=empty, updated_at=ctx.now).returning(Request.reference)
+            which.values(status="withdrawn", answers_sealed=empty, interview_sealed=None, updated_at=ctx.now).returning(
+                Request.reference
+            )
         )
     )
     if gone:

@@ -24,7 +24,7 @@ from bot.assistant.forms import ASKED_AGAIN, LONGEST_TEXT, NEGATIONS, SKIPPED, S
 from bot.assistant.rasa import Decision
 from bot.db.models import Appointment, Consent, Office, Request, Slot
 from bot.db.session import Lane, wake
-from bot.journeys import handoff
+from bot.journeys import first_contact, handoff
 from bot.journeys.context import Choice, Context, new_reference
 from bot.journeys.hours import when_somebody_reads
 from bot.messages import Language
@@ -116,7 +116,7 @@ async def begin(ctx: Context, **_: Any) -> None:
     if await _consented(ctx):
         answers["consent"] = "yes"
     request = await ctx.session.scalar(
-        select(Request).where(Request.person_id == ctx.person_id, Request.status == "open").limit(1)
+        select(Request).where(Request.person_id == ctx.person_id, Request.status.in_(first_contact.LIVE)).limit(1)
     )
     if request is not None:
         told = ctx.vault.open(ctx.person_key, request.answers_sealed)

@@ -64,7 +64,9 @@ async def my_data(ctx: Context, **_: Any) -> None:
     """What is kept about this person, in words, and how to have it erased."""
     requests = list(
         await ctx.session.scalars(
-            select(Request).where(Request.person_id == ctx.person_id, Request.status == "open").order_by(Request.id)
+            select(Request)
+            .where(Request.person_id == ctx.person_id, Request.status != "withdrawn")
+            .order_by(Request.id)
         )
     )
     messages = await ctx.session.scalar(
@@ -81,6 +83,8 @@ async def my_data(ctx: Context, **_: Any) -> None:
             i18n.say(f"{step.say}.label", ctx.language) for step in forms()[first_contact.FORM] if step.slot in answers
         ]
         kept.append(i18n.say("my_data.request", ctx.language, reference=request.reference, answers=names.join(labels)))
+        if request.interview_sealed is not None:
+            kept.append(i18n.say("my_data.proposed", ctx.language, reference=request.reference))
     kept += await interviews.kept(ctx)
     media = await ctx.session.scalar(select(func.count()).where(Media.person_id == ctx.person_id))
     if media:
@@ -123,6 +127,7 @@ async def erase_person(ctx: Context) -> None:
             select(Address.id, Address.address_sealed)
             .join(Conversation, Conversation.address_id == Address.id)
             .where(Conversation.id == ctx.conversation_id)
+            .with_for_update(of=Conversation)  # what is being written to the person is there, or never will be
         )
     ).one()
     address = ctx.vault.open(ctx.person_key, row.address_sealed)

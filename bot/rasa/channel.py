@@ -6,6 +6,7 @@ and takes an intent only from our own service: typed text that begins with "/" s
 """
 
 import asyncio
+import base64
 import hmac
 import logging
 from contextlib import nullcontext
@@ -13,6 +14,7 @@ from contextvars import ContextVar
 from typing import Any, Awaitable, Callable, Dict, List, Optional, Text
 
 import aiohttp
+import numpy as np
 from jsonschema import Draft202012Validator, ValidationError
 from jsonschema.exceptions import best_match
 from rasa.core.actions.action import RemoteAction
@@ -25,6 +27,8 @@ from sanic.request import Request
 from sanic.response import HTTPResponse
 
 from bot.rasa.tracker_store import PostgresTrackerStore
+from nlu import encoder
+from nlu.normalise import meant
 
 logger = logging.getLogger(__name__)
 
@@ -75,7 +79,9 @@ class ServiceChannel(InputChannel):
         async def understand(request: Request) -> HTTPResponse:
             processor = request.app.ctx.agent.processor
             understood = []
-            for text in request.json["texts"]:
+            texts = request.json["texts"]
+            for text, vector in zip(texts, request.json.get("vectors") or [None] * len(texts), strict=True):
+                _know(text, vector)
                 understood.append(_understanding(await processor.parse_message(UserMessage(_as_text(text)))))
                 await asyncio.sleep(0)  # a long list must not hold up a conversation
             return response.json(understood)
@@ -119,6 +125,7 @@ class ServiceChannel(InputChannel):
         failed: List[Text] = []
         FAILED.set(failed)
         collector = CollectingOutputChannel()
+        _know(body.get("text", ""), body.get("vector"))
         message = UserMessage(
             text=_as_text(body["text"]) if "text" in body else "/" + body["intent"],
             output_channel=collector,
@@ -182,6 +189,12 @@ def _store(agent: Any) -> PostgresTrackerStore:
     if not isinstance(store, PostgresTrackerStore):
         raise RuntimeError("the tracker store did not load: conversations would be lost")
     return store
+
+
+def _know(text: Text, vector: Optional[Text]) -> None:
+    """The service encoded this text already (float32 in base64): it is not done twice."""
+    if vector:
+        encoder.remember(meant(_as_text(text)), np.frombuffer(base64.b64decode(vector), "float32"))
 
 
 def _as_text(text: Text) -> Text:

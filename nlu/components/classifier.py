@@ -37,10 +37,10 @@ class LabelClassifier(GraphComponent):
     def get_default_config() -> Dict[Text, Any]:
         """How the parts are balanced (chosen on the development set, see docs/decisions/).
 
-        `vector_weight` weighs meaning against spelling, `strength` is the inverse regularisation, `ranking` how
-        many labels travel on.
+        `vector_weight` weighs meaning against spelling, `strength` is the inverse regularisation, `refusal` how
+        much more an example of what is out of scope counts, `ranking` how many labels travel on.
         """
-        return {"vector_weight": 2.5, "strength": 0.5, "ranking": 10}
+        return {"vector_weight": 2.5, "strength": 0.5, "refusal": 4.0, "ranking": 10}
 
     def __init__(self, config: Dict[Text, Any], model_storage: ModelStorage, resource: Resource) -> None:
         self._config, self._storage, self._resource = config, model_storage, resource
@@ -103,10 +103,10 @@ class LabelClassifier(GraphComponent):
         self._words.fit(m.get(SPELLED_OUT) for m in examples)
         features = self._features(examples)
         held_out, rest = next(StratifiedKFold(5, shuffle=True, random_state=1).split(features, labels))[::-1]
-        strength = self._config["strength"]
+        settings = (self._config["strength"], self._config["refusal"])
         with ProcessPoolExecutor(2, mp_context=get_context("fork")) as pool:
-            half = pool.submit(_fit, features[rest], labels[rest], strength)
-            whole = pool.submit(_fit, features, labels, strength)
+            half = pool.submit(_fit, features[rest], labels[rest], *settings)
+            whole = pool.submit(_fit, features, labels, *settings)
             (weights, offsets), (self._weights, self._offsets) = half.result(), whole.result()
         self._temperature = _calibrated(
             features[held_out] @ weights + offsets, np.searchsorted(self._labels, labels[held_out])
@@ -163,10 +163,14 @@ class LabelClassifier(GraphComponent):
         )
 
 
-def _fit(features: Any, labels: Any, strength: float) -> Any:
+def _fit(features: Any, labels: Any, strength: float, refusal: float) -> Any:
     from sklearn.svm import LinearSVC
 
-    model = LinearSVC(C=strength, class_weight="balanced", random_state=1)
+    names, counts = np.unique(labels, return_counts=True)
+    weights = dict(zip(names, len(labels) / (len(names) * counts)))  # rare labels count as much as frequent ones
+    if "out_of_scope" in weights:
+        weights["out_of_scope"] *= refusal
+    model = LinearSVC(C=strength, class_weight=weights, random_state=1)
     model.fit(features, labels)
     return np.ascontiguousarray(model.coef_.T.astype("float32")), model.intercept_.astype("float32")
 

@@ -12,10 +12,11 @@ from rasa.shared.nlu.constants import TEXT
 from rasa.shared.nlu.training_data.message import Message
 from rasa.shared.nlu.training_data.training_data import TrainingData
 
-from nlu.normalise import normalise, spelled_out
+from nlu.normalise import in_arabic_script, normalise, spelled_out
 
-NORMALISED = "normalised"  # one spelling of each word
-SPELLED_OUT = "spelled_out"  # and its SMS spellings written out
+NORMALISED = "normalised"  # one spelling of each word; Arabizi stands there in both scripts
+SPELLED_OUT = "spelled_out"  # and SMS spellings written out
+MEANT = "meant"  # what the sentence vector is made of: spelled out, Arabizi in Arabic script only
 
 
 @DefaultV1Recipe.register(DefaultV1Recipe.ComponentType.MESSAGE_FEATURIZER, is_trainable=False)
@@ -37,8 +38,11 @@ class Normaliser(GraphComponent):
         """Normalise each message."""
         for message in messages:
             text = normalise(message.get(TEXT) or "")
-            message.set(NORMALISED, text)
-            message.set(SPELLED_OUT, spelled_out(text))
+            plain = spelled_out(text)
+            arabic = in_arabic_script(plain)
+            message.set(NORMALISED, f"{text} {arabic}" if arabic else text)
+            message.set(SPELLED_OUT, f"{plain} {arabic}" if arabic else plain)
+            message.set(MEANT, arabic or plain)
         return messages
 
     def process_training_data(self, training_data: TrainingData) -> TrainingData:

@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import os
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
-from pathlib import Path
-from typing import Any, Dict, List, Set, Text
+from typing import Any, Dict, List, Text
 
-import numpy as np
 from rasa.engine.graph import ExecutionContext, GraphComponent
 from rasa.engine.recipes.default_recipe import DefaultV1Recipe
 from rasa.engine.storage.resource import Resource
@@ -16,8 +11,8 @@ from rasa.engine.storage.storage import ModelStorage
 from rasa.shared.nlu.training_data.message import Message
 from rasa.shared.nlu.training_data.training_data import TrainingData
 
-from nlu.components.normaliser import SPELLED_OUT
-from nlu.encoder import encode
+from nlu.components.normaliser import MEANT
+from nlu.encoder import encode, encode_all
 
 VECTOR = "sentence_vector"
 
@@ -45,36 +40,12 @@ class SentenceVectors(GraphComponent):
     def process(self, messages: List[Message]) -> List[Message]:
         """Encode each message."""
         for message in messages:
-            message.set(VECTOR, encode(message.get(SPELLED_OUT) or ""))
+            message.set(VECTOR, encode(message.get(MEANT) or ""))
         return messages
 
     def process_training_data(self, training_data: TrainingData) -> TrainingData:
-        """Encode the examples on every core; those of an earlier training are read from its cache."""
-        messages = training_data.training_examples
-        texts = {message.get(SPELLED_OUT) or "" for message in messages}
-        cache = _Cache(os.environ.get("RAFIQ_VECTORS", ""))
-        new = sorted(texts - cache.vectors.keys())
-        with ProcessPoolExecutor(os.cpu_count(), mp_context=get_context("spawn")) as pool:
-            cache.vectors.update(zip(new, pool.map(encode, new, chunksize=32)))
-        cache.keep(texts)
-        for message in messages:
-            message.set(VECTOR, cache.vectors[message.get(SPELLED_OUT) or ""])
+        """Encode the examples."""
+        vectors = encode_all(message.get(MEANT) or "" for message in training_data.training_examples)
+        for message in training_data.training_examples:
+            message.set(VECTOR, vectors[message.get(MEANT) or ""])
         return training_data
-
-
-class _Cache:
-    """Vectors of the last training's examples, in a file; without a path, nothing is kept."""
-
-    def __init__(self, path: Text) -> None:
-        self._path = Path(path) if path else None
-        self.vectors: Dict[Text, Any] = {}
-        if self._path is not None and self._path.exists():
-            with np.load(self._path) as stored:
-                self.vectors = dict(zip(stored["texts"].tolist(), stored["vectors"]))
-
-    def keep(self, texts: Set[Text]) -> None:
-        """Write the vectors of these texts."""
-        if self._path is not None:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            kept = sorted(texts)
-            np.savez(self._path, texts=np.array(kept), vectors=np.stack([self.vectors[text] for text in kept]))

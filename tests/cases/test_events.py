@@ -22,7 +22,7 @@ from standardwebhooks import WebhookVerificationError
 
 from bot import i18n
 from bot.assistant.forms import DOMAIN, step
-from bot.cases import events, webhook
+from bot.cases import delivery, events, webhook
 from bot.cases.events import SCHEMAS, TYPES, validator
 from bot.channels.pull import TERMINAL, WEB
 from bot.db.models import Address, CaseEvent, Conversation, Handoff, Person, Request
@@ -458,7 +458,7 @@ def test_readme_verifies() -> None:
     secret = "whsec_" + "c2VjcmV0" * 5
     event = envelope("request.withdrawn", DATA["request.withdrawn"])
     content = webhook.body(event)
-    headers = webhook.headers([secret], uuid.uuid4(), content)
+    headers = webhook.headers([secret], str(uuid.uuid4()), content)
     assert names["read"](secret, headers, content) == event
     with pytest.raises(WebhookVerificationError):
         names["read"](secret, headers, content + b" ")
@@ -473,7 +473,7 @@ def test_readme_says_what_is_done() -> None:
     assert named is not None
     unit = {"s": 1, "min": 60, "h": 3600}
     waits = [int(number) * unit[one] for number, one in re.findall(r"(\d+) (s|min|h)\b", named[1])]
-    assert waits == [step.total_seconds() for step in webhook.SCHEDULE]
-    assert f"within {webhook.TIMEOUT:.0f} seconds" in readme
-    assert timedelta(hours=24) == webhook.LONGEST_WAIT
-    assert timedelta(minutes=5) == webhook.LONGEST_PAUSE
+    assert waits == [step.total_seconds() for step in delivery.SCHEDULE]
+    assert f"within {delivery.TIMEOUT:.0f} seconds" in readme
+    assert timedelta(hours=24) == delivery.LONGEST_WAIT
+    assert timedelta(minutes=5) == delivery.LONGEST_PAUSE

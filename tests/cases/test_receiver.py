@@ -21,8 +21,9 @@ import pytest_asyncio
 from standardwebhooks import Webhook
 
 from bot.cases import events
+from bot.cases.delivery import CaseDelivery
 from bot.cases.receiver import application, is_signed
-from bot.cases.webhook import CaseDelivery
+from bot.cases.webhook import Webhook as Outgoing
 from bot.db.session import Database
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -214,9 +215,8 @@ async def test_sender_and_receiver_agree(database: Database, desk: Desk) -> None
         await session.commit()
     worker = CaseDelivery(
         database,
-        "http://desk/",
-        [OLD_SECRET],
-        client=lambda: httpx.AsyncClient(transport=httpx.ASGITransport(desk.app)),
+        Outgoing("http://desk/", [OLD_SECRET]),
+        httpx.AsyncClient(transport=httpx.ASGITransport(desk.app)),
     )
     await worker.work()
     assert await worker.due() == []

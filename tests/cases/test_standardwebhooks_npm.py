@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 
 from bot.cases import events
-from bot.cases.webhook import CaseDelivery
+from bot.cases.delivery import CaseDelivery
+from bot.cases.webhook import Webhook
 from bot.db.models import CaseEvent
 from bot.db.session import Database
 
@@ -106,7 +107,7 @@ async def test_npm_verifies(database: Database, secret: str) -> None:
     """During a rotation a receiver with the new secret and one with the old both read the event."""
     await queue(database)
     async with node(secret) as (url, desk):
-        await CaseDelivery(database, url, [SECRET, OLD_SECRET]).work()
+        await CaseDelivery(database, Webhook(url, [SECRET, OLD_SECRET])).work()
         event = await the_event(database)
         assert await desk.said() == {"event": event.payload}
     assert event.status == "delivered"
@@ -116,7 +117,7 @@ async def test_npm_refuses_another_secret(database: Database) -> None:
     """The check can fail: with a secret that is not ours the package refuses, and the event waits."""
     await queue(database)
     async with node(OTHER_SECRET) as (url, desk):
-        await CaseDelivery(database, url, [SECRET, OLD_SECRET]).work()
+        await CaseDelivery(database, Webhook(url, [SECRET, OLD_SECRET])).work()
         assert await desk.said() == {"refused": "No matching signature found"}
     event = await the_event(database)
     assert (event.status, event.error) == ("queued", "HTTP 401")

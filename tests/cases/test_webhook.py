@@ -26,8 +26,9 @@ from sqlalchemy import select, text
 from standardwebhooks import Webhook, WebhookVerificationError
 from structlog.testing import capture_logs
 
+from bot.cases import delivery as delivering
 from bot.cases import events, webhook
-from bot.cases.webhook import SCHEDULE, CaseDelivery, backoff, enable, read_retry_after, replay
+from bot.cases.delivery import SCHEDULE, CaseDelivery, backoff, enable, read_retry_after, replay
 from bot.db.models import Alert, CaseEndpoint, CaseEvent
 from bot.db.session import Database
 
@@ -35,6 +36,7 @@ ROOT = Path(__file__).resolve().parents[2]
 SECRET = "whsec_" + "c2VjcmV0" * 5
 OLD_SECRET = "whsec_" + "b2xkb2xk" * 5
 OTHER_SECRET = "whsec_" + "b3RoZXJz" * 5
+CLIENT = delivering.new_client()  # one for all, as in the service; every answer here ends its connection
 
 
 @dataclass(frozen=True)
@@ -146,7 +148,7 @@ async def elsewhere() -> AsyncIterator[Backend]:
 
 
 def delivery(database: Database, url: str, *secrets: str, timeout: float = 5) -> CaseDelivery:
-    return CaseDelivery(database, url, list(secrets) or [SECRET], timeout=timeout)
+    return CaseDelivery(database, webhook.Webhook(url, list(secrets) or [SECRET]), CLIENT, timeout)
 
 
 async def queue(database: Database, *refs: str) -> None:
@@ -219,7 +221,7 @@ def test_signature_covers_utf8_bytes() -> None:
     """The bytes signed are the bytes sent, beyond ASCII too."""
     content = webhook.body({"b": "رفيق – é", "a": 1})
     assert content == '{"a":1,"b":"رفيق – é"}'.encode()
-    sent = webhook.headers([SECRET], uuid.uuid4(), content)
+    sent = webhook.headers([SECRET], str(uuid.uuid4()), content)
     Webhook(SECRET).verify(content, sent)
     with pytest.raises(WebhookVerificationError):
         Webhook(SECRET).verify(content + b" ", sent)
@@ -261,6 +263,19 @@ async def test_no_proxy_from_the_environment(
     await delivery(database, backend.url).work()
     assert backend.refs == ["AV-7K3Q"]
     assert elsewhere.received == []
+
+
+async def test_one_client_for_the_life_of_the_process(database: Database, backend: Backend) -> None:
+    """The client, with its TLS context, is made once and not for every wake-up; closed, it posts no more."""
+    worker = CaseDelivery(database, webhook.Webhook(backend.url, [SECRET]))
+    first = worker.client
+    for _ in range(2):
+        await queue(database, "AV-7K3Q")
+        await worker.work()
+    assert worker.client is first and not first.is_closed
+    assert len(backend.received) == 2
+    await worker.close()
+    assert first.is_closed
 
 
 # what the backend answers
@@ -322,7 +337,7 @@ async def test_timeout_is_total(database: Database, backend: Backend, answer: An
     assert time.monotonic() - began < 2
     event = await row(database)
     assert (event.status, event.attempts, event.error) == ("queued", 1, "timeout")
-    assert (webhook.TIMEOUT, CaseDelivery(database, "http://x", []).timeout) == (15, 15)
+    assert (delivering.TIMEOUT, CaseDelivery(database, webhook.Webhook("http://x", []), CLIENT).timeout) == (15, 15)
 
 
 async def test_endless_answer(database: Database, backend: Backend) -> None:
@@ -422,7 +437,7 @@ async def test_retry_after_pauses_the_others_for_a_while(
 ) -> None:
     """A backend that asks for a pause gets it, but no event waits hours for another's failure."""
     clock = SimpleNamespace(now=1000.0)
-    monkeypatch.setattr(webhook, "time", SimpleNamespace(monotonic=lambda: clock.now))
+    monkeypatch.setattr(delivering, "time", SimpleNamespace(monotonic=lambda: clock.now))
     await queue(database, "AV-2222", "AV-3333")
     backend.answer = lambda one: Answer(429, {"retry-after": "7200"}) if one.ref == "AV-2222" else Answer()
     worker = delivery(database, backend.url)
@@ -524,9 +539,8 @@ async def test_unforeseen_error_holds_nobody_up(database: Database) -> None:
     await queue(database, "AV-2222", "AV-3333")
     worker = CaseDelivery(
         database,
-        "http://case",
-        [SECRET],
-        client=lambda: httpx.AsyncClient(transport=httpx.MockTransport(handle)),
+        webhook.Webhook("http://case", [SECRET]),
+        httpx.AsyncClient(transport=httpx.MockTransport(handle)),
     )
     await worker.work()
     assert [(one.status, one.error) for one in await rows(database)] == [
@@ -549,11 +563,12 @@ async def test_kill_in_the_middle(database: Database, backend: Backend, point: s
     await queue(database, "AV-7K3Q")
     code = f"""
 import asyncio
-from bot.cases.webhook import CaseDelivery
+from bot.cases.delivery import CaseDelivery
+from bot.cases.webhook import Webhook
 from bot.db.encryption import Vault
 from bot.db.session import connect
 database = connect({database.engine.url.render_as_string(hide_password=False)!r}, Vault(b"k" * 32))
-asyncio.run(CaseDelivery(database, {backend.url!r}, [{SECRET!r}]).work(0))
+asyncio.run(CaseDelivery(database, Webhook({backend.url!r}, [{SECRET!r}])).work(0))
 """
     killed = await asyncio.to_thread(
         subprocess.run,

@@ -21,7 +21,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bot import i18n
-from bot.channels.whatsapp import WhatsApp, contents, cut, distinct, shortened
+from bot.channels.whatsapp import WhatsApp, contents, distinct, shortened
 from bot.channels.whatsapp_errors import CHANNEL_LIMITS, failure
 from bot.messages import (
     LANGUAGES,
@@ -40,6 +40,7 @@ from bot.messages import (
     Template,
     Throttled,
     Unreachable,
+    Unwelcome,
     WindowClosed,
 )
 from tests.simulators.whatsapp import (
@@ -129,38 +130,17 @@ async def test_long_titles_are_cut_and_stay_distinct(server: WhatsAppServer, cha
     assert rows.description == (long, long + " encore", "", "")
 
 
-async def test_a_long_text_goes_before_its_buttons(server: WhatsAppServer, channel: WhatsApp) -> None:
-    """A text with buttons has 1024 characters: what is too much goes before, the last paragraphs stay."""
-    first, last = "é" * 900, "ر" * 900
-    sent = await channel.send(NUMBER, message(f"{first}\n\n{last}", "Oui"))
-    before, asked = server.sent[NUMBER]
-    assert (before.text, before.kind, before.our_id) == (first, "text", None)
-    assert (asked.text, asked.kind, asked.id) == (last, "button", sent)
-    await channel.send(NUMBER, message("x" * 4096, *(f"Choix {number}" for number in range(12))))
-    assert [said.kind for said in server.sent[NUMBER][2:]] == ["text", "text"]
-
-
-async def test_the_first_part_is_not_said_again(server: WhatsAppServer, channel: WhatsApp) -> None:
-    """When the second part fails, the next try sends the second part only."""
-    long = message("a" * 900 + "\n\n" + "b" * 900, "Oui")
-    server.fail(131000, times=2)
-    with pytest.raises(Retryable):
-        await channel.send(NUMBER, long)
-    server._wrong.clear()
-    original = channel._call
-    failed: list[int] = []
-
-    async def second_fails(method: str, url: str, **given: Any) -> Mapping[str, Any]:
-        if given["json"]["type"] == "interactive" and not failed:
-            failed.append(1)
-            raise Retryable("HTTP 500")
-        return await original(method, url, **given)
-
-    channel._call = second_fails  # type: ignore[method-assign]
-    with pytest.raises(Retryable):
-        await channel.send(NUMBER, long)
-    await channel.send(NUMBER, long)
-    assert [said.text[0] for said in server.sent[NUMBER]] == ["a", "b"]
+@pytest.mark.parametrize("number", [0, 1, 10, 11, 40])
+async def test_the_room_above_buttons_is_there(server: WhatsAppServer, channel: WhatsApp, number: int) -> None:
+    """A text of exactly that length is one message, with our id; what is longer is delivery's to cut."""
+    titles = [f"Choix {place}" for place in range(1, number + 1)]
+    room = channel.room(message("", *titles).buttons)
+    sent = await channel.send(NUMBER, message("é" * room, *titles))
+    [said] = server.sent[NUMBER]
+    assert (said.id, said.our_id) == (sent, message().id) and said.text.startswith("é" * room)
+    assert room == {0: 4096, 1: 1024, 10: 1024}.get(number, room) and room > 1000
+    with pytest.raises(Refused):
+        await channel.send(NUMBER, message("é" * (room + 60), *titles))
 
 
 @pytest.mark.parametrize(
@@ -192,13 +172,8 @@ LETTERS = st.text(alphabet="aé رمحبا\n👩‍👩‍👧🇲🇷e\u0301\u0
 @given(LETTERS, st.integers(5, 60))
 @settings(max_examples=200, deadline=None)
 def test_cutting_never_halves_a_letter(words: str, longest: int) -> None:
-    """In French, Arabic and emoji: no part is too long, no grapheme is split, nothing but space is lost."""
-    before, after = cut(words, longest)
+    """In French, Arabic and emoji: not too long, no grapheme is split."""
     letters = regex.findall(r"\X", words)
-    assert len(after) <= longest
-    assert "".join((before + after).split()) == "".join(words.split())
-    if before:
-        assert regex.findall(r"\X", before + "\x00" + after).count("\x00") == 1
     short = shortened(words, longest)
     assert len(short) <= longest
     if short != words:
@@ -216,8 +191,8 @@ def test_titles_are_distinct(titles: list[str]) -> None:
 
 def test_every_text_of_a_turn_fits_one_message() -> None:
     """A bubble of 1024 characters with buttons is one message, which costs once."""
-    before, content = contents("x" * 1024, (Button("a", "Oui"),), "fr", 4096)
-    assert before == "" and content["type"] == "interactive"
+    content = contents("x" * 1024, (Button("a", "Oui"),), "fr", 4096)
+    assert content["type"] == "interactive"
 
 
 # Templates
@@ -277,7 +252,8 @@ async def test_the_button_that_only_opens(server: WhatsAppServer, channel: Whats
 # What failed
 
 TABLE: Mapping[type[SendError], list[int]] = {
-    Throttled: [4, 80007, 130429, 131048, 131056, 133016, 131064],
+    Throttled: [4, 80007, 130429, 131056, 133016, 131064],
+    Unwelcome: [131048],
     Retryable: [1, 2, 131000, 131016, 131057, 131053],
     WindowClosed: [131047],
     Unreachable: [131026, 131021, 131030],
@@ -307,8 +283,6 @@ def test_only_the_pair_limit_is_of_one_chat() -> None:
     for code in CHANNEL_LIMITS:
         limit = failure(code, 400)
         assert isinstance(limit, Throttled) and limit.scope == "channel" and limit.retry_after
-    spam = failure(131048)
-    assert isinstance(spam, Throttled) and spam.retry_after == 3600
     a_day = failure(131049)
     assert isinstance(a_day, NotNow) and a_day.retry_after >= 24 * 3600
 

@@ -31,13 +31,13 @@ async def writes(database: Database, address: str = "awa", channel: str = "fake"
 
 async def queue(database: Database, conversation_id: int, words: str = "Bonjour", **columns: Any) -> int:
     """Queue a message as a turn does; its id."""
-    templates = columns.pop("templates", [])
+    templates, buttons = columns.pop("templates", []), columns.pop("buttons", [])
     async with database.session() as session:
         key = await session.scalar(
             text("SELECT p.key FROM person p JOIN conversation c ON c.person_id = p.id WHERE c.id = :id"),
             {"id": conversation_id},
         )
-        content = {"text": words, "buttons": [], "language": "fr", "templates": templates}
+        content = {"text": words, "buttons": buttons, "language": "fr", "templates": templates}
         outbox_id = await session.scalar(
             insert(Outbox)
             .values(conversation_id=conversation_id, seq=1, content_sealed=database.vault.seal(key, content), **columns)

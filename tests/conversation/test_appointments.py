@@ -258,7 +258,7 @@ async def test_reminders(crowd: Crowd, database: Database) -> None:
     unasked = await rows(database, "SELECT unasked, sensitive, expires_at FROM outbox WHERE unasked")
     assert len(unasked) == 2 and all(one.sensitive and one.expires_at == row.starts_at for one in unasked)
     assert await value(database, "SELECT status FROM appointment") == "reminded"
-    await crowd.write("je viens")  # as a template's button says it
+    await crowd.write("je serai là")  # as a template's button says it
     assert (await crowd.last("p1")).startswith(say("interview.come").split("{")[0])
     await crowd.press(say("button.interview_cancel"))
     await crowd.press(say("button.interview_drop"))

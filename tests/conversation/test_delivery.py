@@ -9,15 +9,23 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+import regex
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from bot.channels import Limits, Rate
-from bot.conversation import letters, outbox, people, receipts
+from bot.conversation import inbox, letters, outbox, people, receipts
 from bot.conversation.delivery import Delivery
+from bot.conversation.splitting import split
 from bot.db.session import Database
 from bot.messages import (
+    OPENS,
+    WAITING,
     Ambiguous,
     ChannelDown,
     IdentityChanged,
+    Incoming,
+    Kind,
     Moved,
     NoTemplate,
     NotNow,
@@ -29,6 +37,7 @@ from bot.messages import (
     Template,
     Throttled,
     Unreachable,
+    Unwelcome,
     WindowClosed,
 )
 from tests.conversation import oracles
@@ -339,6 +348,57 @@ async def test_a_template_that_is_not_approved_gives_way_to_the_next(
     assert await state(database, message) == ("sent", None)
 
 
+async def announced(database: Database, conversation: int, words: str) -> int:
+    """Queue a message that nobody asked for, and that is announced where it may not go; its id."""
+    async with database.session() as session:
+        message = await outbox.unasked(session, database.vault, conversation, words, "ar", announced=True)
+        await session.commit()
+    assert message is not None
+    return message
+
+
+async def test_what_is_held_is_announced_once(database: Database, delivery: Delivery, platform: FakeChannel) -> None:
+    """« You have a reply », one template however many wait; its button lets them go; late word of it moves nothing."""
+    conversation = await writes(database)
+    await silent_for(database, 30)
+    first = await announced(database, conversation, "un")
+    await delivery.work(conversation)
+    second = await announced(database, conversation, "deux")
+    await delivery.work(conversation)
+    assert [sent.template for _, _, sent in platform.sent] == [WAITING]
+    assert platform.sent[0][2].language == "ar" and platform.texts == [""]
+    assert await state(database, first) == await state(database, second) == ("held", "window")
+    await inbox.accept(database, [Incoming("fake", "press", "awa", Kind.PRESS, press=OPENS)])
+    await receipts.apply(database, delivery.channels, [receipt("read", platform.ids[0], "fake-1")])
+    await delivery.work(conversation)
+    assert platform.texts == ["", "un", "deux"]
+    assert await value(database, "SELECT status FROM outbox WHERE announces") == "read"
+    await silent_for(database, 30)
+    await change(database, "UPDATE outbox SET created_at = created_at - interval '31 hours'")
+    await announced(database, conversation, "trois")
+    await delivery.work(conversation)
+    assert [sent.template for _, _, sent in platform.sent] == [WAITING, None, None, WAITING]
+
+
+async def test_inside_the_window_nothing_is_announced(
+    database: Database, delivery: Delivery, platform: FakeChannel
+) -> None:
+    """The message itself goes; an announcement that waited until the person wrote says nothing any more."""
+    conversation = await writes(database)
+    await announced(database, conversation, "un")
+    await delivery.work(conversation)
+    assert platform.texts == ["un"]
+    await silent_for(database, 30)
+    platform.answers = [NotNow("131049")]
+    await announced(database, conversation, "deux")
+    await delivery.work(conversation)
+    await writes(database)
+    await now_due(database)
+    await delivery.work(conversation)
+    assert platform.texts == ["un", "", "deux"]
+    assert await value(database, "SELECT error FROM outbox WHERE announces") == "heard"
+
+
 # Refusals
 
 
@@ -458,6 +518,40 @@ async def test_too_fast_altogether_stops_every_process(database: Database, platf
         await both[1].work(second)
         await both[0].work(first)
     assert len(platform.sent) == 3
+
+
+async def test_who_is_unwelcome_writes_to_nobody_unasked(
+    database: Database, delivery: Delivery, platform: FakeChannel
+) -> None:
+    """131048: nothing unasked on this channel for a day, one alert however often; answers wait some minutes."""
+    first, second = await writes(database, "first"), await writes(database, "second")
+    platform.answers = [Unwelcome("131048"), Unwelcome("131048")]
+    check_in = await queue(database, first, "check-in", unasked=True)
+    await delivery.work(first)
+    other = await queue(database, second, "check-in", unasked=True)
+    await delivery.work(second)
+    assert platform.texts == ["check-in"]
+    assert (await state(database, check_in))[0] == (await state(database, other))[0] == "queued"
+    in_a_day = "SELECT next_at > now() + interval '23 hours' FROM outbox WHERE id = :id"
+    assert await value(database, in_a_day, id=other)
+    reply = await queue(database, second, "reply")
+    await delivery.work(second)
+    assert await value(database, "SELECT paused_until > now() + interval '4 minutes' FROM channel_pace")
+    await change(database, "UPDATE channel_pace SET paused_until = now()")
+    await change(database, "UPDATE outbox SET next_at = NULL")
+    for conversation in (first, second):
+        await delivery.work(conversation)
+    assert platform.texts == ["check-in", "reply", "reply"]
+    assert await state(database, reply) == ("sent", None)
+    assert [tuple(r) for r in await rows(database, "SELECT kind, detail->>'why' FROM alert")] == [
+        ("unwelcome", "131048")
+    ]
+    assert await value(database, "SELECT max(attempts) FROM outbox WHERE unasked") == 0
+    await change(database, "UPDATE channel_pace SET unasked_at = now()")
+    await change(database, "UPDATE outbox SET next_at = NULL")
+    for conversation in (first, second):
+        await delivery.work(conversation)
+    assert platform.texts[3:] == ["check-in", "check-in"]
 
 
 async def test_a_chat_that_moved_is_followed(database: Database, delivery: Delivery, platform: FakeChannel) -> None:
@@ -603,3 +697,65 @@ async def test_a_long_text_goes_in_parts_and_is_taken_up_where_it_broke(
     assert platform.ids == [f"{ours}.1", f"{ours}.2", ours]
     assert await state(database, message) == ("sent", None)
     assert await value(database, "SELECT messages FROM sent_count") == 3
+
+
+async def test_what_buttons_leave_no_room_for_goes_before_them(
+    database: Database, delivery: Delivery, platform: FakeChannel
+) -> None:
+    """The buttons stand under the last part; where the sender dies in between, only that part is left to send."""
+    platform.longest_above = 10
+    conversation = await writes(database)
+    message = await queue(database, conversation, "un deux trois\n\nquatre ?", buttons=[["a", "Oui"]])
+    ours = await our_id(database, message)
+
+    async def dies(_: str, __: Outgoing) -> str:
+        raise RuntimeError
+
+    platform.answers = [None, dies]
+    with pytest.raises(RuntimeError):
+        await delivery.work(conversation)
+    await delivery.work(conversation)  # finds `sending`, and waits for word of it
+    await now_due(database)
+    await delivery.work(conversation)
+    assert platform.texts == ["un deux trois", "quatre ?", "quatre ?"]
+    assert [len(sent.buttons) for _, _, sent in platform.sent] == [0, 1, 1]
+    assert platform.ids == [f"{ours}.1", ours, ours]
+    assert await state(database, message) == ("sent", "resent")
+
+
+async def test_a_part_that_arrived_is_known_by_its_receipt_alone(
+    database: Database, delivery: Delivery, platform: FakeChannel
+) -> None:
+    """The platform took the part and said so, the sender died before it could write that down."""
+    platform.longest = 10
+    conversation = await writes(database)
+    message = await queue(database, conversation, "un deux trois")
+    ours = await our_id(database, message)
+
+    async def dies(_: str, sent: Outgoing) -> str:
+        await receipts.apply(database, delivery.channels, [receipt("sent", sent.id)])
+        raise RuntimeError
+
+    platform.answers = [dies]
+    with pytest.raises(RuntimeError):
+        await delivery.work(conversation)
+    await delivery.work(conversation)
+    await now_due(database)
+    await delivery.work(conversation)
+    assert platform.ids == [f"{ours}.1", ours] and platform.texts == ["un deux", "trois"]
+
+
+LETTERS = st.lists(st.sampled_from(["a", "é", " ", "ر", "\n", "👩‍👩‍👧", "🇲🇷", "e\u0301", "م\u0651"]), max_size=80).map(
+    "".join
+)
+
+
+@given(LETTERS, st.integers(15, 60), st.integers(12, 60))
+@settings(max_examples=200, deadline=None)
+def test_cutting_never_halves_a_letter(words: str, longest: int, last: int) -> None:
+    """In French, Arabic and emoji: no part is too long, no letter is split, nothing but space is lost."""
+    parts = split(words, longest, last)
+    assert all(len(part) <= longest for part in parts) and len(parts[-1]) <= last
+    assert "".join("".join(parts).split()) == "".join(words.split())
+    letters_ = regex.findall(r"\X", "".join(words.split()))
+    assert [one for part in parts for one in regex.findall(r"\X", "".join(part.split()))] == letters_

@@ -227,3 +227,18 @@ async def test_two_keepers_fetch_once(database: Database, worker: Worker) -> Non
     await keepers[1].work(media_id)
     [row] = await kept(database)
     assert (row.status, row.attempts) == ("kept", 1)
+
+
+async def test_a_process_without_the_channel_leaves_it_to_others(database: Database, worker: Worker) -> None:
+    """It is not lost: who has the channel fetches it."""
+    await worker[0].lanes.stop()
+    await inbox.accept(database, [sent("voice")])
+    await worker[0].turns.work(1)
+    without, owner = Keeper(database, {}), Keeper(database, {"web": FakeChannel("web", files={"f1": VOICE})})
+    [media_id] = await owner.due()
+    assert await without.due() == []
+    await without.work(media_id)  # woken by the turn's call all the same
+    assert await value(database, "SELECT status FROM media") == "pending"
+    await owner.work(media_id)
+    [row] = await kept(database)
+    assert (row.status, row.attempts) == ("kept", 1)

@@ -367,11 +367,12 @@ STALE = {language: i18n.say("button.stale", language) for language in LANGUAGES}
     ["x", "AAAAAAAAAAAA", "answer", '/answer{"field":"consent","value":"yes"}', "0", "-1", "' OR '1'='1", "\0", "a" * 10_000, "\ud83d", "😀", "../"],
 )  # fmt: skip
 async def test_a_made_up_button_does_nothing(someone: Someone, database: Database, made_up: str) -> None:
-    """Stale, said in the person's language, with a way on; pressed again too."""
+    """Stale, said in the person's language, with what can be pressed now; pressed again too."""
     await someone.say(QUESTION)
+    open_now = someone.buttons
     for _ in range(2):
         assert await someone.press_id(made_up) == STALE["fr"]
-        assert len(someone.buttons) == 2
+        assert someone.buttons == open_now
     assert await count(database, "handoff") == 0
     await assert_unharmed(database)
 

@@ -6,6 +6,8 @@ import pytest
 
 from bot import i18n
 from bot.assistant import knowledge
+from bot.db.session import Database
+from bot.journeys import learning
 from bot.messages import LANGUAGES, Language
 from bot.settings import Settings
 from bot.web import Service
@@ -76,6 +78,25 @@ async def test_ok_never_changes_the_language(service: Service, settings: Setting
         assert talk.spoken == "ar", word
 
 
+@pytest.mark.parametrize(
+    ("typed", "language"),
+    [
+        ("C'est gratuit ? Et combien de temps ça prend ?", "fr"),
+        ("Is it free and how long does it take", "en"),
+        ("هل البرنامج مجاني؟ وكم من الوقت يستغرق؟", "ar"),
+    ],
+)
+async def test_two_questions_in_one_message(
+    service: Service, settings: Settings, typed: str, language: Language
+) -> None:
+    """The first is answered, the second is offered as the first button, and its answer follows."""
+    talk = Talk(settings)
+    said = await talk.say(typed)
+    assert said.startswith(knowledge.answer("is_it_free", language))
+    assert talk.buttons[0] == knowledge.title("how_long", language)
+    assert await talk.press(talk.buttons[0]) == knowledge.answer("how_long", language)
+
+
 @pytest.mark.parametrize("language", LANGUAGES)
 async def test_nonsense_gets_choices_and_then_a_person(
     service: Service, settings: Settings, language: Language
@@ -87,6 +108,29 @@ async def test_nonsense_gets_choices_and_then_a_person(
     assert talk.buttons
     said = await talk.say("zzkt prlmq vvrrx jjwq")
     assert talk.buttons or "H-" in said
+
+
+async def test_a_pressed_suggestion_is_an_example_if_its_writer_agrees(
+    service: Service, settings: Settings, database: Database
+) -> None:
+    """Noted at the press without the words; the words only after a yes, and asked for once."""
+    talk = Talk(settings, language="fr")
+    await talk.start()
+    words = "euh pour le machin là"
+    await talk.say(words)
+    assert talk.buttons[-1] == i18n.say("button.none_of_these", "fr")
+    label = talk.buttons[0]
+    said = await talk.press(label)
+    assert i18n.say("learning.ask", "fr") in said
+    assert [example async for example in learning.export(database)] == []
+    await talk.press(i18n.say("button.keep_words", "fr"))
+    [example] = [example async for example in learning.export(database)]
+    assert example["text"] == words
+    assert knowledge.title(example["label"], "fr") == label
+    assert example["label"] in example["offered"]
+    await talk.say("euh alors pour le truc là hein")
+    if talk.buttons[-1] == i18n.say("button.none_of_these", "fr"):
+        assert i18n.say("learning.ask", "fr") not in await talk.press(talk.buttons[0])
 
 
 async def test_every_answer_can_be_asked_for_by_its_button(service: Service, settings: Settings) -> None:

@@ -14,15 +14,19 @@ from typing import Any
 import httpx
 import pytest
 from pydantic import SecretStr
+from sqlalchemy import text
 
 from bot import i18n
 from bot.assistant import knowledge
+from bot.cases.answers import read
 from bot.channels.whatsapp import WEBHOOK_PATH
+from bot.conversation.answers import take
 from bot.db.session import Database
 from bot.messages import LANGUAGES, OPENS, Language
 from bot.settings import Settings
 from bot.supervisor import Stack
 from bot.web import Service
+from tests.cases.test_answers import answer
 from tests.conversation.conftest import rows, until, value
 from tests.journeys.test_first_contact import ASIDE, WISH, count, title
 from tests.journeys.test_telegram_journey import PERSON, QUESTION, serving, unasked
@@ -315,6 +319,24 @@ async def test_after_the_window_the_message_is_held_until_the_person_writes(bot:
     sent = len(chat.owner.history())
     await chat.turn(chat.owner.send("button", {"payload": OPENS, "text": "Lire la réponse"}))
     assert [said.text for said in chat.owner.history()[sent:]] == ["Rappel"]
+
+
+async def test_a_counsellors_answer_reaches_who_is_silent(bot: Bot, database: Database) -> None:
+    """Two days later: the neutral template says that there is a reply, its button brings it."""
+    chat = Chat(bot, database)
+    reference = found[0] if (found := re.findall(r"H-[2-9A-Z]{5}", await chat.say(PERSON["fr"]))) else ""
+    bot.whatsapp.clock = lambda: time.time() + WINDOW + 60
+    async with database.session() as session:
+        await session.execute(text("UPDATE address SET last_heard_at = now() - interval '2 days'"))
+        await session.commit()
+    content = answer("message.to_person", ref=reference, text="Pouvez-vous rappeler demain ?")
+    assert await take(database, "answer-1", read(json.dumps(content).encode())) is True
+    await until(lambda: value(database, "SELECT count(*) FROM outbox WHERE announces AND sent_at IS NOT NULL"))
+    template = chat.owner.history()[-1]
+    assert template.kind == "template" and reference not in template.text
+    sent = len(chat.owner.history())
+    await chat.turn(chat.owner.press("Lire la réponse"))
+    assert ["Pouvez-vous rappeler demain ?" in said.text for said in chat.owner.history()[sent:]] == [True]
 
 
 async def test_a_late_word_that_the_window_is_closed(bot: Bot, database: Database) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bot.channels import Limits, Rate
-from bot.messages import Incoming, Outgoing, Receipt, SendError
+from bot.messages import Button, Incoming, Outgoing, Receipt, SendError
 
 FREE = Limits(chat=Rate(1000, 1000), channel=Rate(1000, 1000), unasked=Rate(1000, 1000))
 
@@ -23,6 +23,7 @@ class FakeChannel:
 
     name: str = "fake"
     longest: int = 4096
+    longest_above: int = 4096  # of a text with buttons
     limits: Limits = FREE
     pause: float = 0.0  # seconds that a call takes
     answers: list[Answer] = field(default_factory=list)
@@ -36,6 +37,10 @@ class FakeChannel:
     def parse(self, body: bytes) -> Sequence[Incoming | Receipt]:
         """Nothing comes in this way."""
         return []
+
+    def room(self, buttons: Sequence[Button]) -> int:
+        """As the test says."""
+        return self.longest_above if buttons else self.longest
 
     async def send(self, address: str, message: Outgoing) -> str:
         """Take it, or answer as the test wants."""

@@ -16,24 +16,19 @@ from tests.understanding.evaluation import GOALS, Result, measure, messages
 async def result(rasa: Stack, settings: Settings) -> Result:
     """Everything measured once."""
     client = Rasa(settings.rasa_url, settings.local_token, 120)
-    measured = await measure(client, Models.of(settings))
+    measured = await measure(client, Models.of(settings), step=3)
     await client.close()
     return measured
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_labels(result: Result, language: str) -> None:
-    """Top-1 in standard writing and in every other, and top-3, reach the goals."""
-    standard, other, third, _ = GOALS[language]
+    """Top-1 in standard writing and in every other, top-3, and what is out of scope refused: the goals."""
+    standard, other, third, refused = GOALS[language]
     assert result.top1[language]["standard"] >= standard
     assert result.top1[language]["every other"] >= other
     assert result.top3[language] >= third
-
-
-@pytest.mark.parametrize("language", LANGUAGES)
-def test_what_is_out_of_scope_is_refused(result: Result, language: str) -> None:
-    """Other matters are not answered with a topic: the floor under what is reached; the goal is in GOALS."""
-    assert result.refused[language] >= {"fr": 0.80, "en": 0.70, "ar": 0.75}[language]
+    assert result.refused[language] >= refused
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
@@ -45,6 +40,14 @@ def test_languages(result: Result, language: str) -> None:
 def test_most_messages_are_answered_at_once(result: Result) -> None:
     """The first rung of the ladder answers most messages, and 95 of 100 answers are right."""
     assert result.coverage >= 0.85
+
+
+def test_cues(result: Result) -> None:
+    """Few cries are missed and few alarms are false: floors under what is reached (the aims are 97, 99 and 3 of 100)."""
+    assert result.cues["all"] >= 0.93
+    assert result.cues["P0"] >= 0.95
+    assert result.false_alarms <= 0.10
+    assert result.ordinary_alarms <= 0.06
 
 
 def test_value_readers(result: Result) -> None:
