@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Dict, Iterable, Optional, Text
 
 LONGEST = 400  # characters: a question is at the start or the end of a long message
-REMEMBERED = 256  # vectors of the last messages
+REMEMBERED = 64  # vectors of the last messages: as long as a turn may need them, no longer
 LARGEST_CACHE = 100_000  # vectors of examples, of this training and earlier ones
 
 _encoder: Optional[Any] = None

@@ -140,6 +140,7 @@ async def running(var: Path) -> AsyncIterator[Rafiq]:
         "RAFIQ_PUBLIC_URL": f"http://127.0.0.1:{port}",
         "TELEGRAM_TOKEN": TOKEN,
         "TELEGRAM_WEBHOOK_SECRET": secret,
+        "TELEGRAM_MESSAGES_PER_SECOND": "1000",  # what is measured is the turn, not Telegram's limit
         "TELEGRAM_API_URL": f"http://127.0.0.1:{api.sockets[0].getsockname()[1]}",
     }
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(PREFIXES)}

@@ -37,6 +37,7 @@ ASKED_AGAIN = {
     "thanks",
 }  # fmt: skip
 SURE = 0.6  # confidence from which a message is taken for a question or a command rather than an answer
+VERY_SURE = 0.85  # the same for what is short enough to be a free answer: a name may sound like anything
 STRICT = {"consent", "review", "agreed"}  # what is agreed or sent is never guessed from part of a title
 NEGATIONS = {
     "not",
@@ -247,7 +248,7 @@ def _is_digression(message: Mapping[str, Any], text: str, longest_answer: int) -
     name, confidence = intent.get("name"), float(intent.get("confidence") or 0)
     words = len(_WORD.findall(text))
     if name in COMMANDS:
-        return confidence >= SURE
+        return confidence >= (VERY_SURE if words <= longest_answer else SURE)
     if name == "question":
         asks = text.rstrip().endswith(("?", "؟"))
         return (confidence >= SURE and (asks or words > longest_answer)) or (asks and confidence >= 0.3)

@@ -107,14 +107,14 @@ _POLLER = 1  # the lock's key: one poller for the whole installation
 class Telegram:
     """The Telegram channel.
 
-    `patience` is seconds for one call, `hold` for one long poll, `pause` between a failure and the next try.
+    `per_second` is how many messages may go to all chats; `patience` is seconds for one call, `hold` for one long
+    poll, `pause` between a failure and the next try.
     """
 
     name = "telegram"
     longest = int(MessageLimit.MAX_TEXT_LENGTH)
     # 1 a second in a chat with short bursts, 30 in any second over all of them (a little less: calls take
     # different times to arrive); most of these for what nobody waits for
-    limits = Limits(chat=Rate(1, 3), channel=Rate(26, 3), unasked=Rate(23, 1))
 
     def __init__(
         self,
@@ -122,10 +122,13 @@ class Telegram:
         api_url: str,
         webhook_secret: str | None,
         *,
+        per_second: int = 26,
         patience: float = 10.0,
         hold: float = 25.0,
         pause: float = 1.0,
     ) -> None:
+        # a chat's burst: who writes fast is answered as fast; Telegram means one a second over time
+        self.limits = Limits(chat=Rate(1, 20), channel=Rate(per_second, 3), unasked=Rate(max(per_second - 3, 1), 1))
         self._secret = webhook_secret
         self._bot_id = token.partition(":")[0]
         self._base = f"{api_url}/bot"
@@ -157,6 +160,7 @@ class Telegram:
             settings.telegram_token.get_secret_value(),
             settings.telegram_api_url,
             secret.get_secret_value() if secret is not None else None,
+            per_second=settings.telegram_messages_per_second,
         )
 
     def __repr__(self) -> str:

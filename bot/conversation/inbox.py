@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from bot import faults
 from bot.conversation import people
-from bot.db.models import Conversation, Inbox, Media, RasaTracker
+from bot.db.models import Conversation, Inbox, Media, RasaTracker, Suggestion
 from bot.db.session import Database, Lane, wake_up_call
 from bot.messages import Incoming, Kind
 
@@ -126,6 +126,7 @@ async def _follow(session: AsyncSession, database: Database, known: people.Known
         if original.status in ("pending", "waiting"):
             original.status = "done"
         await session.execute(delete(Media).where(Media.inbox_id == original.id))
+        await session.execute(delete(Suggestion).where(Suggestion.inbox_id == original.id))
         of_this = select(Conversation.rasa_id).where(
             Conversation.id == known.conversation_id, Conversation.form.is_(None)
         )  # a form's answers stay until it ends, and go then

@@ -8,7 +8,7 @@ transaction runs on that same connection, an owner that lost its lock cannot com
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -61,10 +61,15 @@ class Database:
                 return
             try:
                 yield connection
-            finally:
-                await self._release(connection, lane, key)
+            except BaseException:
+                with suppress(Exception):  # the caller must hear what came first, above all that it was cancelled
+                    await self._release(connection, lane, key)
+                raise
+            await self._release(connection, lane, key)
 
     async def _release(self, connection: AsyncConnection, lane: Lane, key: int) -> None:
+        if connection.invalidated:  # closed by SQLAlchemy when a statement was cancelled, and the lock freed
+            return
         try:
             if connection.in_transaction():
                 await connection.rollback()

@@ -18,53 +18,54 @@ NONE = "none_of_these"
 
 
 async def note(ctx: Context, label: str, asked: int, offered: Sequence[str]) -> bool:
-    """Note which suggestion was meant by message `asked`. True when the person may be asked for its text."""
-    words = await ctx.session.scalar(
-        select(Inbox.content_sealed).where(Inbox.id == asked, Inbox.conversation_id == ctx.conversation_id)
-    )
-    if words is None:
+    """Note which suggestion was meant by message `asked`. True when the person may be asked for its words.
+
+    Who once did not agree is not asked again.
+    """
+    if await _words(ctx, asked) is None:
         return False
-    agreed = await ctx.session.scalar(
-        select(Consent.id)
-        .where(Consent.person_id == ctx.person_id, Consent.purpose == PURPOSE, Consent.withdrawn_at.is_(None))
+    declined = await ctx.session.scalar(
+        select(Suggestion.id)
+        .where(Suggestion.person_id == ctx.person_id, Suggestion.text_sealed.is_(None))
+        .where(Suggestion.label != NONE)  # there nobody asks
         .limit(1)
     )
-    asked_before = await ctx.session.scalar(select(Suggestion.id).where(Suggestion.person_id == ctx.person_id).limit(1))
     noted = await ctx.session.scalar(
         insert(Suggestion)
-        .values(
-            person_id=ctx.person_id,
-            inbox_id=asked,
-            language=ctx.language,
-            label=label,
-            offered=list(offered),
-            text_sealed=_text_of(ctx, words) if agreed else None,
-        )
+        .values(person_id=ctx.person_id, inbox_id=asked, language=ctx.language, label=label, offered=list(offered))
         .on_conflict_do_nothing()
         .returning(Suggestion.id)
     )
-    return noted is not None and agreed is None and asked_before is None
+    return noted is not None and declined is None
 
 
 async def keep_words(ctx: Context, asked: int, **_: Any) -> None:
-    """The person agrees: this message's text is kept for learning, and those of later suggestions."""
-    words = await ctx.session.scalar(
-        select(Inbox.content_sealed).where(Inbox.id == asked, Inbox.conversation_id == ctx.conversation_id)
-    )
+    """The person agrees that the words of this one message are kept for learning."""
+    words = await _words(ctx, asked)
+    kept = None
+    if words is not None:
+        kept = await ctx.session.scalar(
+            update(Suggestion)
+            .where(Suggestion.inbox_id == asked, Suggestion.person_id == ctx.person_id)
+            .where(Suggestion.text_sealed.is_(None))
+            .values(text_sealed=ctx.vault.seal(ctx.person_key, {"text": words}))
+            .returning(Suggestion.id)
+        )
+    if kept is None:  # erased or taken back since, or pressed twice
+        ctx.say("button.stale", [ctx.do("button.help", "help")])
+        return
     await ctx.session.execute(
         insert(Consent).values(person_id=ctx.person_id, purpose=PURPOSE, version=CONSENT_VERSION, channel=ctx.channel)
     )
-    if words is not None:
-        await ctx.session.execute(
-            update(Suggestion)
-            .where(Suggestion.inbox_id == asked, Suggestion.person_id == ctx.person_id)
-            .values(text_sealed=_text_of(ctx, words))
-        )
     ctx.say("learning.kept", [ctx.do("button.help", "help")])
 
 
-def _text_of(ctx: Context, sealed: bytes) -> bytes:
-    return ctx.vault.seal(ctx.person_key, {"text": ctx.vault.open(ctx.person_key, sealed).get("text", "")})
+async def _words(ctx: Context, asked: int) -> str | None:
+    """What the person wrote in this message, if it is theirs and still there."""
+    sealed = await ctx.session.scalar(
+        select(Inbox.content_sealed).where(Inbox.id == asked, Inbox.conversation_id == ctx.conversation_id)
+    )
+    return str(ctx.vault.open(ctx.person_key, sealed).get("text", "")) if sealed is not None else None
 
 
 async def export(database: Database) -> AsyncIterator[dict[str, Any]]:

@@ -10,7 +10,18 @@ from sqlalchemy.dialects.postgresql import insert
 
 from bot import i18n
 from bot.assistant.forms import forms
-from bot.db.models import Address, Consent, Conversation, Inbox, IssuedButton, Media, Outbox, Person, Request
+from bot.db.models import (
+    Address,
+    Consent,
+    Conversation,
+    Inbox,
+    IssuedButton,
+    Media,
+    Outbox,
+    Person,
+    Request,
+    Suggestion,
+)
 from bot.journeys import first_contact, interviews
 from bot.journeys.context import Context
 
@@ -73,7 +84,9 @@ async def my_data(ctx: Context, **_: Any) -> None:
         select(func.count()).select_from(Inbox).where(Inbox.conversation_id == ctx.conversation_id)
     )
     consents = await ctx.session.scalar(
-        select(func.count()).where(Consent.person_id == ctx.person_id, Consent.withdrawn_at.is_(None))
+        select(func.count()).where(
+            Consent.person_id == ctx.person_id, Consent.purpose == "request", Consent.withdrawn_at.is_(None)
+        )
     )
     kept = [i18n.say("my_data.messages", ctx.language, number=messages)]
     for request in requests:
@@ -89,6 +102,11 @@ async def my_data(ctx: Context, **_: Any) -> None:
     media = await ctx.session.scalar(select(func.count()).where(Media.person_id == ctx.person_id))
     if media:
         kept.append(i18n.say("my_data.media", ctx.language, number=media))
+    sentences = await ctx.session.scalar(
+        select(func.count()).where(Suggestion.person_id == ctx.person_id, Suggestion.text_sealed.is_not(None))
+    )
+    if sentences:
+        kept.append(i18n.say("my_data.sentences", ctx.language, number=sentences))
     if consents:
         kept.append(i18n.say("my_data.consent", ctx.language))
     ctx.say(

@@ -244,6 +244,20 @@ async def test_an_edit_changes_what_is_stored(worker: Worker, database: Database
     assert await value(database, "SELECT content_sealed FROM inbox WHERE kind = 'text'") is None
 
 
+async def test_what_is_taken_back_is_no_example_any_more(worker: Worker, database: Database) -> None:
+    """A sentence left for learning goes with the message that it stood in."""
+    await tell(database, first := typed("le machin", external_id="m1"))
+    async with database.session() as session:
+        await session.execute(
+            text(
+                "INSERT INTO suggestion (person_id, inbox_id, language, label, offered, text_sealed) SELECT person.id, inbox.id, 'fr', 'how_long', '[]', ''::bytea FROM person, inbox"
+            )
+        )
+        await session.commit()
+    await inbox.accept(database, [Incoming("web", "r1", first.address, Kind.REVOKED, details={"original": "m1"})])
+    assert await value(database, "SELECT count(*) FROM suggestion") == 0
+
+
 async def test_what_is_taken_back_before_it_comes_is_not_kept(worker: Worker, database: Database) -> None:
     """Platforms keep no order: its words never get in, and it is not answered."""
     _, fake = worker

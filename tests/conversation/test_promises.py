@@ -153,13 +153,13 @@ async def test_a_poison_message_is_set_aside_and_the_next_goes_on(
     tries: list[str] = []
     harmless = service.turns._triage.read
 
-    def crash(text: str) -> Any:
+    def crash(text: str, vector: Any) -> Any:
         if "poison" in text:
             tries.append(text)
             raise ZeroDivisionError
-        return harmless(text)
+        return harmless(text, vector)
 
-    monkeypatch.setattr(type(service.turns._triage), "read", lambda self, text: crash(text))
+    monkeypatch.setattr(type(service.turns._triage), "read", lambda self, text, vector: crash(text, vector))
     await inbox.accept(database, [typed("poison"), typed("bonjour")])
     await until(lambda: all_done(database), 20)
     assert len(tries) == 3

@@ -128,9 +128,25 @@ async def test_a_pressed_suggestion_is_an_example_if_its_writer_agrees(
     assert example["text"] == words
     assert knowledge.title(example["label"], "fr") == label
     assert example["label"] in example["offered"]
-    await talk.say("euh alors pour le truc là hein")
-    if talk.buttons[-1] == i18n.say("button.none_of_these", "fr"):
-        assert i18n.say("learning.ask", "fr") not in await talk.press(talk.buttons[0])
+    said = await talk.say("mes données")
+    assert i18n.say("my_data.sentences", "fr", number=1) in said
+    assert i18n.say("my_data.consent", "fr") not in said
+    await talk.press(i18n.say("button.delete_my_data", "fr"))
+    await talk.press(i18n.say("button.delete_yes", "fr"))
+    assert [example async for example in learning.export(database)] == []
+
+
+async def test_who_does_not_agree_is_not_asked_again(service: Service, settings: Settings, database: Database) -> None:
+    """Passed over once, the question for the words does not come back, and no words are kept."""
+    talk = Talk(settings, language="fr")
+    await talk.start()
+    asked = []
+    for _ in range(2):
+        await talk.say("euh pour le machin là")
+        assert talk.buttons[-1] == i18n.say("button.none_of_these", "fr")
+        asked.append(i18n.say("learning.ask", "fr") in await talk.press(talk.buttons[0]))
+    assert asked == [True, False]
+    assert [example async for example in learning.export(database)] == []
 
 
 async def test_every_answer_can_be_asked_for_by_its_button(service: Service, settings: Settings) -> None:

@@ -147,7 +147,7 @@ def _cues(result: Result, triage: Triage, ordinary: Sequence[tuple[str, str, str
     result.cues["all"] = _share(noticed["P0"] + noticed["P1"])
     result.named = _share(named)
     result.false_alarms = _share(alarms)
-    result.ordinary_alarms = _share([triage.read(text) is not None for *_, text in ordinary[:: max(1, 5 // step)]])
+    result.ordinary_alarms = _share([triage.read(text) is not None for *_, text in ordinary[::4]])
 
 
 def _share(marks: Sequence[bool]) -> float:

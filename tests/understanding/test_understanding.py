@@ -16,7 +16,7 @@ from tests.understanding.evaluation import GOALS, Result, measure, messages
 async def result(rasa: Stack, settings: Settings) -> Result:
     """Everything measured once."""
     client = Rasa(settings.rasa_url, settings.local_token, 120)
-    measured = await measure(client, Models.of(settings), step=3)
+    measured = await measure(client, Models.of(settings), step=4)
     await client.close()
     return measured
 
