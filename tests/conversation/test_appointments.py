@@ -766,7 +766,9 @@ async def test_the_commands(
 
 MOVES = st.lists(
     st.tuples(
-        st.integers(0, 3), st.sampled_from(["hold", "book", "move", "cancel", "leave", "lapse"]), st.integers(0, 2)
+        st.integers(0, 3),
+        st.sampled_from(["hold", "book", "move", "cancel", "leave", "lapse", "ask", "propose", "accept"]),
+        st.integers(0, 2),
     ),
     max_size=25,
 )
@@ -800,6 +802,43 @@ async def test_any_order_of_things(database: Database, moves: list[tuple[int, st
             free = {slot.id for slot in await slots.free(session, now, {})}
             assert free == {slot.id for slot in offered} - set(active)
         await session.rollback()
+
+
+TAPS = st.lists(
+    st.one_of(
+        st.integers(0, 40),
+        st.sampled_from(
+            ["je voudrais un rendez-vous", "0612345678", "demain matin", "Rabat", "STOP", "2", "oui", "non", "?", "جدا"]
+        ),
+    ),
+    min_size=6,
+    max_size=14,
+)
+
+
+@examples(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(moves=TAPS)
+async def test_any_taps_and_texts(crowd: Crowd, database: Database, moves: list[int | str]) -> None:
+    """Whatever is written, and whichever button of whenever is pressed: answered each time, one appointment at most."""
+    tables = "person, slot, case_event, inbox, handoff"
+    await rows_changed(database, f"TRUNCATE {tables} CASCADE")
+    await open_rabat(database, walls(3))
+    crowd.people = [str(uuid.uuid4())]
+    await to_the_times(crowd)
+    seen: dict[int, str] = {}
+    for move in moves:
+        issued = await rows(database, "SELECT id FROM issued_button ORDER BY outbox_id DESC, position")
+        person = crowd.people[0]
+        event = pressed(issued[move % len(issued)].id, person) if isinstance(move, int) else typed(move, person)
+        await crowd._tell([event])
+        for row in await rows(database, "SELECT id, status FROM appointment"):
+            before = seen.get(row.id, "draft")
+            assert row.status == before or row.status in reachable(before)
+            seen[row.id] = row.status
+        for states in ("'draft', 'held'", "'requested', 'proposed', 'confirmed', 'reminded'"):
+            assert await value(database, f"SELECT count(*) FROM appointment WHERE status IN ({states})") <= 1
+    kinds = [row.type for row in await rows(database, "SELECT type FROM case_event ORDER BY id")]
+    assert kinds.count("interview.cancelled") <= kinds.count("interview.booked") + kinds.count("interview.requested")
 
 
 def reachable(status: str) -> set[str]:
@@ -837,6 +876,13 @@ async def do(session: AsyncSession, conversation: Conversation, what: str, slot:
     )
     if what == "cancel" and standing is not None:
         await bookings.cancel(session, standing, "person", now)
+    elif what == "ask" and draft is not None and draft.status == "draft":
+        if draft.replaces_id is not None or standing is None:
+            await bookings.settle(session, draft, "requested", {}, now)
+    elif what == "propose" and standing is not None and standing.status in ("requested", "proposed"):
+        await bookings.propose(session, standing, slot.starts_at, slot.zone, now)
+    elif what == "accept" and standing is not None and standing.status == "proposed":
+        await bookings.accept(session, standing, {}, now)
     elif what == "leave":
         await bookings.drop_draft(session, person_id)
     elif what == "lapse":
