@@ -8,8 +8,8 @@ A mapping is data. It says how requests prove who they are and, for each type of
       request.created:
         - {method: POST, path: /cases, body: {id: "{data.ref|uuid}", risk: "{data.request.priority|risk}"},
            answers: {409: next}}                  # 2xx: told; an answer named here: the next request, or told
-        - {method: PATCH, path: "/cases/{data.replaces|uuid}", when: data.replaces, body: {…}, answers: {200: next}}
-                                                 # made only where the event has this value
+        - {method: PATCH, path: "/cases/{data.replaces|uuid}", body: {status: closed}, answers: {200: next},
+           when: data.replaces}                   # made only where the event has this value
         - {method: GET, path: /starts, found: {in: results, at: params.event, is: "{id}"}}  # there: told; else next
 
 `{…}` stands for a value of the event (docs/case-events/) or of the settings. Nothing else can be said: what an
