@@ -816,7 +816,7 @@ TAPS = st.lists(
 )
 
 
-@examples(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(max_examples=4, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(moves=TAPS)
 async def test_any_taps_and_texts(crowd: Crowd, database: Database, moves: list[int | str]) -> None:
     """Whatever is written, and whichever button of whenever is pressed: answered each time, one appointment at most."""

@@ -110,6 +110,10 @@ async function botApi(req, res, next) {
   }
   const parameters = { ...req.query, ...req.body };
   if (method !== 'getUpdates') calls.push({ method, parameters });
+  if (method === 'sendDocument') {
+    const id = `file-${calls.length}`;
+    req.body.document = { file_id: id, file_unique_id: id, file_name: parameters.document.filename };
+  }
   const failure = failures.find((one) => one.method === method && one.times > 0);
   if (failure) {
     failure.times -= 1;
