@@ -8,7 +8,8 @@ import os
 import signal
 import sys
 import uuid
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
@@ -205,7 +206,7 @@ def case_receiver() -> None:
 @app.command("case-answer")
 def case_answer(
     type_: Annotated[str, typer.Argument(metavar="TYPE", help="request.acknowledged, interview.proposed, …")],
-    ref: Annotated[str, typer.Argument(help="The reference: AV-… or H-…")],
+    ref: Annotated[str, typer.Argument(help="The reference: AV-…, H-… or RV-…")],
     data: Annotated[list[str] | None, typer.Argument(help="What else it says, as name=value.")] = None,
 ) -> None:
     """Answer as a case backend does, signed, to try it out: docs/case-events/answers/ says what can be said."""
@@ -308,6 +309,166 @@ def count_messages(days: Annotated[int, typer.Option(help="How many days back.")
         price = prices.get((one.channel, one.kind))
         cost = f"about {price * one.messages}" if price is not None else "no price set"
         typer.echo(f"{one.day}\t{one.channel}\t{one.kind}\t{one.messages}\t{cost}")
+
+
+slots_app = typer.Typer(help="Times at which interviews can be booked.", no_args_is_help=True)
+app.add_typer(slots_app, name="slots")
+Since = Annotated[str, typer.Option("--from", help="The first day, like 2026-11-30; today when left out.")]
+Until = Annotated[str, typer.Option(help="The last day; four weeks after the first when left out.")]
+Where = Annotated[str, typer.Option(help="One office by its name in the list of offices.")]
+
+
+@slots_app.command("load")
+def load_offices(
+    file: Annotated[str, typer.Argument(help="A file like knowledge/offices.yml, which is taken when left out.")] = "",
+) -> None:
+    """Write offices, hours, counsellors and closed days from a file over those of the database."""
+    from bot.appointments import offices
+
+    path = Path(file) if file else offices.SEED
+
+    async def load(database: Database) -> int:
+        async with database.session() as session:
+            number = await offices.load(session, path)
+            await session.commit()
+            return number
+
+    offices.read(path)
+    typer.echo(f"{_in_database(configuration.load(), load)} offices loaded")
+
+
+@slots_app.command("generate")
+def generate_slots(since: Since = "", until: Until = "", office: Where = "") -> None:
+    """Make the times that can be booked, from the offices' hours; what is there already stays."""
+    from bot.appointments import slots
+
+    first, last = _days(since, until)
+
+    async def generate(database: Database) -> int:
+        async with database.session() as session:
+            number = await slots.generate(session, first, last, office or None)
+            await session.commit()
+            return number
+
+    typer.echo(f"{_in_database(configuration.load(), generate)} times made, {first} to {last}")
+
+
+@slots_app.command("close")
+def close_slots(
+    office: Annotated[str, typer.Argument(help="The office by its name in the list of offices.")],
+    since: Since = "",
+    until: Until = "",
+) -> None:
+    """Let nobody book these days any more (one day without --until); names the appointments that are there already."""
+    from bot.appointments import slots
+
+    today = datetime.now(UTC).date().isoformat()
+    first, last = _days(since or today, until or since or today)
+
+    async def close(database: Database) -> tuple[int, list[str]]:
+        async with database.session() as session:
+            outcome = await slots.close(session, office, first, last)
+            await session.commit()
+            return outcome
+
+    number, booked = _in_database(configuration.load(), close)
+    typer.echo(f"{number} times closed, {first} to {last}")
+    for reference in booked:
+        typer.echo(f"{reference}\tstill stands: `rafiq interviews cancel {reference}` tells the person")
+
+
+@slots_app.command("list")
+def list_slots() -> None:
+    """The times to come, with the appointment that each one has. Nothing about whom."""
+    from bot.appointments import slots
+
+    async def listing(database: Database) -> Sequence[Any]:
+        async with database.session() as session:
+            return await slots.listing(session, datetime.now(UTC))
+
+    for row in _in_database(configuration.load(), listing):
+        state = row.reference or ("free" if row.status == "open" else "closed")
+        typer.echo("\t".join((row.wall.replace("T", " "), row.zone, row.office_id, row.counsellor_id, state)))
+
+
+def _days(since: str, until: str) -> tuple[date, date]:
+    try:
+        first = date.fromisoformat(since) if since else datetime.now(UTC).date()
+        last = date.fromisoformat(until) if until else first + timedelta(days=28)
+    except ValueError:
+        raise configuration.SettingsError("days are written like 2026-11-30") from None
+    if not first <= last <= first + timedelta(days=400):
+        raise configuration.SettingsError(f"{first} to {last} is no span of days, or longer than 400")
+    return first, last
+
+
+interviews = typer.Typer(help="Interviews: what the team does about them.", no_args_is_help=True)
+app.add_typer(interviews, name="interviews")
+Reference = Annotated[str, typer.Argument(help="The appointment's number, like RV-7K3QX.")]
+
+
+@interviews.command("list")
+def list_interviews() -> None:
+    """Interviews that are wished for or to come. Nothing about whom: the case system knows."""
+    from bot.appointments import bookings
+
+    async def listing(database: Database) -> Sequence[Any]:
+        async with database.session() as session:
+            return await bookings.listing(session, (*bookings.OPEN, "past"))
+
+    for row in _in_database(configuration.load(), listing):
+        wall = (row.wall or "no time yet").replace("T", " ")
+        typer.echo("\t".join((row.reference, row.status, row.office_id or "", wall, row.zone or "")))
+
+
+@interviews.command("confirm")
+def confirm_interview(
+    reference: Reference,
+    at: Annotated[str, typer.Argument(help="Day and time on the office's clock, like 2026-11-30T10:00.")],
+) -> None:
+    """Fix the time of an interview that a person wished for, and tell them."""
+    from bot.appointments import times
+    from bot.conversation import appointments
+
+    try:
+        datetime.strptime(at, times.WALL)  # noqa: DTZ007 (a wall time)
+    except ValueError:
+        raise configuration.SettingsError(f"{at} is no time: write it like 2026-11-30T10:00") from None
+    _of_an_interview(lambda database: appointments.agree(database, reference, at))
+
+
+@interviews.command("cancel")
+def cancel_interview(reference: Reference) -> None:
+    """The team cannot hold it: the person is told, and offered another time."""
+    from bot.conversation import appointments
+
+    _of_an_interview(lambda database: appointments.cancel(database, reference))
+
+
+@interviews.command("done")
+def interview_done(reference: Reference) -> None:
+    """It took place."""
+    from bot.conversation import appointments
+
+    _of_an_interview(lambda database: appointments.done(database, reference))
+
+
+@interviews.command("missed")
+def interview_missed(reference: Reference) -> None:
+    """The person did not come: another time is offered once, kindly; then a person is to write to them."""
+    from bot.conversation import appointments
+
+    _of_an_interview(lambda database: appointments.missed(database, reference))
+
+
+def _of_an_interview(act: Callable[[Database], Awaitable[None]]) -> None:
+    from bot.appointments.bookings import NotPossible
+
+    try:
+        _in_database(configuration.load(), act)
+    except NotPossible as why:
+        raise configuration.SettingsError(str(why)) from None
+    typer.echo("done")
 
 
 def _numbers(which: list[str]) -> list[int] | None:

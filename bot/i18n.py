@@ -98,9 +98,12 @@ def city_of_zone(zone: str, language: Language) -> str:
 def written_date(moment: datetime, zone: str, language: Language) -> str:
     """The day as people say it, with Western digits: « lundi 23 novembre 2026 »."""
     local = moment.astimezone(ZoneInfo(zone))
-    return str(format_date(local.date(), format="full", locale=Locale(language))).translate(
-        str.maketrans("٠١٢٣٤٥٦٧٨٩", "0123456789")
-    )
+    return western_digits(str(format_date(local.date(), format="full", locale=Locale(language))))
+
+
+def western_digits(text: str) -> str:
+    """The same with 0 to 9, which everybody reads, in Arabic too."""
+    return text.translate(str.maketrans("٠١٢٣٤٥٦٧٨٩", "0123456789"))
 
 
 def every_language(text_id: str) -> list[str]:

@@ -11,12 +11,16 @@ from datetime import time
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, reset_tzpath
 
 from dotenv.parser import parse_stream
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+# The machine's own time zones may be wrong (Debian 12 shows Morocco an hour late): those of the tzdata package count,
+# also where zoneinfo was imported before PYTHONTZPATH was set.
+reset_tzpath(to=())
+ZoneInfo.clear_cache()
 ROOT = Path(__file__).resolve().parent.parent
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _HOURS = re.compile(r"(\w{3})-(\w{3}) (\d\d:\d\d)-(\d\d:\d\d) (\S+)")

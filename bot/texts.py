@@ -19,15 +19,15 @@ from babel.messages.pofile import read_po
 from bot import i18n
 from bot.assistant import forms, knowledge
 from bot.cases import answers
-from bot.journeys import VERBS
+from bot.journeys import VERBS, interviews
 from bot.messages import LANGUAGES, Language
 from bot.settings import ROOT
 
 BUTTON = 20  # characters: the shortest limit of any channel for a button
 QUESTION = 72  # a list row's description
 MESSAGE = 1024  # a message with buttons
-SAYS = {"say", "say_number", "button", "do", "intend"}
-BUTTONS = {"button", "do", "intend"}
+SAYS = {"say", "say_number", "button", "do", "intend", "_choice"}
+BUTTONS = {"button", "do", "intend", "_choice"}
 _PLACEHOLDER = re.compile(r"\{(\w+)\}")
 _ID = re.compile(r"[a-z_]+(\.[A-Za-z_0-9]+)*")
 _FIGURE = re.compile(r"\d+(?:[ \u00a0\u202f.,]\d+)*")
@@ -60,7 +60,7 @@ def used_ids() -> tuple[set[str], set[str]]:
     domain = yaml.safe_load((ROOT / "domain.yml").read_text(encoding="utf-8"))
     for replies in domain["responses"].values():
         used.update(reply["custom"]["say"] for reply in replies if "say" in reply["custom"])
-    for steps in forms.forms().values():
+    for steps in [*forms.forms().values(), interviews.STEPS]:
         for step in steps:
             used |= {step.say, f"{step.say}.unreadable"}
             titles = {step.choice_text(choice) for choice in [*step.choices, *([forms.SKIPPED] if step.skip else [])]}
@@ -78,7 +78,7 @@ def used_ids() -> tuple[set[str], set[str]]:
         f"handoff.{reason}" for reason in ("asked", "interview", "complaint", "no_followup", "not_understood", "media")
     }
     used |= {"profile.help", "profile.language", "profile.stop", "profile.start", "profile.my_data", "profile.delete"}
-    used |= {f"interview.{mode}" for mode in ("phone", "office", "chat")}
+    used |= {f"case.mode.{mode}" for mode in ("phone", "office", "chat")}
     texts = answers.schema("message.to_person")["properties"]["data"]["properties"]["text_id"]["enum"]
     used |= {f"case.text.{text_id}" for text_id in texts}
     countries = {f"emergency.{code}" for code in ("MA", "MR", "other")}

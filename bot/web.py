@@ -30,6 +30,7 @@ from bot.channels.pull import House, Signals
 from bot.channels.telegram import Telegram
 from bot.channels.whatsapp import WhatsApp
 from bot.conversation import answers, inbox, notices, people, receipts
+from bot.conversation.appointments import Appointments
 from bot.conversation.delivery import Delivery
 from bot.conversation.media import Keeper
 from bot.conversation.turn import Turns
@@ -69,12 +70,14 @@ class Service:
         self.delivery = Delivery(self.database, self.channels)
         self.cases = CaseDelivery(self.database, systems.backend(settings))
         self.media = Keeper(self.database, self.delivery.channels)
+        self.appointments = Appointments(self.database)
         self.signals = Signals()
         self.lanes = Lanes(self.database, database_url)
         self.lanes.add(Lane.TURN, Worker(self.turns.work, settings.rafiq_turns), self._turns_due)
         self.lanes.add(Lane.DELIVERY, Worker(self.delivery.work, 16), self.delivery.due)
         self.lanes.add(Lane.CASES, Worker(self.cases.work, 1), self.cases.due)
         self.lanes.add(Lane.MEDIA, Worker(self.media.work, 2), self.media.due)
+        self.lanes.add(Lane.REMINDERS, Worker(self.appointments.work, 2), self.appointments.due)
         self.lanes.watch(self.signals.heard)
         self._tasks: list[asyncio.Task[None]] = []
         self._hurrying: set[asyncio.Task[None]] = set()  # a task that nobody holds may vanish
@@ -146,6 +149,7 @@ class Service:
         while True:
             try:
                 await self.media.expire()
+                await self.appointments.keep()
             except Exception as error:  # the next hour is soon enough
                 log.warning("not tidied", error=type(error).__name__)
             await asyncio.sleep(3600)

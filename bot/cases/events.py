@@ -18,7 +18,10 @@ from bot.db.session import Lane, wake
 
 SCHEMA = "rafiq-case/1"
 SCHEMAS = Path(__file__).resolve().parent.parent.parent / "docs" / "case-events"
-TYPES = ("request.created", "request.updated", "request.withdrawn", "handoff.requested")
+TYPES = (
+    "request.created", "request.updated", "request.withdrawn", "handoff.requested", "interview.requested",
+    "interview.booked", "interview.moved", "interview.cancelled", "interview.done", "interview.missed",
+)  # fmt: skip
 
 
 async def record(

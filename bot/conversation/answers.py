@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, cast
 
 import structlog
 from fastapi import APIRouter, Request, Response
@@ -15,11 +15,12 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.requests import ClientDisconnect
 
 from bot import faults, i18n
+from bot.appointments import bookings
 from bot.cases import answers
 from bot.cases.answers import Answer, Wrong
 from bot.cases.receiver import is_signed
 from bot.channels.body import TooLarge, read_body
-from bot.conversation import outbox
+from bot.conversation import appointments, outbox
 from bot.db import models
 from bot.db.models import Address, CaseAnswer, Conversation, Handoff, Person
 from bot.db.session import Database, Lane, wake
@@ -83,11 +84,15 @@ async def take(database: Database, answer_id: str, answer: Answer) -> bool | Non
         given: bool | None = await session.scalar(select(CaseAnswer.told).where(CaseAnswer.id == answer_id))
         if given is not None:
             return given
-        about = await _about(session, answer.ref)
-        if about is None:
-            return None
-        words = _apply(database, about, answer)
-        told = words is not None and await _tell(session, database, about, words)
+        asked_for = await _asked_for(session, answer)
+        if asked_for is not None:
+            told = await _propose(session, database, asked_for, answer)
+        else:
+            about = await _about(session, answer.ref)
+            if about is None:
+                return None
+            words = _apply(database, about, answer)
+            told = words is not None and await _tell(session, database, about, words)
         session.add(CaseAnswer(id=answer_id, type=answer.type, told=told))
         faults.point("answers.before_commit")
         await session.commit()
@@ -99,6 +104,31 @@ async def _tell(session: AsyncSession, database: Database, about: _About, words:
     queued = await outbox.unasked(session, database.vault, about.conversation_id, words, about.language, announced=True)
     await wake(session, Lane.DELIVERY, about.conversation_id)
     return queued is not None
+
+
+async def _asked_for(session: AsyncSession, answer: Answer) -> models.Appointment | None:
+    """The appointment that a proposal is about, locked: named itself, or asked for by whose request is named."""
+    if answer.type != "interview.proposed":
+        return None
+    which = select(models.Appointment).with_for_update()
+    if answer.ref.startswith("RV-"):
+        named = models.Appointment.reference == answer.ref
+        drafts = models.Appointment.status.in_(bookings.DRAFT)  # nobody was told of their references
+        return cast("models.Appointment | None", await session.scalar(which.where(named, ~drafts)))
+    waiting = models.Appointment.status.in_(["requested", "proposed"])
+    of_request = select(models.Request.person_id).where(
+        models.Request.reference == answer.ref, models.Request.status.in_(["open", "acknowledged"])
+    )
+    whose = models.Appointment.person_id == of_request.scalar_subquery()
+    return cast("models.Appointment | None", await session.scalar(which.where(whose, waiting)))
+
+
+async def _propose(session: AsyncSession, database: Database, row: models.Appointment, answer: Answer) -> bool:
+    at = datetime.fromisoformat(answer.data["at"])
+    told = await appointments.propose(
+        session, database, row, at, answer.data["zone"], answer.data["mode"], answer.occurred_at
+    )
+    return bool(told)
 
 
 async def _about(session: AsyncSession, ref: str) -> _About | None:

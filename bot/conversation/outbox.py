@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import LargeBinary, bindparam, select, text
+from sqlalchemy import LargeBinary, bindparam, func, select, text
 from sqlalchemy.dialects.postgresql import JSONB, insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from bot.db.encryption import Vault
-from bot.db.models import Address, Conversation, Outbox, Person
-from bot.journeys.context import Context, Saying
-from bot.messages import WAITING, Language, Template
+from bot.db.models import Address, Conversation, IssuedButton, Outbox, Person
+from bot.journeys.context import Choice, Context, Saying
+from bot.messages import WAITING, Document, Language, Template
 
 BUBBLE = 1024  # characters: what fits one message with buttons on every channel
 LONG_BUBBLE = 4096  # and one without
@@ -51,6 +51,7 @@ async def write(ctx: Context, inbox_id: int) -> None:
             "text": saying.text,
             "buttons": [[button_id, choice.title] for button_id, choice in buttons],
             "language": ctx.language,
+            **_attached(saying.document),
         }
         await ctx.session.execute(
             _WRITE,
@@ -84,7 +85,9 @@ async def unasked(
     language: Language,
     *,
     templates: Sequence[Template] = (),
+    choices: Sequence[Choice] = (),
     announced: bool = False,
+    document: Document | None = None,
     sensitive: bool = True,
     expires_at: datetime | None = None,
 ) -> int | None:
@@ -105,14 +108,16 @@ async def unasked(
     ).first()
     if whose is None:
         return None
+    buttons = [(secrets.token_urlsafe(9), choice) for choice in choices]
     content = {
         "text": words,
-        "buttons": [],
+        "buttons": [[button_id, choice.title] for button_id, choice in buttons],
         "language": language,
         "templates": [[template.name, list(template.values), template.seconds] for template in templates],
         "announced": announced,
+        **_attached(document),
     }
-    return await session.scalar(
+    outbox_id: int | None = await session.scalar(
         insert(Outbox)
         .values(
             conversation_id=conversation_id,
@@ -124,6 +129,23 @@ async def unasked(
         )
         .returning(Outbox.id)
     )
+    for position, (button_id, choice) in enumerate(buttons, 1):
+        await session.execute(
+            insert(IssuedButton).values(
+                id=button_id,
+                conversation_id=conversation_id,
+                outbox_id=outbox_id,
+                position=position,
+                title=choice.title,
+                action=dict(choice.action),
+                expires_at=func.now() + BUTTON_LIFE,
+            )
+        )
+    return outbox_id
+
+
+def _attached(document: Document | None) -> dict[str, list[str]]:
+    return {} if document is None else {"document": [document.name, document.media_type, document.content]}
 
 
 async def announce(session: AsyncSession, vault: Vault, letter: Any, language: Language) -> None:
@@ -158,10 +180,11 @@ def together(sayings: Sequence[Saying]) -> list[Saying]:
             before = joined[-1]
             choices = saying.choices or before.choices
             words = before.text + "\n\n" + saying.text
-            if len(words) <= (BUBBLE if choices else LONG_BUBBLE):
+            alone = saying.document is not None or before.document is not None
+            if not alone and len(words) <= (BUBBLE if choices else LONG_BUBBLE):
                 joined[-1] = Saying(words, choices, before.sensitive or saying.sensitive)
                 continue
-        joined.append(Saying(saying.text, list(saying.choices), saying.sensitive))
+        joined.append(Saying(saying.text, list(saying.choices), saying.sensitive, saying.document))
     for earlier in joined[:-1]:
         if joined[-1].choices:
             earlier.choices = []

@@ -28,7 +28,7 @@ from bot.assistant.values import numerals
 from bot.conversation import guards, media, outbox, people
 from bot.db.models import Alert, Conversation, Inbox, Person, Request
 from bot.db.session import Database, Lane, each_alone, wake, wake_up_call
-from bot.journeys import VERBS, first_contact, rights, safety
+from bot.journeys import VERBS, first_contact, interviews, rights, safety
 from bot.journeys.context import Choice, Context
 from bot.messages import OPENS, Kind, Language
 from bot.settings import Settings
@@ -63,7 +63,8 @@ _CLAIM = text("""
     RETURNING inbox.id AS inbox_id, inbox.kind, inbox.content_sealed, inbox.attempts, inbox.status, inbox.received_at,
         inbox.channel, conversation.rasa_id, conversation.rasa_turns, conversation.form, conversation.turns,
         conversation.misunderstood, conversation.noticed_at, conversation.exchanges, conversation.address_id,
-        person.id AS person_id, person.key, person.language, person.language_chosen
+        person.id AS person_id, person.key, person.language, person.language_chosen,
+        (SELECT id FROM appointment WHERE person_id = person.id AND status IN ('draft', 'held')) AS draft
 """)
 _LAST_BUTTONS = text("""
     SELECT position, title, action FROM issued_button
@@ -139,6 +140,7 @@ class _Work:
     person_key: bytes
     language: Language | None
     language_chosen: bool
+    draft: int | None
 
 
 class Turns:
@@ -237,6 +239,7 @@ class Turns:
             person_key=row.key,
             language=row.language,
             language_chosen=row.language_chosen,
+            draft=row.draft,
         )
 
     async def _calm(self, session: AsyncSession, work: _Work) -> bool:
@@ -282,14 +285,21 @@ class Turns:
         self._tell_begun(work)
         typed = visible(str(work.content.get("text") or "")).strip()
         ctx = self._context(session, work, self._language(work, typed))
-        ctx.text, ctx.form, ctx.misunderstood = typed, work.form, work.misunderstood
+        ctx.text, ctx.misunderstood, ctx.draft = typed, work.misunderstood, work.draft
+        ctx.form = self._form(ctx, work.form)
         faults.point("turn.claimed")
         decision = await self._decide(ctx, work, typed)
         faults.point("turn.decided")
-        if decision is not None:
+        if decision is not None and not await interviews.misread(ctx, decision):
             await self._perform(ctx, decision)
+        if decision is not None:
+            await interviews.resume(ctx, decision.form)
         faults.point("turn.performed")
         await self._finish(ctx, work, decision)
+
+    def _form(self, ctx: Context, of_rasa: str | None) -> str | None:
+        """The form in progress: Rasa's, or the one that makes an appointment."""
+        return of_rasa or (interviews.FORM if ctx.draft is not None else None)
 
     def _tell_begun(self, work: _Work) -> None:
         """Have the channel show that somebody is writing, without waiting for it."""
@@ -354,7 +364,7 @@ class Turns:
         looping = self._looping(ctx, work)
         vector = await self.vector_of(typed)
         cue = self._triage.read(typed, vector)
-        if cue is not None and not _only_an_age(cue, typed, work.form):
+        if cue is not None and not _only_an_age(cue, typed, ctx.form):
             await safety.respond(ctx, cue, silently=looping)
             return None
         if looping:
@@ -367,7 +377,7 @@ class Turns:
         action = await self._typed_button(ctx, typed)
         if action is not None:
             return await self._act(ctx, work, action)
-        intent = command(typed, in_form=work.form is not None)
+        intent = command(typed, in_form=ctx.form is not None)
         if intent == "stop":  # needs nobody else
             if work.form is not None:
                 await first_contact.leave(ctx)
@@ -377,10 +387,12 @@ class Turns:
             return None
         if intent is not None:
             return await self._rasa.turn(work.rasa_id, str(work.inbox_id), intent=intent)
+        if work.form is None and await interviews.read(ctx):
+            return None
         if work.waiting and ctx.now - work.received_at > TOO_OLD:
             ctx.say("back_again", [ctx.do("button.help", "help")])
             return None
-        if work.form is None:
+        if ctx.form is None:
             first, ctx.also = await self._two_questions(typed)
             if ctx.also is not None:
                 typed, vector = first, await self.vector_of(first)
@@ -449,6 +461,7 @@ class Turns:
     async def _act(self, ctx: Context, work: _Work, action: Mapping[str, Any]) -> Decision | None:
         if "do" in action:
             await VERBS[action["do"]](ctx, **action.get("with", {}))
+            await interviews.resume(ctx, work.form)
             return None
         return await self._rasa.turn(
             work.rasa_id, str(work.inbox_id), intent=action["intent"], slots=action.get("slots")
@@ -470,7 +483,7 @@ class Turns:
         """Turn Rasa's replies, which are data, into words and effects."""
         ctx.understanding = decision.understanding
         ctx.answers = decision.answers
-        ctx.form = decision.form
+        ctx.form = self._form(ctx, decision.form)
         changing = any(reply.get("do") == "choose_change" for reply in decision.replies)
         for reply in decision.replies:
             if "do" in reply:

@@ -273,6 +273,118 @@ class Request(Base):
     updated_at: Mapped[datetime] = _now()
 
 
+class Office(Base):
+    """Where interviews take place or are telephoned from: data that staff edit (knowledge/offices.yml is the seed)."""
+
+    __tablename__ = "office"
+    id: Mapped[str] = mapped_column(primary_key=True)  # rabat
+    country: Mapped[str]
+    zone: Mapped[str]  # IANA name
+    names: Mapped[dict[str, Any]]  # by language
+    address: Mapped[str | None]  # told with a booking, never in a reminder
+    active: Mapped[bool] = mapped_column(Boolean)
+    by_request: Mapped[bool] = mapped_column(Boolean)  # no times to choose from: staff confirm each wish
+    capacity: Mapped[int] = mapped_column(SmallInteger)  # interviews at the same time
+    minutes: Mapped[int] = mapped_column(SmallInteger)  # of one interview
+    hours: Mapped[list[Any]]  # {"days": [0…6], "from", "until", "between"?}: see bot/appointments/offices.py
+
+
+class Counsellor(Base):
+    """Who leads interviews, without a name: only what people may wish for."""
+
+    __tablename__ = "counsellor"
+    id: Mapped[str] = mapped_column(primary_key=True)  # rabat-1
+    office_id: Mapped[str] = mapped_column(ForeignKey("office.id", ondelete="CASCADE"), index=True)
+    languages: Mapped[list[Any]]
+    gender: Mapped[str | None]  # woman, man
+    modes: Mapped[list[Any]]  # in_person, phone
+    active: Mapped[bool] = mapped_column(Boolean)
+
+
+class ClosedDay(Base):
+    """A day without interviews, of a country or of one office."""
+
+    __tablename__ = "closed_day"
+    of: Mapped[str] = mapped_column(primary_key=True)  # MA, or rabat
+    day: Mapped[str] = mapped_column(primary_key=True)  # 2027-03-09, or 01-11 for every year
+
+
+class Slot(Base):
+    """A time at which one counsellor can lead one interview. `wall` and `zone` are what is offered."""
+
+    __tablename__ = "slot"
+    __table_args__ = (
+        UniqueConstraint("counsellor_id", "wall"),
+        Index("slot_open", "office_id", "starts_at", postgresql_where=text("status = 'open'")),
+    )
+    id: Mapped[int] = _id()
+    office_id: Mapped[str] = mapped_column(ForeignKey("office.id", ondelete="CASCADE"))
+    counsellor_id: Mapped[str] = mapped_column(ForeignKey("counsellor.id", ondelete="CASCADE"))
+    wall: Mapped[str]  # 2026-11-24T10:00 on the office's clock
+    zone: Mapped[str]
+    starts_at: Mapped[datetime]  # the same moment in UTC, as the time zone rules of today say
+    minutes: Mapped[int] = mapped_column(SmallInteger)
+    status: Mapped[str] = mapped_column(server_default=text("'open'"))  # open, closed
+
+
+class Appointment(Base):
+    """An interview of a person, from the first question about it to what became of it.
+
+    `status`: draft → held → confirmed → reminded → past → done | missed. Asked for: requested → proposed (until the
+    person says yes) → confirmed. rescheduled (another appointment replaced it) and cancelled end it before. A slot has
+    one of them: the partial unique index is what nobody gets past.
+    """
+
+    __tablename__ = "appointment"
+    __table_args__ = (
+        Index(
+            "appointment_slot",
+            "slot_id",
+            unique=True,
+            postgresql_where=text("status IN ('held', 'confirmed', 'reminded')"),
+        ),
+        Index("appointment_draft", "person_id", unique=True, postgresql_where=text("status IN ('draft', 'held')")),
+        Index(
+            "appointment_open",
+            "person_id",
+            unique=True,
+            postgresql_where=text("status IN ('requested', 'proposed', 'confirmed', 'reminded')"),
+        ),
+        Index("appointment_person", "person_id", "id"),
+    )
+    id: Mapped[int] = _id()
+    reference: Mapped[str] = mapped_column(unique=True)  # random, for people: RV-7K3QX
+    person_id: Mapped[int] = mapped_column(ForeignKey("person.id", ondelete="CASCADE"))
+    conversation_id: Mapped[int] = mapped_column(ForeignKey("conversation.id", ondelete="CASCADE"), index=True)
+    office_id: Mapped[str | None] = mapped_column(ForeignKey("office.id", ondelete="SET NULL"))
+    slot_id: Mapped[int | None] = mapped_column(ForeignKey("slot.id", ondelete="SET NULL"))
+    replaces_id: Mapped[int | None] = mapped_column(ForeignKey("appointment.id", ondelete="SET NULL"))
+    status: Mapped[str] = mapped_column(server_default=text("'draft'"))
+    asked: Mapped[str | None]  # the open question of a draft
+    answers_sealed: Mapped[bytes]
+    wall: Mapped[str | None]  # as agreed, on the clock of `zone`
+    zone: Mapped[str | None]
+    starts_at: Mapped[datetime | None]  # follows from the two above; computed again when the rules of time zones change
+    held_until: Mapped[datetime | None]
+    created_at: Mapped[datetime] = _now()
+    updated_at: Mapped[datetime] = _now()
+
+
+class Reminder(Base):
+    """When an appointment is to be remembered: a row that waits for its time."""
+
+    __tablename__ = "reminder"
+    __table_args__ = (
+        UniqueConstraint("appointment_id", "hours"),
+        Index("reminder_due", "due_at", postgresql_where=text("done_at IS NULL")),
+    )
+    id: Mapped[int] = _id()
+    appointment_id: Mapped[int] = mapped_column(ForeignKey("appointment.id", ondelete="CASCADE"))
+    hours: Mapped[int] = mapped_column(SmallInteger)  # before the appointment: 48, 3
+    due_at: Mapped[datetime]
+    done_at: Mapped[datetime | None]
+
+
 class Handoff(Base):
     """A person is asked for. The counsellors' side reads these rows."""
 

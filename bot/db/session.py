@@ -30,6 +30,7 @@ class Lane(IntEnum):
     CASES = 3
     POLLING = 4
     MEDIA = 5
+    REMINDERS = 6
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 
-from bot.journeys import conversation, first_contact, handoff, learning, rights
+from bot.journeys import conversation, first_contact, handoff, interviews, learning, rights
 
 # does one thing in the turn's transaction and says what it did; arguments come from the reply's or button's `with`
 Verb = Callable[..., Awaitable[None]]
@@ -27,6 +27,15 @@ VERBS: Mapping[str, Verb] = {
     "choose_change": first_contact.choose_change,
     "request_status": first_contact.status,
     "withdraw_request": first_contact.withdraw,
+    "interview": interviews.interview,
+    "book_interview": interviews.begin,
+    "change_interview": interviews.change,
+    "cancel_interview": interviews.ask_cancel,
+    "drop_interview": interviews.drop,
+    "leave_interview": interviews.leave,
+    "interview_answer": interviews.reply,
+    "interview_come": interviews.come,
+    "interview_status": interviews.status,
     "stop": rights.stop,
     "resume": rights.resume,
     "my_data": rights.my_data,

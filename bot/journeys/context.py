@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from bot import i18n
 from bot.assistant.rasa import Understanding
 from bot.db.encryption import Vault
-from bot.messages import Language
+from bot.messages import Document, Language
 from bot.settings import Settings
 
 
@@ -26,7 +26,8 @@ class Choice:
 
 
 # Texts that show something of before: for the person alone who told it, should the address change hands.
-SENSITIVE = ("my_data", "request_status.", "withdrawn", "first_contact.review", "first_contact.updated")
+SENSITIVE = ("my_data", "request_status.", "withdrawn", "first_contact.review", "first_contact.updated",
+             "interview.status", "interview.review", "interview.booked", "interview.cancel_ask")  # fmt: skip
 
 
 @dataclass(slots=True)
@@ -36,6 +37,7 @@ class Saying:
     text: str
     choices: list[Choice] = field(default_factory=list)
     sensitive: bool = False
+    document: Document | None = None
 
 
 @dataclass(slots=True)
@@ -56,6 +58,9 @@ class Context:
     understanding: Understanding = field(default_factory=Understanding)
     answers: Mapping[str, Any] = field(default_factory=dict)  # of the form in progress
     form: str | None = None
+    draft: int | None = (
+        None  # the appointment that is being made: the service's own form, see bot/journeys/interviews.py
+    )
     misunderstood: int = 0
     also: str | None = None  # the topic of a second question in the same message
     sayings: list[Saying] = field(default_factory=list)

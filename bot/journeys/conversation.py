@@ -130,5 +130,6 @@ def _ways_on(ctx: Context) -> list[Choice]:
     return [
         *[_ask(ctx, topic) for topic in START_TOPICS[:2]],
         ctx.intend("button.return_request", "return_request"),
+        ctx.do("button.interview_book", "book_interview"),
         ctx.do("button.person", "handoff", reason="asked"),
     ]

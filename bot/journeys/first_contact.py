@@ -133,7 +133,11 @@ async def _send(ctx: Context, answers: dict[str, Any], minor: bool) -> None:
     else:
         ctx.say(
             "first_contact.updated" if kind == "request.updated" else "first_contact.sent",
-            [ctx.do("button.request_status", "request_status"), ctx.do("button.help", "help")],
+            [
+                ctx.do("button.interview_book", "book_interview"),
+                ctx.do("button.request_status", "request_status"),
+                ctx.do("button.help", "help"),
+            ],
             reference=reference,
             when=when,
         )
@@ -191,7 +195,7 @@ def appointment(proposed: Mapping[str, str], language: Language) -> dict[str, st
         "day": i18n.written_date(at, proposed["zone"], language),
         "time": at.astimezone(ZoneInfo(proposed["zone"])).strftime("%H:%M"),
         "city": i18n.city_of_zone(proposed["zone"], language),
-        "how": i18n.say(f"interview.{proposed['mode']}", language),
+        "how": i18n.say(f"case.mode.{proposed['mode']}", language),
     }
 
 
