@@ -31,6 +31,7 @@ from bot.db.session import Database, Lane, each_alone, wake, wake_up_call
 from bot.journeys import VERBS, first_contact, rights, safety
 from bot.journeys.context import Choice, Context
 from bot.messages import OPENS, Kind, Language
+from bot.orientation import points
 from bot.settings import Settings
 from nlu.encoder import encode
 from nlu.normalise import meant, normalise, visible, without_accents
@@ -278,6 +279,9 @@ class Turns:
         ctx = self._context(session, work, self._language(work, typed))
         ctx.text, ctx.form, ctx.misunderstood = typed, work.form, work.misunderstood
         faults.point("turn.claimed")
+        point = work.content.get("point")
+        if point is not None:
+            await points.attribute(session, bytes.fromhex(point), work.conversation_id, work.person_id)
         decision = await self._decide(ctx, work, typed)
         faults.point("turn.decided")
         if decision is not None:
