@@ -28,6 +28,8 @@ COMMANDS = [
     "case-answer",
     "case-replay",
     "outbox",
+    "points",
+    "poster",
     "telegram",
     "whatsapp",
     "doctor",
