@@ -9,6 +9,7 @@ import signal
 import sys
 import uuid
 from collections.abc import Awaitable, Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar, cast
 
@@ -210,8 +211,6 @@ def case_answer(
     data: Annotated[list[str] | None, typer.Argument(help="What else it says, as name=value.")] = None,
 ) -> None:
     """Answer as a case backend does, signed, to try it out: docs/case-events/answers/ says what can be said."""
-    from datetime import UTC, datetime
-
     from bot.cases import answers, webhook
 
     settings = configuration.load()
@@ -451,6 +450,28 @@ def poster(
     out.mkdir(parents=True, exist_ok=True)
     path.write_bytes(drawing.draw(codes, spoken, cast("Size", size), cast("Format", form)))
     typer.echo(path)
+
+
+@app.command()
+def report(
+    first: Annotated[str, typer.Option("--from", help="The first month: 2026-09. Else the same as --to.")] = "",
+    last: Annotated[str, typer.Option("--to", help="The last month, included. Else this month.")] = "",
+) -> None:
+    """How many came by each point, talked, made a request, were proposed an interview: CSV, in tens, none under 10."""
+    from bot.orientation import report as counting
+
+    until = _month("--to", last or f"{datetime.now(UTC):%Y-%m}")
+    since = _month("--from", first) if first else until
+    rows = _in_database(configuration.load(), lambda database: counting.funnel(database, since, until))
+    typer.echo(counting.table(rows), nl=False)
+
+
+def _month(option: str, given: str) -> tuple[int, int]:
+    try:
+        read = datetime.strptime(given, "%Y-%m").replace(tzinfo=UTC)
+    except ValueError:
+        raise configuration.SettingsError(f"{option} is {given}: write a month as 2026-09") from None
+    return read.year, read.month
 
 
 def _languages(given: str) -> list[Language]:

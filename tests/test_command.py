@@ -30,6 +30,7 @@ COMMANDS = [
     "outbox",
     "points",
     "poster",
+    "report",
     "telegram",
     "whatsapp",
     "doctor",

@@ -10,7 +10,6 @@ from typer.testing import CliRunner
 
 from bot.cli import app
 from bot.db.encryption import Vault
-from bot.db.session import Database
 from bot.orientation import points
 from bot.settings import Settings, SettingsError
 from tests.orientation.test_poster import decoded
@@ -19,14 +18,6 @@ from tests.orientation.test_poster import decoded
 def rafiq(*arguments: str) -> str:
     """What the command prints."""
     return CliRunner().invoke(app, arguments, catch_exceptions=False).stdout
-
-
-@pytest.fixture
-def staffed(database: Database, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An installation that is told where its bot and its number are."""
-    monkeypatch.setenv("RAFIQ_VAR", str(settings.rafiq_var))
-    monkeypatch.setenv("TELEGRAM_USERNAME", "rafiq_example_bot")
-    monkeypatch.setenv("WHATSAPP_NUMBER", "+212 600 000 000")
 
 
 @pytest.mark.usefixtures("staffed")
