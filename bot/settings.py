@@ -193,7 +193,7 @@ class Settings(BaseSettings):
     def _international(cls, value: str | None) -> str | None:
         digits = re.sub(r"[ .()-]", "", value or "").removeprefix("+")
         if value is not None and not re.fullmatch(r"[1-9][0-9]{7,14}", digits):
-            raise ValueError("write the telephone number with its country code: +212 600 000 000")
+            raise ValueError("write the telephone number with its country code: +44 7700 900123")
         return digits or None
 
     @field_validator("telegram_webhook_secret")
