@@ -11,7 +11,7 @@ import uuid
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar, cast
 
 os.environ["PYTHONTZPATH"] = ""  # time zones from the tzdata package: the machine's may be wrong
 
@@ -20,10 +20,11 @@ import typer
 
 from bot import settings as configuration
 from bot import supervisor
-from bot.messages import LANGUAGES, SendError
+from bot.messages import LANGUAGES, Language, SendError
 
 if TYPE_CHECKING:
     from bot.db.session import Database
+    from bot.orientation.poster import Format, Size
 
 Outcome = TypeVar("Outcome")
 
@@ -210,8 +211,6 @@ def case_answer(
     data: Annotated[list[str] | None, typer.Argument(help="What else it says, as name=value.")] = None,
 ) -> None:
     """Answer as a case backend does, signed, to try it out: docs/case-events/answers/ says what can be said."""
-    from datetime import UTC, datetime
-
     from bot.cases import answers, webhook
 
     settings = configuration.load()
@@ -540,6 +539,107 @@ def whatsapp_templates() -> None:
         _note(line)
     _note(f"templates: {len(differences)} differences")
     raise typer.Exit(1 if differences else 0)
+
+
+points = typer.Typer(help="Orientation points: whose posters bring people to Rafiq.", no_args_is_help=True)
+app.add_typer(points, name="points")
+Point = Annotated[int, typer.Argument(help="The point's number, as `rafiq points list` shows it.")]
+
+
+@points.command("add")
+def add_point(
+    name: Annotated[str, typer.Argument(help="What staff call it. It stands on no poster.")],
+    city: Annotated[str, typer.Option(help="Where it is.")],
+    languages: Annotated[str, typer.Option(help="What is spoken there: fr, en, ar, or some of them.")] = "fr,en,ar",
+    notes: Annotated[str, typer.Option(help="When it is open, for staff.")] = "",
+) -> None:
+    """Note a new point; print its number."""
+    from bot.orientation import points as orientation
+
+    spoken = _languages(languages)
+    if not name.strip() or not city.strip():
+        raise configuration.SettingsError("a point needs a name and a --city")
+    point = _in_database(configuration.load(), lambda database: orientation.add(database, name, city, spoken, notes))
+    typer.echo(f"{point.id}")
+
+
+@points.command("list")
+def list_points() -> None:
+    """All points: number, active or revoked, name, city, languages, notes."""
+    from bot.orientation import points as orientation
+
+    for one in _in_database(configuration.load(), orientation.known):
+        state = "active" if one.revoked_at is None else f"revoked {one.revoked_at:%Y-%m-%d}"
+        typer.echo("\t".join((str(one.id), state, one.name, one.city, ",".join(one.languages), one.notes)))
+
+
+@points.command("revoke")
+def revoke_point(point: Point) -> None:
+    """Its posters begin a conversation like any other from now on. For new ones, add the point again."""
+    from bot.orientation import points as orientation
+
+    if not _in_database(configuration.load(), lambda database: orientation.revoke(database, point)):
+        raise configuration.SettingsError(f"{point} is no active point: see `rafiq points list`")
+    typer.echo(f"point {point} is revoked")
+
+
+@app.command()
+def poster(
+    point: Point,
+    size: Annotated[str, typer.Option(help="a4 or a6.")] = "a4",
+    languages: Annotated[str, typer.Option(help="One of fr, en, ar, or several: fr,en,ar. Else the point's.")] = "",
+    form: Annotated[str, typer.Option("--format", help="pdf or png.")] = "pdf",
+    out: Annotated[Path, typer.Option("-o", "--out", help="The folder to write into.")] = Path(),
+) -> None:
+    """Draw a point's poster with its QR codes (TELEGRAM_USERNAME, WHATSAPP_NUMBER); print the file's path."""
+    from bot.db.encryption import Vault
+    from bot.orientation import points as orientation
+    from bot.orientation import poster as drawing
+
+    settings = configuration.load()
+    for given, option, known in ((size, "--size", drawing.SIZES), (form, "--format", drawing.FORMATS)):
+        if given not in known:
+            raise configuration.SettingsError(f"{option} is {given}: it must be one of {', '.join(known)}")
+    wanted = _languages(languages) if languages else None
+    found = _in_database(settings, lambda database: orientation.find(database, point))
+    if found is None or found.revoked_at is not None:
+        raise configuration.SettingsError(f"{point} is no active point: see `rafiq points list`")
+    spoken = wanted or _languages(",".join(found.languages))
+    codes = drawing.codes(settings, Vault(settings.master_key), found.code, spoken[0])
+    path = out / f"rafiq-{point}-{size}-{'-'.join(spoken)}.{form}"
+    out.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(drawing.draw(codes, spoken, cast("Size", size), cast("Format", form)))
+    typer.echo(path)
+
+
+@app.command()
+def report(
+    first: Annotated[str, typer.Option("--from", help="The first month: 2026-09. Else the same as --to.")] = "",
+    last: Annotated[str, typer.Option("--to", help="The last month, included. Else this month.")] = "",
+) -> None:
+    """How many came by each point, talked, made a request, were proposed an interview: CSV, in tens, none under 10."""
+    from bot.orientation import report as counting
+
+    until = _month("--to", last or f"{datetime.now(UTC):%Y-%m}")
+    since = _month("--from", first) if first else until
+    rows = _in_database(configuration.load(), lambda database: counting.funnel(database, since, until))
+    typer.echo(counting.table(rows), nl=False)
+
+
+def _month(option: str, given: str) -> tuple[int, int]:
+    try:
+        read = datetime.strptime(given, "%Y-%m").replace(tzinfo=UTC)
+    except ValueError:
+        raise configuration.SettingsError(f"{option} is {given}: write a month as 2026-09") from None
+    return read.year, read.month
+
+
+def _languages(given: str) -> list[Language]:
+    named = [one.strip() for one in given.split(",")]
+    wrong = [one for one in named if one not in LANGUAGES]
+    if wrong or len(set(named)) != len(named):
+        raise configuration.SettingsError(f"--languages is {given}: write fr, en, ar, or some of them: fr,ar")
+    return cast("list[Language]", named)
 
 
 @app.command()

@@ -79,10 +79,12 @@ class Settings(BaseSettings):
     rafiq_message_prices: str | None = None
     rafiq_reading_hours: str = "Mon-Fri 09:00-17:00 Africa/Casablanca"
     telegram_token: SecretStr | None = None
+    telegram_username: str | None = None
     telegram_api_url: str = "https://api.telegram.org"
     telegram_webhook_secret: SecretStr | None = None
     telegram_messages_per_second: int = Field(26, ge=1, le=1000)
     whatsapp_token: SecretStr | None = None
+    whatsapp_number: str | None = None
     whatsapp_phone_number_id: str | None = None
     whatsapp_account_id: str | None = None
     whatsapp_app_secret: SecretStr | None = None
@@ -179,6 +181,24 @@ class Settings(BaseSettings):
         if value is not None and not re.fullmatch(r"[0-9]{1,32}", value):
             raise ValueError("it is the number that Meta shows as an id, not a telephone number with + or spaces")
         return value
+
+    @field_validator("telegram_username")
+    @classmethod
+    def _username(cls, value: str | None) -> str | None:
+        name = (value or "").removeprefix("@")
+        if value is not None and not (
+            re.fullmatch(r"[A-Za-z]\w{4,31}", name, re.ASCII) and name.lower().endswith("bot")
+        ):
+            raise ValueError("it is the bot's name at Telegram, which ends in bot: rafiq_example_bot")
+        return name or None
+
+    @field_validator("whatsapp_number")
+    @classmethod
+    def _international(cls, value: str | None) -> str | None:
+        digits = re.sub(r"[ .()-]", "", value or "").removeprefix("+")
+        if value is not None and not re.fullmatch(r"[1-9][0-9]{7,14}", digits):
+            raise ValueError("write the telephone number with its country code: +44 7700 900123")
+        return digits or None
 
     @field_validator("telegram_webhook_secret")
     @classmethod

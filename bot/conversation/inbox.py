@@ -13,6 +13,7 @@ from bot.conversation import people
 from bot.db.models import Conversation, Inbox, Media, RasaTracker, Suggestion
 from bot.db.session import Database, Lane, wake_up_call
 from bot.messages import Incoming, Kind
+from bot.orientation import points
 
 LONGEST = 20_000  # characters kept of one message
 SPOKEN = (Kind.TEXT, Kind.PRESS, Kind.START, Kind.MEDIA, Kind.UNKNOWN)  # the person did something just now
@@ -62,10 +63,12 @@ async def accept(database: Database, events: Sequence[Incoming]) -> list[int | N
 
 
 async def _accept(database: Database, event: Incoming, known: people.Known) -> int | None:
+    scanned = points.scanned(database.vault, event)
     content = {
-        "text": event.text[:LONGEST],
+        "text": scanned.text[:LONGEST],
         "press": event.press[:256],
-        "hint": event.language_hint,
+        "hint": event.language_hint or scanned.language,
+        "point": scanned.code.hex() if scanned.code is not None else None,
         "details": dict(event.details),
         "id": event.external_id,
     }
@@ -73,7 +76,7 @@ async def _accept(database: Database, event: Incoming, known: people.Known) -> i
         "channel": event.channel,
         "digest": database.vault.digest(event.channel, event.external_id),
         "conversation": known.conversation_id,
-        "kind": event.kind.value,
+        "kind": scanned.kind.value,
         "content": database.vault.seal(known.key, content),
         "spoken": event.kind in SPOKEN,
         "call": wake_up_call(Lane.TURN, known.conversation_id),
@@ -119,7 +122,7 @@ async def _follow(session: AsyncSession, database: Database, known: people.Known
             await session.execute(gone.values(conversation_id=known.conversation_id).on_conflict_do_nothing())
     elif event.kind is Kind.EDITED and original.content_sealed is not None:
         content = database.vault.open(known.key, original.content_sealed)
-        content["text"] = event.text[:LONGEST]
+        content["text"] = points.scanned(database.vault, event).text[:LONGEST]
         original.content_sealed = database.vault.seal(known.key, content)
     elif event.kind is Kind.REVOKED:
         original.content_sealed = None

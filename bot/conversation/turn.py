@@ -31,6 +31,7 @@ from bot.db.session import Database, Lane, each_alone, wake, wake_up_call
 from bot.journeys import VERBS, first_contact, interviews, rights, safety
 from bot.journeys.context import Choice, Context
 from bot.messages import OPENS, Kind, Language
+from bot.orientation import points
 from bot.settings import Settings
 from nlu.encoder import encode
 from nlu.normalise import meant, normalise, visible, without_accents
@@ -288,6 +289,9 @@ class Turns:
         ctx.text, ctx.misunderstood, ctx.draft = typed, work.misunderstood, work.draft
         ctx.form = self._form(ctx, work.form)
         faults.point("turn.claimed")
+        point = work.content.get("point")
+        if point is not None:
+            await points.attribute(session, bytes.fromhex(point), work.conversation_id, work.person_id)
         decision = await self._decide(ctx, work, typed)
         faults.point("turn.decided")
         if decision is not None and not await interviews.misread(ctx, decision):

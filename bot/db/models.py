@@ -471,3 +471,27 @@ class Alert(Base):
     kind: Mapped[str]
     detail: Mapped[dict[str, Any]]
     created_at: Mapped[datetime] = _now()
+
+
+class OrientationPoint(Base):
+    """A place that shows people the way to Rafiq (bot/orientation/points.py)."""
+
+    __tablename__ = "orientation_point"
+    id: Mapped[int] = _id()
+    code: Mapped[bytes] = mapped_column(unique=True)  # random; what its posters' token is made of
+    name: Mapped[str]
+    city: Mapped[str]
+    languages: Mapped[list[Any]]
+    notes: Mapped[str] = mapped_column(server_default=text("''"))  # when it is open, for staff
+    created_at: Mapped[datetime] = _now()
+    revoked_at: Mapped[datetime | None]  # its posters attribute nothing since
+
+
+class Scan(Base):
+    """By which point a conversation came: the first one, once. It goes with the person."""
+
+    __tablename__ = "scan"
+    conversation_id: Mapped[int] = mapped_column(ForeignKey("conversation.id", ondelete="CASCADE"), primary_key=True)
+    person_id: Mapped[int] = mapped_column(ForeignKey("person.id", ondelete="CASCADE"), index=True)
+    point_id: Mapped[int] = mapped_column(ForeignKey("orientation_point.id"), index=True)
+    created_at: Mapped[datetime] = _now()

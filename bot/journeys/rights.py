@@ -20,6 +20,7 @@ from bot.db.models import (
     Outbox,
     Person,
     Request,
+    Scan,
     Suggestion,
 )
 from bot.journeys import first_contact, interviews
@@ -99,6 +100,8 @@ async def my_data(ctx: Context, **_: Any) -> None:
         if request.interview_sealed is not None:
             kept.append(i18n.say("my_data.proposed", ctx.language, reference=request.reference))
     kept += await interviews.kept(ctx)
+    if await ctx.session.scalar(select(Scan.point_id).where(Scan.person_id == ctx.person_id).limit(1)):
+        kept.append(i18n.say("my_data.poster", ctx.language))
     media = await ctx.session.scalar(select(func.count()).where(Media.person_id == ctx.person_id))
     if media:
         kept.append(i18n.say("my_data.media", ctx.language, number=media))
