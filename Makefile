@@ -5,7 +5,8 @@ run: setup
 	@.venv/bin/rafiq run
 
 test: setup-dev
-	.venv/bin/python -m pytest
+	@.venv/bin/rafiq train
+	.venv/bin/python -m pytest -n 2 --dist loadfile
 
 check: setup-dev
 	.venv/bin/ruff check .

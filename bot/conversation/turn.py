@@ -366,8 +366,11 @@ class Turns:
 
     async def _typed(self, ctx: Context, work: _Work, typed: str) -> Decision | None:
         looping = self._looping(ctx, work)
-        vector = await self.vector_of(typed)
-        cue = self._triage.read(typed, vector)
+        vector = None
+        cue = self._triage.strong(typed)
+        if cue is None or cue.priority != "P0":  # danger to life waits for no vector: others may be in the queue
+            vector = await self.vector_of(typed)
+            cue = self._triage.read(typed, vector)
         if cue is not None and not _only_an_age(cue, typed, ctx.form):
             await safety.respond(ctx, cue, silently=looping)
             return None

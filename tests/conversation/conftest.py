@@ -13,36 +13,28 @@ import httpx
 import pytest
 from sqlalchemy import text
 
-from bot.db import migrate
 from bot.db.encryption import Vault
-from bot.db.models import Base
 from bot.db.session import Database, connect
 from bot.messages import Incoming, Kind
 from bot.settings import ROOT, Settings
 from bot.supervisor import free_port
 from bot.training import Models
 from bot.web import Service
+from tests.conftest import emptied, own_database
 from tests.simulators.rasa import FakeRasa
 
 
 @pytest.fixture(scope="session")
 def own_url(database_url: str) -> str:
     """A database that no other service works on, on the same server."""
-    with migrate.engine(database_url).connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        connection.execute(text("CREATE DATABASE promises"))
-    url = database_url.replace("/postgres?", "/promises?")
-    migrate.upgrade(url)
-    return url
+    return own_database(database_url, "promises")
 
 
 @pytest.fixture
 async def database(own_url: str, settings: Settings) -> AsyncIterator[Database]:
     """That database, emptied."""
     database = connect(own_url, Vault(settings.master_key), 10)
-    tables = ", ".join(table.name for table in Base.metadata.sorted_tables)
-    async with database.engine.begin() as connection:
-        await connection.execute(text(f"TRUNCATE {tables} RESTART IDENTITY CASCADE"))
-    yield database
+    yield await emptied(database)
     await database.engine.dispose()
 
 
