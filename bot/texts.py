@@ -19,6 +19,7 @@ from babel.messages.pofile import read_po
 from bot import i18n
 from bot.assistant import forms, knowledge
 from bot.cases import answers
+from bot.checkins import questions as checkins
 from bot.journeys import VERBS, interviews
 from bot.messages import LANGUAGES, Language
 from bot.settings import ROOT
@@ -68,6 +69,10 @@ def used_ids() -> tuple[set[str], set[str]]:
             buttons |= titles
             if i18n.has(f"{step.say}.label"):
                 used.add(f"{step.say}.label")
+    for question in checkins.questions().values():
+        titles = {question.step.choice_text(choice) for choice in question.step.choices}
+        used |= {question.step.say, "choice.skip"} | titles
+        buttons |= titles
     for topic in knowledge.topics():
         used |= {f"topic.{topic}.{part}" for part in ("title", "question", "answer")}
         buttons.add(f"topic.{topic}.title")

@@ -22,6 +22,9 @@ _WORDS: Mapping[str, str] = {
     "my data": "my_data", "mydata": "my_data", "mes donnees": "my_data", "بياناتي": "my_data",
     "delete": "delete_my_data", "effacer": "delete_my_data", "effacez": "delete_my_data", "احذف": "delete_my_data",
     "supprimer": "delete_my_data", "erase": "delete_my_data", "امسح": "delete_my_data",
+    "check in": "checkins", "checkin": "checkins", "check in with me": "checkins", "suivi": "checkins",
+    "me suivre": "checkins", "suivez moi": "checkins", "متابعتي": "checkins", "تابعوني": "checkins",
+    "اسالوا عني": "checkins",
     "menu": "help_menu", "help": "help_menu", "language": "change_language",
     "aide": "help_menu", "القايمه": "help_menu", "مساعده": "help_menu",
 }  # fmt: skip

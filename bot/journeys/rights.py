@@ -22,7 +22,7 @@ from bot.db.models import (
     Request,
     Suggestion,
 )
-from bot.journeys import first_contact, interviews
+from bot.journeys import checkins, first_contact, interviews
 from bot.journeys.context import Context
 
 ACKNOWLEDGED = timedelta(days=1)  # how long one acknowledgement of STOP stands for all
@@ -31,6 +31,7 @@ ACKNOWLEDGED = timedelta(days=1)  # how long one acknowledgement of STOP stands 
 async def stop(ctx: Context, silently: bool = False, **_: Any) -> None:
     """No unasked messages from now on; what the person asks is still answered."""
     await interviews.leave(ctx, silently=True)
+    await checkins.pause(ctx)
     already = Person.stopped_at > ctx.now - ACKNOWLEDGED
     fresh = await ctx.session.scalar(
         update(Person)
@@ -99,6 +100,7 @@ async def my_data(ctx: Context, **_: Any) -> None:
         if request.interview_sealed is not None:
             kept.append(i18n.say("my_data.proposed", ctx.language, reference=request.reference))
     kept += await interviews.kept(ctx)
+    kept += await checkins.kept(ctx)
     media = await ctx.session.scalar(select(func.count()).where(Media.person_id == ctx.person_id))
     if media:
         kept.append(i18n.say("my_data.media", ctx.language, number=media))
@@ -130,6 +132,7 @@ async def erase(ctx: Context, **_: Any) -> None:
     """Everything about this person goes: the requests (the case backend is told), the texts, Rasa's memory, the key."""
     await first_contact.withdraw_all(ctx)
     await interviews.erase(ctx)
+    await checkins.erase(ctx)
     ctx.forget_dialogue = ctx.erased = True
     ctx.say("delete.done")
 
