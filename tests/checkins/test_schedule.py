@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime, time, timedelta
+from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -63,7 +64,7 @@ def test_moved_forward_only(moment: datetime, zone: str) -> None:
 def test_in_order(returned_on: date, zone: str) -> None:
     """The check-ins of one person never meet and never change places."""
     due = [schedule.due(returned_on, one, zone, 7) for one in schedule.rounds()]
-    assert all(later - earlier > timedelta(days=5) for earlier, later in zip(due, due[1:], strict=False))
+    assert all(later - earlier > timedelta(days=5) for earlier, later in pairwise(due))
 
 
 @pytest.mark.parametrize(
