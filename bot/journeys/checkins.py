@@ -131,8 +131,11 @@ async def read(ctx: Context) -> bool:
     row = await _own(ctx, ctx.checkin) if ctx.checkin is not None else None
     if row is None or row.asked is None:
         return False
-    if _plain(ctx.text) in {_plain(title) for title in i18n.every_language("button.checkin_later")}:
+    if _says(ctx, "button.checkin_later"):
         await later(ctx, row.id)
+        return True
+    if _says(ctx, "button.checkin_stop"):
+        await stop(ctx)
         return True
     question = questions.questions()[row.asked]
     value = _read(ctx, question)
@@ -172,8 +175,11 @@ async def resume(ctx: Context, form: str | None) -> None:
 async def cue(ctx: Context, name: str) -> None:
     """The safety triage heard something in the middle of a check-in: it is red (the handoff is made already)."""
     row = await _own(ctx, ctx.checkin) if ctx.checkin is not None else None
-    if row is not None and row.round != ENROLMENT and row.level != "red":
+    if row is None or row.round == ENROLMENT:
+        return
+    if row.level != "red":
         await rounds.flag(ctx.session, row, "red", [f"cue:{name}"], None, ctx.now)
+    await _leave_in_peace(ctx, row)
 
 
 async def erase(ctx: Context) -> None:
@@ -335,7 +341,7 @@ async def _take(ctx: Context, row: Checkin, question: Question, value: str) -> N
     elif question.id == "returned" and value == "earlier":
         row.asked = question.id
         await ctx.session.flush()
-        ctx.say("checkin.returned.which")
+        ctx.say("checkin.returned.which", [ctx.do("button.checkin_later", "checkin_later", checkin=row.id)])
         return
     elif question.id == "returned" and value in AGO:
         value = (ctx.now.date() - AGO[value]).isoformat()
@@ -368,10 +374,15 @@ async def _care(ctx: Context, row: Checkin, question: Question) -> None:
     )
     if len(choices) == 1:
         await _go_on(ctx, row)
-    else:  # nothing is asked until they say so
-        row.asked, row.next_at = None, await _patience(ctx, row)
-        ctx.checkin = None
-        await ctx.session.flush()
+    else:
+        await _leave_in_peace(ctx, row)
+
+
+async def _leave_in_peace(ctx: Context, row: Checkin) -> None:
+    """Nothing is asked, and no word is taken for an answer, until they say that they want to go on."""
+    ctx.checkin = row.asked = None
+    row.next_at = await _patience(ctx, row)
+    await ctx.session.flush()
 
 
 async def _completed(ctx: Context, row: Checkin, answers: Mapping[str, Any]) -> None:
@@ -494,6 +505,10 @@ async def _by_a_person(ctx: Context) -> None:
 
 def _written(day: date, ctx: Context) -> str:
     return i18n.written_date(datetime.combine(day, time(12), UTC), "UTC", ctx.language)
+
+
+def _says(ctx: Context, button: str) -> bool:
+    return _plain(ctx.text) in {_plain(title) for title in i18n.every_language(button)}
 
 
 def _plain(text: str) -> str:

@@ -322,6 +322,9 @@ async def test_a_cry_for_help_in_the_middle(person: Person, database: Database) 
     assert (handoff.reason, handoff.priority) == ("cue:suicidal", "P0")
     [flagged] = await person.told("checkin.flagged")
     assert (flagged["level"], flagged["because"]) == ("red", ["cue:suicidal"])
+    await person.write("merci")
+    assert (await person.last())["text"] != say("checkin.E1")  # no word is taken for an answer
+    await person.write("suivi")
     await person.answer(**SHORT)
     [event] = await person.told("checkin.completed")
     assert event["level"] == "red"
@@ -387,7 +390,9 @@ async def test_stop_is_respected(person: Person, database: Database) -> None:
     said = len(await person.messages())
     await person.service.checkins.work(id_, at)
     assert await person.status("month1") == "stopped" and len(await person.messages()) == said
-    await person.write("START")
+    async with database.session() as session:  # as START does
+        await session.execute(text("UPDATE person SET stopped_at = NULL"))
+        await session.commit()
     id_, at = await person.due("month3")
     await person.service.checkins.work(id_, at)
     assert (await person.last())["text"] == say("checkin.gate")
