@@ -206,7 +206,7 @@ def case_receiver() -> None:
 @app.command("case-answer")
 def case_answer(
     type_: Annotated[str, typer.Argument(metavar="TYPE", help="request.acknowledged, interview.proposed, …")],
-    ref: Annotated[str, typer.Argument(help="The reference: AV-… or H-…")],
+    ref: Annotated[str, typer.Argument(help="The reference: AV-…, H-… or RV-…")],
     data: Annotated[list[str] | None, typer.Argument(help="What else it says, as name=value.")] = None,
 ) -> None:
     """Answer as a case backend does, signed, to try it out: docs/case-events/answers/ says what can be said."""

@@ -89,6 +89,15 @@ class Button:
 
 
 @dataclass(frozen=True, slots=True)
+class Document:
+    """A small file of text that goes with a message."""
+
+    name: str
+    media_type: str
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
 class Template:
     """A text that the platform approved beforehand, for where free text may not go."""
 
@@ -109,6 +118,7 @@ class Outgoing:
     language: Language
     buttons: tuple[Button, ...] = ()
     template: Template | None = None  # sent instead of `text`
+    document: Document | None = None  # `text` stands under it; only to channels that take one (`Documents`)
     details: Mapping[str, Any] = field(default_factory=dict)
 
 

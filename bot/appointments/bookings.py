@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
@@ -10,20 +11,23 @@ from sqlalchemy import ColumnElement, delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from bot.appointments import times
+from bot.appointments import offices, times
 from bot.cases import events
 from bot.db.models import Appointment, Office, Reminder, Request, Slot
 
-OPEN = ("requested", "confirmed", "reminded")
+OPEN = ("requested", "proposed", "confirmed", "reminded")
 DRAFT = ("draft", "held")
 REMINDERS = (48, 3)  # hours before
 WORTH = timedelta(hours=1)  # a reminder that would come sooner than this after the booking says nothing new
 DRAFT_LIFE = timedelta(days=1)  # after the last word about it
+OVER = ("past", "rescheduled", "cancelled", "done", "missed")
+OVER_LIFE = timedelta(days=90)  # how long one that is over is kept
 # what may follow on what; everything else is a fault
 NEXT: Mapping[str, tuple[str, ...]] = {
     "draft": ("held", "requested"),
     "held": ("draft", "confirmed", "requested"),
-    "requested": ("confirmed", "rescheduled", "cancelled"),
+    "requested": ("proposed", "confirmed", "rescheduled", "cancelled"),
+    "proposed": ("confirmed", "rescheduled", "cancelled", "past", "done", "missed"),
     "confirmed": ("reminded", "rescheduled", "cancelled", "past", "done", "missed"),
     "reminded": ("rescheduled", "cancelled", "past", "done", "missed"),
     "past": ("done", "missed"),
@@ -121,8 +125,27 @@ async def agree(
     step(appointment, "confirmed", now)
     appointment.wall, appointment.zone, appointment.starts_at = wall, office.zone, starts_at
     await session.flush()
+    await forget_reminders(session, appointment)  # of a time that was proposed before
     await tell(session, appointment, "interview.booked", now, answers)
     await remind(session, appointment, now)
+
+
+async def propose(session: AsyncSession, appointment: Appointment, at: datetime, zone: str, now: datetime) -> None:
+    """The case backend proposes a time for a request, or another one: it waits for the person's yes."""
+    if appointment.status != "proposed":
+        step(appointment, "proposed", now)
+    appointment.wall, appointment.zone, appointment.starts_at = times.wall_of(at, zone), zone, at
+    appointment.updated_at = now
+    await session.flush()
+    await forget_reminders(session, appointment)
+    await remind(session, appointment, now)
+
+
+async def accept(session: AsyncSession, appointment: Appointment, answers: Mapping[str, Any], now: datetime) -> None:
+    """The person says yes to the time that was proposed."""
+    step(appointment, "confirmed", now)
+    await session.flush()
+    await tell(session, appointment, "interview.booked", now, answers)
 
 
 async def cancel(session: AsyncSession, appointment: Appointment, by: str, now: datetime) -> None:
@@ -181,7 +204,7 @@ async def tell(
             "ref": appointment.reference,
             "request": request,
             "replaces": replaced,
-            "mode": answers.get("mode"),
+            "mode": answers.get("mode") if answers.get("mode") in offices.MODES else None,
             "office": appointment.office_id,
             "starts_at": appointment.starts_at.isoformat() if appointment.starts_at else None,
             "wall": appointment.wall,
@@ -247,14 +270,14 @@ async def recompute(session: AsyncSession, now: datetime) -> Sequence[str]:
     return moved
 
 
-async def tidy(session: AsyncSession, now: datetime) -> int:
-    """Forget drafts that nobody went on with; how many."""
-    gone = await session.scalars(
-        delete(Appointment)
-        .where(Appointment.status.in_(DRAFT), Appointment.updated_at < now - DRAFT_LIFE)
-        .returning(Appointment.id)
+async def tidy(session: AsyncSession, now: datetime) -> Counter[str]:
+    """Forget drafts that nobody went on with, and appointments that are long over; how many of each status."""
+    unfinished = Appointment.status.in_(DRAFT) & (Appointment.updated_at < now - DRAFT_LIFE)
+    over = Appointment.status.in_(OVER) & (
+        func.greatest(Appointment.updated_at, Appointment.starts_at) < now - OVER_LIFE
     )
-    return len(gone.all())
+    gone = await session.scalars(delete(Appointment).where(unfinished | over).returning(Appointment.status))
+    return Counter(gone.all())
 
 
 async def listing(session: AsyncSession, statuses: Sequence[str] = OPEN) -> Sequence[Any]:
@@ -270,7 +293,7 @@ async def listing(session: AsyncSession, statuses: Sequence[str] = OPEN) -> Sequ
 
 async def leave_behind(session: AsyncSession, now: datetime, person_id: int | None = None) -> None:
     """What was due is past, kept or not (staff say which); it stands in the way of no new appointment."""
-    due = Appointment.status.in_(["confirmed", "reminded"]) & (Appointment.starts_at < now)
+    due = Appointment.status.in_(["proposed", "confirmed", "reminded"]) & (Appointment.starts_at < now)
     if person_id is not None:
         due &= Appointment.person_id == person_id
     await session.execute(update(Appointment).where(due).values(status="past", updated_at=now))

@@ -8,6 +8,8 @@ A mapping is data. It says how requests prove who they are and, for each type of
       request.created:
         - {method: POST, path: /cases, body: {id: "{data.ref|uuid}", risk: "{data.request.priority|risk}"},
            answers: {409: next}}                  # 2xx: told; an answer named here: the next request, or told
+        - {method: PATCH, path: "/cases/{data.replaces|uuid}", body: {status: closed}, answers: {200: next},
+           when: data.replaces}                   # made only where the event has this value
         - {method: GET, path: /starts, found: {in: results, at: params.event, is: "{id}"}}  # there: told; else next
 
 `{…}` stands for a value of the event (docs/case-events/) or of the settings. Nothing else can be said: what an
@@ -60,6 +62,7 @@ class Step(_Part):
     body: dict[str, Any] | None = None
     answers: dict[int, Literal["next", "told"]] = {}
     found: Found | None = None
+    when: str | None = None
 
 
 class Login(_Part):
@@ -98,6 +101,9 @@ class SystemMapping(_Part):
         for unknown in sorted(self.events.keys() - set(TYPES)):
             yield f"{unknown} is no type of event"
         for type_ in self.events.keys() & set(TYPES):
+            for step in self.events[type_]:
+                if step.when is not None and not _has(validator(type_).schema, step.when):
+                    yield f"{type_} has no {step.when}"
             for path, filters in self._placeholders(type_):
                 if not _has(validator(type_).schema, path):
                     yield f"{type_} has no {path}"
@@ -146,7 +152,7 @@ class System:
     async def post(self, client: httpx.AsyncClient, event: Event) -> Failure | None:
         """Make the requests of this type of event until one of them has told it; None when it is told."""
         values = {**event.payload, "id": str(event.id), "settings": self.settings}
-        steps = self.mapping.events[event.type]
+        steps = [step for step in self.mapping.events[event.type] if step.when is None or _at(values, step.when)]
         for step in steps:
             answer = await self._answer(client, step, values)
             if isinstance(answer, Failure):

@@ -81,3 +81,12 @@ class Downloads(Protocol):
 
         `Retryable` when it may work later; anything else when it is lost.
         """
+
+
+@runtime_checkable
+class Documents(Protocol):
+    """What a channel offers besides when it takes a file with a message; to any other the text goes alone."""
+
+    @property
+    def longest_caption(self) -> int:
+        """How many characters the text under a file may have."""

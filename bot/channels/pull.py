@@ -7,6 +7,7 @@ says it has (`after`) is `delivered`.
 from __future__ import annotations
 
 import asyncio
+import uuid
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from sqlalchemy import func, select, update
 
 from bot.db.models import Conversation, Inbox, Outbox, Person
 from bot.db.session import Database, Lane
-from bot.messages import Incoming, Kind
+from bot.messages import Document, Incoming, Kind
 
 WEB, TERMINAL = "web", "terminal"
 HISTORY = 50  # messages that a reloaded page gets back
@@ -134,4 +135,21 @@ def _said(row: Any, content: dict[str, Any]) -> dict[str, Any]:
         "text": content["text"],
         "language": content["language"],
         "buttons": [{"id": button_id, "title": title} for button_id, title in content["buttons"]],
+        **({"file": content["document"][0]} if "document" in content else {}),
     }
+
+
+async def file(database: Database, conversation_id: int, message_id: uuid.UUID) -> Document | None:
+    """The file that went with this message of this conversation."""
+    async with database.session() as session:
+        row = (
+            await session.execute(
+                select(Person.key, Outbox.content_sealed)
+                .join(Conversation, Conversation.person_id == Person.id)
+                .join(Outbox, Outbox.conversation_id == Conversation.id)
+                .where(Conversation.id == conversation_id, Outbox.public_id == message_id)
+                .where(Outbox.status.in_(["sent", "delivered", "read"]))
+            )
+        ).first()
+    content = database.vault.open(row.key, row.content_sealed) if row is not None else {}
+    return Document(*content["document"]) if "document" in content else None

@@ -41,6 +41,7 @@ from bot.messages import (
     Ambiguous,
     Button,
     ChannelDown,
+    Document,
     Incoming,
     Kind,
     Moved,
@@ -113,6 +114,7 @@ class Telegram:
 
     name = "telegram"
     longest = int(MessageLimit.MAX_TEXT_LENGTH)
+    longest_caption = int(MessageLimit.CAPTION_LENGTH)
     # 1 a second in a chat with short bursts, 30 in any second over all of them (a little less: calls take
     # different times to arrive); most of these for what nobody waits for
 
@@ -323,22 +325,35 @@ class Telegram:
         """Send one message as plain text, one button a row; in a group, leave it afterwards."""
         chat = _chat(address)
         words = readable(message.text)
-        if len(words) > self.longest:
-            raise Refused(f"longer than {self.longest} characters")
+        longest = self.longest if message.document is None else self.longest_caption
+        if len(words) > longest:
+            raise Refused(f"longer than {longest} characters")
         sizes = [len(button.id.encode()) for button in message.buttons]
         if any(not 1 <= size <= InlineKeyboardButtonLimit.MAX_CALLBACK_DATA for size in sizes):
             raise Refused("a button's id is empty or longer than 64 bytes")
         if chat < 0:
             return await self._say_and_leave(chat, words)
         rows = [[InlineKeyboardButton(readable(button.title), callback_data=button.id)] for button in message.buttons]
-        return await self._say(chat, words, InlineKeyboardMarkup(rows) if rows else None)
+        return await self._say(chat, words, InlineKeyboardMarkup(rows) if rows else None, message.document)
 
-    async def _say(self, chat: int, words: str, keyboard: InlineKeyboardMarkup | None = None) -> str:
-        sent = await _call(
-            self._bot.send_message(
-                chat, words, reply_markup=keyboard, link_preview_options=LinkPreviewOptions(is_disabled=True)
+    async def _say(
+        self,
+        chat: int,
+        words: str,
+        keyboard: InlineKeyboardMarkup | None = None,
+        document: Document | None = None,
+    ) -> str:
+        if document is None:
+            sent = await _call(
+                self._bot.send_message(
+                    chat, words, reply_markup=keyboard, link_preview_options=LinkPreviewOptions(is_disabled=True)
+                )
             )
-        )
+        else:
+            content = document.content.encode()
+            sent = await _call(
+                self._bot.send_document(chat, content, caption=words, filename=document.name, reply_markup=keyboard)
+            )
         if not isinstance(sent, Message):
             raise Ambiguous("the answer cannot be read")
         return str(sent.message_id)

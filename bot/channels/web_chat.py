@@ -7,14 +7,16 @@ import hashlib
 import json
 import re
 import secrets
+import uuid
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import quote
 
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import HTMLResponse, JSONResponse
 
 from bot.channels.body import TooLarge, read_body, readable
-from bot.channels.pull import WEB, House, fetch
+from bot.channels.pull import WEB, House, fetch, file
 from bot.messages import Incoming, Kind
 
 COOKIE = "rafiq_chat"
@@ -75,6 +77,19 @@ def router(house: House, secure: bool) -> APIRouter:
             await house.signals.wait(conversation_id, min(wait, LONGEST_WAIT), heard)
             fetched = await fetch(house.database, conversation_id, after, history=after == 0)
         return _fresh(JSONResponse({"messages": fetched.messages, "working": fetched.working}))
+
+    @routes.get("/chat/files/{message_id}")
+    async def give(request: Request, message_id: uuid.UUID) -> Response:
+        token = _token(request)
+        conversation_id = await house.conversation_of(WEB, token) if token is not None else None
+        document = await file(house.database, conversation_id, message_id) if conversation_id is not None else None
+        if document is None:
+            return Response(status_code=404)
+        headers = {
+            "content-disposition": f"attachment; filename*=UTF-8''{quote(document.name)}",
+            "x-content-type-options": "nosniff",
+        }
+        return _fresh(Response(document.content, media_type=document.media_type, headers=headers))
 
     @routes.post("/chat/forget")
     async def forget() -> Response:

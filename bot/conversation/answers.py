@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from typing import Any
+from typing import Any, cast
 
 import structlog
 from fastapi import APIRouter, Request, Response
@@ -15,12 +15,13 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.requests import ClientDisconnect
 
 from bot import faults, i18n
+from bot.appointments import bookings
 from bot.cases import answers
 from bot.cases.answers import Answer, Wrong
 from bot.cases.receiver import is_signed
 from bot.channels.body import TooLarge, read_body
 from bot.checkins import schedule
-from bot.conversation import checkins, outbox
+from bot.conversation import appointments, checkins, outbox
 from bot.db import models
 from bot.db.models import Address, CaseAnswer, Conversation, Handoff, Person
 from bot.db.session import Database, Lane, wake
@@ -84,14 +85,18 @@ async def take(database: Database, answer_id: str, answer: Answer) -> bool | Non
         given: bool | None = await session.scalar(select(CaseAnswer.told).where(CaseAnswer.id == answer_id))
         if given is not None:
             return given
-        about = await _about(session, answer.ref)
-        if about is None:
-            return None
-        if answer.type == "return.recorded":
-            told = await _returned(session, database, about, answer)
+        asked_for = await _asked_for(session, answer)
+        if asked_for is not None:
+            told = await _propose(session, database, asked_for, answer)
         else:
-            words = _apply(database, about, answer)
-            told = words is not None and await _tell(session, database, about, words)
+            about = await _about(session, answer.ref)
+            if about is None:
+                return None
+            if answer.type == "return.recorded":
+                told = await _returned(session, database, about, answer)
+            else:
+                words = _apply(database, about, answer)
+                told = words is not None and await _tell(session, database, about, words)
         session.add(CaseAnswer(id=answer_id, type=answer.type, told=told))
         faults.point("answers.before_commit")
         await session.commit()
@@ -111,6 +116,31 @@ async def _returned(session: AsyncSession, database: Database, about: _About, an
         return False
     returned_on, zone = date.fromisoformat(answer.data["returned_on"]), schedule.zone_of(answer.data.get("country"))
     return await checkins.recorded(session, database, about.request, about.conversation_id, returned_on, zone)
+
+
+async def _asked_for(session: AsyncSession, answer: Answer) -> models.Appointment | None:
+    """The appointment that a proposal is about, locked: named itself, or asked for by whose request is named."""
+    if answer.type != "interview.proposed":
+        return None
+    which = select(models.Appointment).with_for_update()
+    if answer.ref.startswith("RV-"):
+        named = models.Appointment.reference == answer.ref
+        drafts = models.Appointment.status.in_(bookings.DRAFT)  # nobody was told of their references
+        return cast("models.Appointment | None", await session.scalar(which.where(named, ~drafts)))
+    waiting = models.Appointment.status.in_(["requested", "proposed"])
+    of_request = select(models.Request.person_id).where(
+        models.Request.reference == answer.ref, models.Request.status.in_(["open", "acknowledged"])
+    )
+    whose = models.Appointment.person_id == of_request.scalar_subquery()
+    return cast("models.Appointment | None", await session.scalar(which.where(whose, waiting)))
+
+
+async def _propose(session: AsyncSession, database: Database, row: models.Appointment, answer: Answer) -> bool:
+    at = datetime.fromisoformat(answer.data["at"])
+    told = await appointments.propose(
+        session, database, row, at, answer.data["zone"], answer.data["mode"], answer.occurred_at
+    )
+    return bool(told)
 
 
 async def _about(session: AsyncSession, ref: str) -> _About | None:

@@ -15,14 +15,14 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from bot import i18n
-from bot.appointments import bookings, offices
+from bot.appointments import bookings, calendar, offices
 from bot.cases import events
 from bot.conversation import outbox
 from bot.db.models import Address, Appointment, Conversation, Handoff, Person, Reminder
 from bot.db.session import Database, Lane, wake
 from bot.journeys import interviews
 from bot.journeys.context import Choice, new_reference
-from bot.messages import LANGUAGES, Language, Template
+from bot.messages import LANGUAGES, Document, Language, Template
 
 log = structlog.get_logger()
 TEMPLATES = {48: "interview_tomorrow", 3: "interview_soon"}
@@ -64,7 +64,7 @@ class Appointments:
                 return
             for reminder in due:
                 reminder.done_at = now
-            coming = appointment.status in ("confirmed", "reminded") and _future(appointment, now)
+            coming = appointment.status in ("proposed", "confirmed", "reminded") and _future(appointment, now)
             told = coming and await self._remind(session, appointment, due[-1].hours)
             if told and appointment.status == "confirmed":
                 bookings.step(appointment, "reminded", now)
@@ -73,11 +73,6 @@ class Appointments:
     async def _remind(self, session: AsyncSession, appointment: Appointment, hours: int) -> bool:
         language = await _language(session, appointment)
         moment = f"{_day(appointment, language)}, {(appointment.wall or '')[11:]}"
-        choices = [
-            _choice("button.interview_come", "interview_come", language, reference=appointment.reference),
-            _choice("button.interview_change", "change_interview", language),
-            _choice("button.interview_cancel", "cancel_interview", language),
-        ]
         written = await outbox.unasked(
             session,
             self._database.vault,
@@ -85,7 +80,7 @@ class Appointments:
             i18n.say("interview.reminder", language, when=moment),
             language,
             templates=[Template(TEMPLATES[hours], (moment,))],
-            choices=choices,
+            choices=_answers_to(appointment, language),
             expires_at=appointment.starts_at,
         )
         await wake(session, Lane.DELIVERY, appointment.conversation_id)
@@ -103,7 +98,7 @@ class Appointments:
         if moved:
             log.warning("time zone rules changed: appointments follow the clocks", appointments=len(moved))
         if forgotten:
-            log.info("unfinished appointments forgotten", appointments=forgotten)
+            log.info("appointments forgotten that are long over, or were never finished", **forgotten)
 
 
 async def agree(database: Database, reference: str, wall: str) -> None:
@@ -119,14 +114,40 @@ async def agree(database: Database, reference: str, wall: str) -> None:
             database,
             row,
             i18n.say("interview.agreed", language, when=at, reference=row.reference),
-            [
-                _choice("button.interview_come", "interview_come", language, reference=row.reference),
-                _choice("button.interview_change", "change_interview", language),
-                _choice("button.interview_cancel", "cancel_interview", language),
-            ],
+            _answers_to(row, language),
             expires_at=row.starts_at,
+            document=await calendar.file(session, row, language, now),
         )
         await session.commit()
+
+
+async def propose(
+    session: AsyncSession, database: Database, row: Appointment, at: datetime, zone: str, mode: str, said_at: datetime
+) -> bool | None:
+    """The case backend proposes a time for what was asked for: the person is told, and says yes or not.
+
+    Whether a message is on its way; None when there is nothing new: it is not waiting for a time, the time is past, or
+    a later proposal came before.
+    """
+    now = datetime.now(UTC)
+    answers = dict(await _answers(session, database, row))
+    before = answers.get("proposed_at")
+    later = before is not None and datetime.fromisoformat(before) >= said_at
+    if row.status not in ("requested", "proposed") or at <= now or later:
+        return None
+    answers |= {"mode": {"office": "in_person"}.get(mode, mode), "proposed_at": said_at.isoformat()}
+    key = (await session.scalars(select(Person.key).where(Person.id == row.person_id))).one()
+    row.answers_sealed = database.vault.seal(key, answers)
+    await bookings.propose(session, row, at, zone, now)
+    language = await _language(session, row)
+    words = i18n.say(
+        "interview.proposed",
+        language,
+        when=await interviews.spoken_time(session, row, language),
+        place=await interviews.place_of(session, row.office_id, answers, language),
+        reference=row.reference,
+    )
+    return await _tell(session, database, row, words, _answers_to(row, language), expires_at=row.starts_at)
 
 
 async def cancel(database: Database, reference: str) -> None:
@@ -209,9 +230,10 @@ async def _tell(
     words: str,
     choices: Sequence[Choice],
     expires_at: datetime | None = None,
-) -> None:
+    document: Document | None = None,
+) -> bool:
     language = await _language(session, row)
-    await outbox.unasked(
+    queued = await outbox.unasked(
         session,
         database.vault,
         row.conversation_id,
@@ -220,8 +242,18 @@ async def _tell(
         choices=choices,
         announced=True,
         expires_at=expires_at,
+        document=document,
     )
     await wake(session, Lane.DELIVERY, row.conversation_id)
+    return queued is not None
+
+
+def _answers_to(row: Appointment, language: Language) -> list[Choice]:
+    return [
+        _choice("button.interview_come", "interview_come", language, reference=row.reference),
+        _choice("button.interview_change", "change_interview", language),
+        _choice("button.interview_cancel", "cancel_interview", language),
+    ]
 
 
 async def _answers(session: AsyncSession, database: Database, row: Appointment) -> Mapping[str, Any]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -19,13 +19,13 @@ from sqlalchemy import Text, bindparam, func, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
 from bot import faults
-from bot.channels import Channel, Limits
+from bot.channels import Channel, Documents, Limits
 from bot.conversation import letters, outbox, pacing
 from bot.conversation.splitting import split
 from bot.db.models import Address, Conversation, Outbox
 from bot.db.session import Database, Lane, each_alone
 from bot.jobs import SWEEP
-from bot.messages import Button, Language, Outgoing, SendError, Template
+from bot.messages import Button, Document, Outgoing, SendError, Template
 
 _NEXT = (
     letters.letters()
@@ -121,14 +121,18 @@ class Delivery:
                     return True
                 template = _template(templates[letter.template], letter)
         buttons = tuple(Button(button_id, title) for button_id, title in content["buttons"])
-        parts = [""] if template is not None else split(content["text"], channel.longest, channel.room(buttons))
+        document, room = None, channel.room(buttons)
+        if "document" in content and template is None and isinstance(channel, Documents):
+            document, room = Document(*content["document"]), min(room, channel.longest_caption)
+        parts = [""] if template is not None else split(content["text"], channel.longest, room)
         async with each_alone(connection):
             left = max(len(parts) - _gone(letter, template), 1)
             if not await pacing.take(connection, letter, channel.limits, left):
                 return False
         faults.point("delivery.sending")
         try:
-            external_id = await self._send(connection, channel, letter, content["language"], parts, buttons, template)
+            message = Outgoing("", "", content["language"], buttons if template is None else (), template, document)
+            external_id = await self._send(connection, channel, letter, message, parts)
         except SendError as error:
             async with AsyncSession(connection, expire_on_commit=False) as session:
                 return await letters.refused(session, self.database.vault, channel.limits, letter, error)
@@ -153,25 +157,26 @@ class Delivery:
         connection: AsyncConnection,
         channel: Channel,
         letter: Any,
-        language: Language,
+        message: Outgoing,
         parts: list[str],
-        buttons: tuple[Button, ...],
-        template: Template | None,
     ) -> str:
-        """Send what is left of it; the platform's id of the last part. What went is written down part by part."""
+        """Send what is left of it; the platform's id of the last part, which has the buttons and the file.
+
+        What went is written down part by part.
+        """
         address = self.database.vault.open(letter.key, letter.address_sealed)
         external_id = ""
-        gone = _gone(letter, template)
+        gone = _gone(letter, message.template)
         for number, part in enumerate(parts[gone:], gone + 1):
             last = number == len(parts)
             external_id = await channel.send(
                 address,
-                Outgoing(
+                replace(
+                    message,
                     id=str(letter.public_id) if last else f"{letter.public_id}.{number}",
                     text=part,
-                    language=language,
-                    buttons=buttons if last and template is None else (),
-                    template=template,
+                    buttons=message.buttons if last else (),
+                    document=message.document if last else None,
                 ),
             )
             if not last:

@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from bot.db.encryption import Vault
 from bot.db.models import Address, Conversation, IssuedButton, Outbox, Person
 from bot.journeys.context import Choice, Context, Saying
-from bot.messages import WAITING, Language, Template
+from bot.messages import WAITING, Document, Language, Template
 
 BUBBLE = 1024  # characters: what fits one message with buttons on every channel
 LONG_BUBBLE = 4096  # and one without
@@ -51,6 +51,7 @@ async def write(ctx: Context, inbox_id: int) -> None:
             "text": saying.text,
             "buttons": [[button_id, choice.title] for button_id, choice in buttons],
             "language": ctx.language,
+            **_attached(saying.document),
         }
         await ctx.session.execute(
             _WRITE,
@@ -86,6 +87,7 @@ async def unasked(
     templates: Sequence[Template] = (),
     choices: Sequence[Choice] = (),
     announced: bool = False,
+    document: Document | None = None,
     sensitive: bool = True,
     expires_at: datetime | None = None,
 ) -> int | None:
@@ -113,6 +115,7 @@ async def unasked(
         "language": language,
         "templates": [[template.name, list(template.values), template.seconds] for template in templates],
         "announced": announced,
+        **_attached(document),
     }
     outbox_id: int | None = await session.scalar(
         insert(Outbox)
@@ -139,6 +142,10 @@ async def unasked(
             )
         )
     return outbox_id
+
+
+def _attached(document: Document | None) -> dict[str, list[str]]:
+    return {} if document is None else {"document": [document.name, document.media_type, document.content]}
 
 
 async def announce(session: AsyncSession, vault: Vault, letter: Any, language: Language) -> None:
@@ -173,10 +180,11 @@ def together(sayings: Sequence[Saying]) -> list[Saying]:
             before = joined[-1]
             choices = saying.choices or before.choices
             words = before.text + "\n\n" + saying.text
-            if len(words) <= (BUBBLE if choices else LONG_BUBBLE):
+            alone = saying.document is not None or before.document is not None
+            if not alone and len(words) <= (BUBBLE if choices else LONG_BUBBLE):
                 joined[-1] = Saying(words, choices, before.sensitive or saying.sensitive)
                 continue
-        joined.append(Saying(saying.text, list(saying.choices), saying.sensitive))
+        joined.append(Saying(saying.text, list(saying.choices), saying.sensitive, saying.document))
     for earlier in joined[:-1]:
         if joined[-1].choices:
             earlier.choices = []

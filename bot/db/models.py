@@ -330,9 +330,9 @@ class Slot(Base):
 class Appointment(Base):
     """An interview of a person, from the first question about it to what became of it.
 
-    `status`: draft → held → confirmed → reminded → past → done | missed; requested (staff confirm it) → confirmed;
-    rescheduled (another appointment replaced it) and cancelled end it before. A slot has one of them: the
-    partial unique index is what nobody gets past.
+    `status`: draft → held → confirmed → reminded → past → done | missed. Asked for: requested → proposed (until the
+    person says yes) → confirmed. rescheduled (another appointment replaced it) and cancelled end it before. A slot has
+    one of them: the partial unique index is what nobody gets past.
     """
 
     __tablename__ = "appointment"
@@ -348,7 +348,7 @@ class Appointment(Base):
             "appointment_open",
             "person_id",
             unique=True,
-            postgresql_where=text("status IN ('requested', 'confirmed', 'reminded')"),
+            postgresql_where=text("status IN ('requested', 'proposed', 'confirmed', 'reminded')"),
         ),
         Index("appointment_person", "person_id", "id"),
     )

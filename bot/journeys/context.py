@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from bot import i18n
 from bot.assistant.rasa import Understanding
 from bot.db.encryption import Vault
-from bot.messages import Language
+from bot.messages import Document, Language
 from bot.settings import Settings
 
 
@@ -38,6 +38,7 @@ class Saying:
     text: str
     choices: list[Choice] = field(default_factory=list)
     sensitive: bool = False
+    document: Document | None = None
 
 
 @dataclass(slots=True)

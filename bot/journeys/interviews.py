@@ -18,14 +18,14 @@ from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
 
 from bot import i18n
-from bot.appointments import bookings, offices, slots, times
+from bot.appointments import bookings, calendar, offices, slots, times
 from bot.assistant import values
 from bot.assistant.forms import ASKED_AGAIN, LONGEST_TEXT, NEGATIONS, SKIPPED, Step, read_choice
 from bot.assistant.rasa import Decision
-from bot.db.models import Appointment, Consent, Office, Request, Slot
+from bot.db.models import Appointment, Consent, Office, Person, Reminder, Request, Slot
 from bot.db.session import Lane, wake
 from bot.journeys import first_contact, handoff
-from bot.journeys.context import Choice, Context, new_reference
+from bot.journeys.context import Choice, Context, Saying, new_reference
 from bot.journeys.hours import when_somebody_reads
 from bot.messages import Language
 from nlu.normalise import normalise, without_accents
@@ -82,6 +82,8 @@ SAID = {
     },
 }
 HIDDEN = {"consent", "age_group", "more", "time", "review"}  # not read back as lines
+DECIDING = {"mode", "office", "language", "interpreter", "gender", "more", "time", "wish"}  # on which times fit
+CHANGE = "change"  # at the review: which answer is to be given again
 _WORD = re.compile(r"\w+")
 
 
@@ -145,17 +147,23 @@ async def status(ctx: Context, **_: Any) -> None:
     """When and where the appointment is, with what can be done about it."""
     current = await _coming(ctx)
     if current is None:
+        if await _proposed_for_request(ctx):
+            await first_contact.status(ctx)
+            return
         choices = [] if ctx.draft else [ctx.do("button.interview_book", "book_interview")]
         ctx.say("interview.status.none", choices)
         return
     choices = [ctx.do("button.interview_change", "change_interview")]
     choices.append(ctx.do("button.interview_cancel", "cancel_interview"))
     answers = ctx.vault.open(ctx.person_key, current.answers_sealed)
-    place = await _place(ctx, current.office_id, answers)
+    about = {"place": await _place(ctx, current.office_id, answers), "reference": current.reference}
     if current.status == "requested":
-        ctx.say("interview.status.requested", choices, place=place, reference=current.reference)
+        ctx.say("interview.status.requested", choices, **about)
+    elif current.status == "proposed":
+        choices.insert(0, ctx.do("button.interview_come", "interview_come", reference=current.reference))
+        ctx.say("interview.status.proposed", choices, when=await when(ctx, current), **about)
     else:
-        ctx.say("interview.status", choices, when=await when(ctx, current), place=place, reference=current.reference)
+        ctx.say("interview.status", choices, when=await when(ctx, current), **about)
 
 
 async def ask_cancel(ctx: Context, **_: Any) -> None:
@@ -189,12 +197,16 @@ async def drop(ctx: Context, reference: str, **_: Any) -> None:
 
 
 async def come(ctx: Context, reference: str, **_: Any) -> None:
-    """« I come », under a reminder."""
+    """« I come », under a reminder, or under a time that the team proposed: then it is fixed."""
     current = await _coming(ctx)
     if current is None or current.reference != reference or current.starts_at is None:
         await status(ctx)
-        return
-    ctx.say("interview.come", when=await when(ctx, current))
+    elif current.status == "proposed":
+        answers = ctx.vault.open(ctx.person_key, current.answers_sealed)
+        await bookings.accept(ctx.session, current, answers, ctx.now)
+        await _say_fixed(ctx, current, answers)
+    else:
+        ctx.say("interview.come", when=await when(ctx, current))
 
 
 async def leave(ctx: Context, silently: bool = False, **_: Any) -> None:
@@ -213,6 +225,8 @@ async def reply(ctx: Context, draft: int, step: str, value: Any, **_: Any) -> No
     row = await bookings.draft_of(ctx.session, draft)
     if row is None or row.person_id != ctx.person_id:
         ctx.say("button.stale", [ctx.do("button.interview_book", "book_interview"), ctx.do("button.help", "help")])
+    elif step == CHANGE and row.asked == "review":
+        await _ask_again(ctx, row, value)
     elif row.asked != step:
         ctx.say("button.stale")
         await _ask(ctx, row, ctx.vault.open(ctx.person_key, row.answers_sealed))
@@ -373,15 +387,37 @@ async def _reviewed(ctx: Context, row: Appointment, answers: dict[str, Any], val
     if value == "cancel":
         await leave(ctx)
     elif value == "change":
-        for name in ("time", "wish"):
-            answers.pop(name, None)
+        given = [step for step in STEPS if step.slot not in HIDDEN and step.slot in answers and step.applies(answers)]
+        named = [(BY_SLOT["time"] if "time" in answers else None), *given]
+        choices = [
+            Choice(i18n.say(f"{step.say}.label", ctx.language), _answering(row, CHANGE, step.slot))
+            for step in named
+            if step is not None
+        ]
+        if answers.get("more") != "yes":
+            choices.append(ctx.button("interview.more.yes", _answering(row, CHANGE, "more")))
+        ctx.say("interview.which_change", choices)
+    else:
+        await _settle(ctx, row, answers)
+
+
+async def _ask_again(ctx: Context, row: Appointment, slot: str) -> None:
+    """One answer is given again; what follows from it is asked anew, all else stays.
+
+    The time stays held as long as it may: only what decides which times fit lets it go.
+    """
+    answers = ctx.vault.open(ctx.person_key, row.answers_sealed)
+    gone = {slot, *(step.slot for step in STEPS if step.when and slot in step.when)}
+    if slot in DECIDING:
+        gone |= {"time", "wish"}
         if row.status == "held":
             bookings.step(row, "draft", ctx.now)
             row.slot_id = row.held_until = None
-        await _save(ctx, row, answers)
-        await _go_on(ctx, row, answers)
-    else:
-        await _settle(ctx, row, answers)
+    answers = {name: value for name, value in answers.items() if name not in gone}
+    if slot == "more":
+        answers["more"] = "yes"
+    await _save(ctx, row, answers)
+    await _go_on(ctx, row, answers)
 
 
 async def _settle(ctx: Context, row: Appointment, answers: dict[str, Any]) -> None:
@@ -404,17 +440,37 @@ async def _settle(ctx: Context, row: Appointment, answers: dict[str, Any]) -> No
     await bookings.settle(ctx.session, row, to_be, answers, ctx.now)
     ctx.draft = None
     await wake(ctx.session, Lane.REMINDERS, row.id)
+    if to_be == "confirmed":
+        await _say_fixed(ctx, row, answers)
+        return
     place = await _place(ctx, row.office_id, answers, whole=True)
-    choices = [
+    reads = when_somebody_reads(ctx.settings.rafiq_reading_hours, ctx.now, ctx.language)
+    ctx.say("interview.requested", _ways_out(ctx), place=place, reference=row.reference, reads=reads)
+
+
+async def _say_fixed(ctx: Context, row: Appointment, answers: Mapping[str, Any]) -> None:
+    """When and where it is, with the file for the calendar; and whether a reminder will come."""
+    place = await _place(ctx, row.office_id, answers, whole=True)
+    at = await when(ctx, row)
+    words = i18n.say("interview.booked", ctx.language, when=at, place=place, reference=row.reference)
+    stopped = await ctx.session.scalar(select(Person.stopped_at).where(Person.id == ctx.person_id))
+    planned = await ctx.session.scalar(
+        select(Reminder.id).where(Reminder.appointment_id == row.id, Reminder.done_at.is_(None)).limit(1)
+    )
+    if stopped is not None:
+        words += "\n" + i18n.say("interview.reminded.stopped", ctx.language)
+    else:
+        words += "\n" + i18n.say("interview.reminded.yes" if planned else "interview.reminded.soon", ctx.language)
+    file = await calendar.file(ctx.session, row, ctx.language, ctx.now)
+    ctx.sayings.append(Saying(words, _ways_out(ctx), sensitive=True, document=file))
+
+
+def _ways_out(ctx: Context) -> list[Choice]:
+    return [
         ctx.do("button.interview_change", "change_interview"),
         ctx.do("button.interview_cancel", "cancel_interview"),
         ctx.do("button.help", "help"),
     ]
-    if to_be == "confirmed":
-        ctx.say("interview.booked", choices, when=await when(ctx, row), place=place, reference=row.reference)
-    else:
-        reads = when_somebody_reads(ctx.settings.rafiq_reading_hours, ctx.now, ctx.language)
-        ctx.say("interview.requested", choices, place=place, reference=row.reference, reads=reads)
 
 
 # the questions
@@ -576,7 +632,8 @@ async def spoken_time(session: Any, row: Appointment, language: Language) -> str
     if row.starts_at is None or row.zone is None or row.wall is None:
         return row.reference
     office = await session.get(Office, row.office_id) if row.office_id else None
-    city = str(office.names[language]) if office is not None else row.zone.rpartition("/")[2]
+    of_office = office is not None and office.zone == row.zone
+    city = str(office.names[language]) if office and of_office else i18n.city_of_zone(row.zone, language)
     at = i18n.say(
         "interview.at", language, day=i18n.written_date(row.starts_at, row.zone, language), time=row.wall[11:]
     )
@@ -584,12 +641,21 @@ async def spoken_time(session: Any, row: Appointment, language: Language) -> str
 
 
 async def _place(ctx: Context, office_id: str | None, answers: Mapping[str, Any], whole: bool = False) -> str:
-    office = await ctx.session.get(Office, office_id) if office_id else None
+    return await place_of(ctx.session, office_id, answers, ctx.language, whole)
+
+
+async def place_of(
+    session: Any, office_id: str | None, answers: Mapping[str, Any], language: Language, whole: bool = False
+) -> str:
+    """The office's city (with `whole` its address), « by phone », or « in this chat »."""
+    office = await session.get(Office, office_id) if office_id else None
+    if answers.get("mode") == "chat":
+        return i18n.say("case.mode.chat", language)
     if answers.get("mode") == "phone" or office is None:
-        return i18n.say(BY_SLOT["mode"].choice_text("phone"), ctx.language)
+        return i18n.say(BY_SLOT["mode"].choice_text("phone"), language)
     if whole and office.address:
         return str(office.address)
-    return str(office.names[ctx.language])
+    return str(office.names[language])
 
 
 async def _summary(ctx: Context, row: Appointment, answers: Mapping[str, Any]) -> str:
@@ -624,6 +690,17 @@ async def _consented(ctx: Context) -> bool:
         .limit(1)
     )
     return given is not None
+
+
+async def _proposed_for_request(ctx: Context) -> bool:
+    """Whether the case backend proposed a time for the request itself."""
+    proposed = await ctx.session.scalar(
+        select(Request.id)
+        .where(Request.person_id == ctx.person_id, Request.status.in_(first_contact.LIVE))
+        .where(Request.interview_sealed.is_not(None))
+        .limit(1)
+    )
+    return proposed is not None
 
 
 async def _coming(ctx: Context) -> Appointment | None:

@@ -25,7 +25,7 @@ from bot.cases.events import TYPES, validator
 from bot.db.models import Alert, CaseEvent
 from bot.db.session import Database
 from bot.settings import Settings, SettingsError
-from tests.cases.test_events import DATA, leaves
+from tests.cases.test_events import DATA, INTERVIEW, leaves
 from tests.simulators.case_systems import CaseSystem, CommCare, Primero, RapidPro, Trouble
 
 NOW = datetime(2026, 11, 22, 10, tzinfo=UTC)
@@ -209,7 +209,71 @@ async def test_primero_wrong_password(database: Database, primero: tuple[Primero
             await session.commit()
 
 
+async def test_primero_interviews(database: Database, primero: tuple[Primero, CaseDelivery]) -> None:
+    """An interview is a case: moved, the old one ends and the new one holds its time; cancelled, its time goes."""
+    system, worker = primero
+    await happens(database, "interview.booked", {**INTERVIEW, "ref": "RV-7K3QY", "replaces": None})
+    await happens(database, "interview.moved")
+    await happens(database, "interview.done", {"ref": "RV-99999"})  # which it never heard of
+    await worker.work()
+    old, new = (system.cases[str(uuid.uuid5(systems.NAMESPACE, ref))] for ref in ("RV-7K3QY", "RV-7K3QX"))
+    assert len(system.cases) == 2
+    assert (old["status"], old["rafiq_interview"], old["rafiq_interview_at"]) == ("closed", "moved", None)
+    assert {name: value for name, value in new.items() if name != "id"} == {
+        "name": "RV-7K3QX",
+        "status": "open",
+        "rafiq_reference": "RV-7K3QX",
+        "rafiq_request": "AV-7K3Q",
+        "rafiq_interview": "booked",
+        "rafiq_interview_at": NOW.isoformat(),
+        "rafiq_interview_local": "2026-11-22T10:00",
+        "rafiq_interview_zone": "Africa/Casablanca",
+        "rafiq_interview_mode": "in_person",
+        "rafiq_office": "rabat",
+        "rafiq_interview_language": "fr",
+        "rafiq_interpreter": False,
+        "rafiq_interviewer": "woman",
+        "rafiq_accompanied": True,
+        "rafiq_access": False,
+    }
+    await happens(database, "interview.cancelled")
+    await worker.work()
+    assert (new["status"], new["rafiq_interview"], new["rafiq_interview_local"]) == ("closed", "cancelled", None)
+    assert {status for _, status, _ in await states(database)} == {"delivered"}
+
+
 # CommCare
+
+
+async def test_commcare_interviews(database: Database, commcare: tuple[CommCare, CaseDelivery]) -> None:
+    """An interview is a case of its own type: asked for, fixed, moved, missed; what is over is closed."""
+    system, worker = commcare
+    await happens(database, "interview.requested", {**DATA["interview.requested"], "ref": "RV-7K3QY"})
+    await worker.work()
+    [old] = system.cases.values()
+    assert (old["properties"]["interview"], old["properties"]["starts_at"], old["closed"]) == ("requested", "", False)
+    await happens(database, "interview.moved")
+    await worker.work()
+    new = system.cases["RV-7K3QX"]
+    assert (old["properties"]["interview"], old["closed"]) == ("moved", True)
+    assert (new["case_type"], new["closed"]) == ("rafiq_interview", False)
+    assert new["properties"] == {
+        "request": "AV-7K3Q",
+        "interview": "booked",
+        "starts_at": NOW.isoformat(),
+        "wall": "2026-11-22T10:00",
+        "zone": "Africa/Casablanca",
+        "mode": "in_person",
+        "office": "rabat",
+        "language": "fr",
+        "interpreter": "no",
+        "interviewer": "woman",
+        "accompanied": "yes",
+        "access": "no",
+    }
+    await happens(database, "interview.missed")
+    await worker.work()
+    assert (new["properties"]["interview"], new["closed"], len(system.cases)) == ("missed", True, 2)
 
 
 async def test_commcare_request(database: Database, commcare: tuple[CommCare, CaseDelivery]) -> None:
@@ -286,11 +350,21 @@ async def test_every_event_is_taken(database: Database, any_system: tuple[Any, C
         for type_ in ("request.created", "request.updated", "request.withdrawn"):
             given = {"ref": f"AV-222{number + 2}"}
             await happens(database, type_, given if type_ == "request.withdrawn" else {**data, **given})
+    least = {"language": None, "interpreter": False, "interviewer": None, "accompanied": False, "access": False}
+    wished = DATA["interview.requested"]
+    most: dict[str, Any] = {}
+    for number, data in enumerate((most, {"request": None, "mode": None, "wishes": least})):
+        given = {**data, "ref": f"RV-2222{number + 2}"}
+        await happens(database, "interview.requested", {**wished, **given})
+        for type_ in ("interview.booked", "interview.moved"):
+            await happens(database, type_, {**INTERVIEW, **given})
+        for type_ in ("interview.missed", "interview.done", "interview.cancelled"):
+            await happens(database, type_, {**DATA[type_], "ref": given["ref"]})
     await worker.work()
     assert {status for _, status, _ in await states(database)} == {"delivered"}
 
 
-@pytest.mark.parametrize("type_", ["request.created", "handoff.requested"])
+@pytest.mark.parametrize("type_", ["request.created", "handoff.requested", "interview.requested"])
 async def test_told_twice_is_there_once(database: Database, any_system: tuple[Any, CaseDelivery], type_: str) -> None:
     """The system did it and its answer was lost: the next attempt finds it done."""
     system, worker = any_system
@@ -445,6 +519,15 @@ GOOD: dict[str, Any] = {
                 }
             },
             "data.person.name",
+        ),
+        (
+            {
+                "events": {
+                    **GOOD["events"],
+                    "interview.done": [{"method": "POST", "path": "/", "when": "data.replaces"}],
+                }
+            },
+            "interview.done has no data.replaces",
         ),
         (
             {

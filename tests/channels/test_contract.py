@@ -15,7 +15,7 @@ import httpx
 import pytest
 import respx
 
-from bot.channels import Channel, Malformed, Unverified
+from bot.channels import Channel, Documents, Malformed, Unverified
 from bot.channels.telegram import Telegram
 from bot.channels.whatsapp import WhatsApp
 from bot.messages import Button, Incoming, Kind, Notice, Outgoing, Receipt, Refused
@@ -110,6 +110,12 @@ async def channel(entry: Entry) -> AsyncIterator[Channel]:
     made = entry.make()
     yield made
     await made.close()
+
+
+def test_a_file_is_taken_or_not_offered(entry: Entry, channel: Channel) -> None:
+    """WhatsApp takes none of ours; whoever does says how much text may stand under it."""
+    assert isinstance(channel, Documents) == (entry.name != "whatsapp")
+    assert not isinstance(channel, Documents) or 0 < channel.longest_caption <= channel.longest
 
 
 def test_a_genuine_request_is_verified(entry: Entry, channel: Channel) -> None:

@@ -25,6 +25,7 @@ from bot.messages import (
     Ambiguous,
     Button,
     ChannelDown,
+    Document,
     Incoming,
     Kind,
     Moved,
@@ -705,6 +706,25 @@ async def test_a_conversation_over_telegram_test_api_by_polling(database: Databa
     assert {event.language_hint for event in heard} == {"fr"}
     assert len({event.external_id for event in heard}) == 6
     assert answered == [{"callback_query_id": heard[1].details["callback_query_id"]}]
+
+
+async def test_a_file_goes_with_its_text_and_buttons() -> None:
+    """One message: the text stands under the file, with the buttons; no more than a caption may have."""
+    content = "BEGIN:VCALENDAR\r\nSUMMARY:موعد\r\n"
+    document = Document("appointment.ics", "text/calendar", content)
+    async with TelegramServer() as server, channel_to(server.url) as channel:
+        awa = Person(server, TOKEN)
+        message = Outgoing("m1", "تم التسجيل", "ar", (Button("b1", "تغيير"),), document=document)
+        sent = await channel.send(str(awa.id), message)
+        said = await awa.answer()
+        assert (str(said.message_id), said.text, said.buttons) == (sent, "تم التسجيل", (("تغيير", "b1"),))
+        [asked] = await server.calls("sendDocument")
+        assert asked["document"] == {"filename": "appointment.ics", "value": content}
+        with pytest.raises(Refused):
+            await channel.send(str(awa.id), Outgoing("m2", "x" * 1025, "ar", document=document))
+        await server.fail("sendDocument", *refusal(403, "Forbidden: bot was blocked by the user"))  # type: ignore[arg-type]
+        with pytest.raises(Unreachable):
+            await channel.send(str(awa.id), message)
 
 
 async def test_the_profile_is_set_in_three_languages_and_says_nothing() -> None:

@@ -70,7 +70,9 @@ class Chat:
     working: bool = False
     changed: asyncio.Event = field(default_factory=asyncio.Event)
 
-    def add(self, by: str, text: str, buttons: list[tuple[str, str]] | None = None, id: str = "") -> None:
+    def add(
+        self, by: str, text: str, buttons: list[tuple[str, str]] | None = None, id: str = "", file: str | None = None
+    ) -> None:
         """Append a message and wake up whoever waits for it."""
         self.messages.append(
             {
@@ -80,6 +82,7 @@ class Chat:
                 "text": text,
                 "language": self.language,
                 "buttons": [{"id": name, "title": title} for name, title in buttons or ()],
+                **({"file": file} if file else {}),
             }
         )
         self.wake()
@@ -123,13 +126,22 @@ class MockChat:
         return list(self.chats.values())[-1]
 
     def routes(self) -> list[Route]:
-        """The four addresses of the contract."""
+        """The addresses of the contract."""
         return [
             Route("/", self.page),
             Route("/chat/messages", self.receive, methods=["POST"]),
             Route("/chat/messages", self.tell, methods=["GET"]),
             Route("/chat/forget", self.forget, methods=["POST"]),
+            Route("/chat/files/{id}", self.file),
         ]
+
+    async def file(self, request: HttpRequest) -> Response:
+        """The file that went with a message of this conversation."""
+        chat = self.chats.get(request.cookies.get(COOKIE, ""))
+        if chat is None or request.path_params["id"] not in [message["id"] for message in chat.messages]:
+            return Response(status_code=404)
+        headers = {"content-disposition": "attachment; filename*=UTF-8''rendez-vous.ics"}
+        return Response("BEGIN:VCALENDAR", media_type="text/calendar", headers=headers)
 
     async def page(self, request: HttpRequest) -> Response:
         """The page under the strictest policy it can live with, and a cookie it cannot read."""
@@ -594,6 +606,21 @@ async def test_numbers_addresses_and_pages_become_links(phone: Phone, mock_chat:
         ["https://example.org/a_(b)?x=1", "noopener noreferrer"],
         ["mailto:a.b@c.example", "noopener noreferrer"],
     ]
+
+
+async def test_a_file_can_be_saved(phone: Phone, mock_chat: MockChat) -> None:
+    """It stands under its message by its name, large enough for a finger, and is saved; it never opens in the page."""
+    mock_chat.chat.add("rafiq", "C'est noté.", [("b1", "Changer")], file="rendez-vous.ics")
+    link = phone.page.get_by_role("link", name="rendez-vous.ics")
+    await expect(link).to_be_visible()
+    box = await link.bounding_box()
+    assert box is not None and box["height"] >= 44
+    async with phone.page.expect_download() as saving:
+        await link.click()
+    saved = await saving.value
+    assert saved.suggested_filename == "rendez-vous.ics"
+    assert (await saved.path()).read_text() == "BEGIN:VCALENDAR"
+    await expect(phone.page.get_by_role("button", name="Changer")).to_be_enabled()
 
 
 async def test_markup_in_a_text_stays_text(phone: Phone, mock_chat: MockChat) -> None:

@@ -8,11 +8,13 @@ import json
 import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
-from typing import Any
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Any, cast
 from zoneinfo import ZoneInfo
 
+import httpx
 import pytest
+from fastapi import FastAPI
 from hypothesis import HealthCheck, given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
@@ -20,20 +22,29 @@ from sqlalchemy import select, text
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.responses import JSONResponse, Response
+from structlog.testing import capture_logs
 from typer.testing import CliRunner, Result
 
 from bot import i18n
 from bot.appointments import bookings, offices, slots, times
+from bot.cases.answers import Answer
+from bot.channels import web_chat
+from bot.channels.pull import House
 from bot.channels.whatsapp_templates import definitions
 from bot.cli import app
-from bot.conversation import appointments
-from bot.db.models import Address, Appointment, Conversation, Office, Person, Reminder, Slot
+from bot.conversation import appointments, outbox
+from bot.conversation.answers import take
+from bot.conversation.delivery import Delivery
+from bot.db.models import Address, Appointment, Conversation, Office, Person, Reminder, Request, Slot
 from bot.db.session import Database
-from bot.journeys.context import new_reference
-from bot.messages import LANGUAGES, Incoming, Kind
+from bot.journeys import interviews
+from bot.journeys.context import Context, new_reference
+from bot.messages import LANGUAGES, Document, Incoming, Kind, Language
 from bot.settings import Settings, SettingsError
 from bot.web import Service
 from tests.conversation.conftest import rows, typed, until, value
+from tests.conversation.letters import writes
+from tests.simulators.channel import FakeChannel
 from tests.simulators.rasa import GREETING, FakeRasa
 
 CASABLANCA = "Africa/Casablanca"
@@ -107,6 +118,10 @@ class Crowd:
         open_ = "SELECT count(*) = 0 FROM inbox WHERE status IN ('pending', 'waiting')"
         await until(lambda: value(self.database, open_), 90)
         assert await value(self.database, "SELECT count(*) FROM inbox WHERE status = 'dead'") == 0
+
+    async def offered(self) -> list[str]:
+        """The titles under what the first was told last."""
+        return [title for _, title in (await last_content(self, self.people[0]))["buttons"]]
 
     async def last(self, person: str) -> str:
         """What this one was told last."""
@@ -222,6 +237,296 @@ async def test_a_hold_ends(crowd: Crowd, database: Database) -> None:
     await crowd.press(say("interview.review.send"))
     assert await value(database, "SELECT count(*) FROM appointment WHERE status = 'confirmed'") == 1
     assert first.title not in [title for _, title in (await last_content(crowd, "p1"))["buttons"]]
+
+
+async def test_a_file_for_the_calendar(crowd: Crowd, database: Database) -> None:
+    """It comes with the confirmation, says nothing but the time, and moves the entry when the appointment moves."""
+    days = walls(2)
+    row = await a_booking(crowd, days[0])
+    name, media_type, content = (await last_content(crowd, "p1"))["document"]
+    assert (name, media_type) == ("rendez-vous.ics", "text/calendar")
+    lines = content.split("\r\n")
+    first, last = f"{days[0][:10]}T10:00".replace("-", ""), f"{days[0][:10]}T11:00".replace("-", "")
+    assert f"DTSTART:{first.replace(':', '')}00Z" in lines and f"DTEND:{last.replace(':', '')}00Z" in lines
+    assert "SUMMARY:Rendez-vous" in lines and "SEQUENCE:0" in lines
+    for telling in ("OIM", "IOM", "retour", "entretien", "Rabat", "LOCATION", "DESCRIPTION", row.reference):
+        assert telling.lower() not in content.lower()
+    await open_rabat(database, [days[1]])
+    await crowd.press(say("button.interview_change"))
+    await crowd.press((await crowd.offered())[0])
+    await crowd.press(say("interview.review.send"))
+    moved = (await last_content(crowd, "p1"))["document"][2].split("\r\n")
+    assert "SEQUENCE:1" in moved and f"DTSTART:{days[1][:10].replace('-', '')}T100000Z" in moved
+    assert [line for line in moved if line.startswith("UID:")] == [line for line in lines if line.startswith("UID:")]
+
+
+async def test_the_file_in_the_web_chat(crowd: Crowd, database: Database) -> None:
+    """The page is told its name and fetches it with the person's cookie; nobody else gets it."""
+    await a_booking(crowd, walls(1)[0])
+    app = FastAPI()
+    house = House(database, crowd.service.accept, crowd.service.conversation_of, crowd.service.signals)
+    app.include_router(web_chat.router(house, secure=False))
+    async with httpx.AsyncClient(
+        transport=httpx.ASGITransport(app), base_url="http://chat", cookies={"rafiq_chat": f"{'p1':-<40}"}
+    ) as browser:
+        told = (await browser.get("/chat/messages")).json()["messages"]
+        [message] = [one for one in told if "file" in one]
+        assert message["file"] == "rendez-vous.ics" and "10:00" in message["text"]
+        given = await browser.get(f"/chat/files/{message['id']}")
+        assert given.status_code == 200 and given.text.startswith("BEGIN:VCALENDAR\r\n")
+        assert given.headers["content-type"].startswith("text/calendar")
+        assert given.headers["content-disposition"] == "attachment; filename*=UTF-8''rendez-vous.ics"
+        assert given.headers["cache-control"] == "no-store"
+        [other] = [one["id"] for one in told if one["by"] == "rafiq" and "file" not in one][:1]
+        assert (await browser.get(f"/chat/files/{other}")).status_code == 404
+        await crowd.service.accept([typed("bonjour", "p2")])
+        for stranger in (f"{'p2':-<40}", ""):
+            browser.cookies.clear()
+            browser.cookies.set("rafiq_chat", stranger)
+            assert (await browser.get(f"/chat/files/{message['id']}")).status_code == 404
+
+
+async def test_a_file_goes_where_one_can(database: Database) -> None:
+    """A channel that takes files gets it under the last part of the text; any other gets the text."""
+    document = Document("rendez-vous.ics", "text/calendar", "BEGIN:VCALENDAR")
+    long = "a " * 700 + "the end"
+    for channel, files in ((FakeChannel(), [None]), (TakesFiles(), [None, document])):
+        conversation_id = await writes(database, address=type(channel).__name__)
+        async with database.session() as session:
+            await outbox.unasked(session, database.vault, conversation_id, long, "fr", document=document)
+            await session.commit()
+        await Delivery(database, {"fake": channel}).work(conversation_id)
+        assert [message.document for _, _, message in channel.sent] == files
+        assert channel.texts[-1].endswith("the end")
+        assert files[-1] is None or len(channel.texts[-1]) <= 100
+
+
+class TakesFiles(FakeChannel):
+    """A platform that takes files, with a hundred characters under them."""
+
+    longest_caption = 100
+
+
+async def test_any_answer_can_be_changed(crowd: Crowd, database: Database) -> None:
+    """At the review each answer is a button: what follows from it is asked anew, the rest stays."""
+    await open_rabat(database, walls(2))
+    await crowd.write("je voudrais un rendez-vous pour un entretien")
+    for button in ("interview.consent.yes", "first_contact.age_group.adult", "interview.mode.phone"):
+        await crowd.press(say(button))
+    await crowd.write("0612345678")
+    await crowd.press(say("first_contact.call_time.evening"))
+    await crowd.press(say("interview.more.no"))
+    await crowd.press((await crowd.offered())[0])
+    held = "SELECT slot_id FROM appointment WHERE status = 'held'"
+    slot_id = await value(database, held)
+    assert slot_id is not None
+    await crowd.press(say("interview.review.change"))
+    labels = ["interview.time", "interview.mode", "interview.phone", "first_contact.call_time"]
+    assert await crowd.offered() == [*[say(f"{one}.label") for one in labels], say("interview.more.yes")]
+    await crowd.press(say("interview.phone.label"))
+    assert await crowd.last("p1") == say("interview.phone")
+    await crowd.write("0698765432")
+    assert "698765432" in await crowd.last("p1") and await value(database, held) == slot_id  # the time stays
+    await crowd.press(say("interview.review.change"))
+    await crowd.press(say("interview.mode.label"))
+    assert await value(database, held) is None
+    await crowd.press(say("interview.mode.in_person"))
+    await crowd.press("Rabat")
+    await crowd.press((await crowd.offered())[0])
+    assert "698765432" not in await crowd.last("p1")
+    await crowd.press(say("interview.review.change"))
+    await crowd.press(say("interview.more.yes"))
+    assert await crowd.last("p1") == say("interview.language")
+    for button in ("interview.language.fr", "interview.interpreter.no", "interview.gender.any"):
+        await crowd.press(say(button))
+    await crowd.press(say("interview.companion.with"))
+    await crowd.press(say("interview.access.none"))
+    await crowd.press((await crowd.offered())[0])
+    await crowd.press(say("interview.review.change"))
+    await crowd.press(say("interview.office.label"))
+    await crowd.press("Oujda")
+    assert await crowd.last("p1") == say("interview.wish")
+    await crowd.press(say("interview.wish.any"))
+    read_back = await crowd.last("p1")
+    assert "Oujda" in read_back and say("interview.companion.with") in read_back
+    await crowd.press(say("interview.review.change"))
+    await crowd.press(say("interview.wish.label"))
+    await crowd.press(say("interview.wish.any"))
+    await crowd.press(say("interview.review.send"))
+    [row] = await rows(database, "SELECT status, office_id, slot_id FROM appointment")
+    assert (row.status, row.office_id, row.slot_id) == ("requested", "oujda", None)
+
+
+@pytest.mark.parametrize(
+    ("stopped", "planned", "promised"), [(False, True, "yes"), (True, True, "stopped"), (False, False, "soon")]
+)
+async def test_no_reminder_is_promised_that_does_not_come(
+    crowd: Crowd, monkeypatch: pytest.MonkeyPatch, stopped: bool, planned: bool, promised: str
+) -> None:
+    """Who said STOP is told that nothing will come, and so is who comes too soon for one."""
+    if stopped:
+        await crowd.write("STOP")
+    if not planned:
+        monkeypatch.setattr(bookings, "REMINDERS", ())
+    await a_booking(crowd, walls(1)[0])
+    told = await crowd.last("p1")
+    for outcome in ("yes", "stopped", "soon"):
+        assert (say(f"interview.reminded.{outcome}") in told) == (outcome == promised)
+
+
+async def wished_for(database: Database, language: Language = "fr") -> tuple[str, Conversation]:
+    """Somebody whose wish for an interview in Oujda waits for a time, and their first-contact request AV-2222."""
+    async with database.session() as session:
+        await offices.load(session)
+        conversation = await a_person(session, 1)
+        person = await session.get_one(Person, conversation.person_id)
+        person.key, person.language = database.vault.new_key(), language
+        sealed = database.vault.seal(person.key, {"mode": "in_person", "office": "oujda", "age_group": "adult"})
+        session.add(
+            Appointment(
+                reference="RV-22222",
+                person_id=person.id,
+                conversation_id=conversation.id,
+                office_id="oujda",
+                status="requested",
+                answers_sealed=sealed,
+            )
+        )
+        session.add(Request(reference="AV-2222", person_id=person.id, priority="P2", answers_sealed=sealed))
+        await session.commit()
+    return "RV-22222", conversation
+
+
+def proposal(ref: str, day: int, said: int = 0, mode: str = "office") -> Answer:
+    """The case backend proposes half past two, so many days from now, said so many minutes from now."""
+    now = datetime.now(UTC)
+    at = datetime.combine(now.date() + timedelta(days=day), time(14, 30), UTC)
+    given = {"ref": ref, "at": at.isoformat(), "zone": CASABLANCA, "mode": mode}
+    return Answer("interview.proposed", ref, now + timedelta(minutes=said), given)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("ref", ["RV-22222", "AV-2222"])
+async def test_the_case_backend_proposes_a_time(
+    database: Database, settings: Settings, language: Language, ref: str
+) -> None:
+    """The person is told the time and that it is not fixed; their yes fixes it, with a file and reminders."""
+    reference, conversation = await wished_for(database, language)
+    assert await take(database, "first", proposal(ref, 9)) is True
+    assert await take(database, "late", proposal(ref, 10, said=-5)) is False  # an older one
+    assert await take(database, "past", proposal(ref, -3, said=5)) is False
+    told = await content(database, conversation.id)
+    titles = [title for _, title in told["buttons"]]
+    assert "14:30" in told["text"] and reference in told["text"] and told["announced"]
+    assert titles[0] == i18n.say("button.interview_come", language) and len(titles) == 3
+    for telling in ("OIM", "IOM", "المنظمة", "retour", "return"):
+        assert telling not in told["text"]
+    [row] = await rows(database, "SELECT status, wall FROM appointment")
+    assert (row.status, row.wall[11:]) == ("proposed", "14:30")
+    assert await value(database, "SELECT count(*) FROM case_event") == 0
+    said, choices = await in_chat(database, settings, conversation, interviews.status)
+    assert "14:30" in said and i18n.say("button.interview_come", language) in choices
+    said, _ = await in_chat(database, settings, conversation, interviews.come, reference=reference)
+    assert "14:30" in said and i18n.say("interview.reminded.yes", language) in said
+    [row] = await rows(database, "SELECT status, starts_at FROM appointment")
+    assert row.status == "confirmed"
+    [event] = await rows(database, "SELECT type, payload FROM case_event")
+    assert event.type == "interview.booked" and event.payload["data"]["request"] == "AV-2222"
+    assert await value(database, "SELECT count(*) FROM reminder") == 2
+    assert await take(database, "after", proposal("RV-22222", 11, said=9)) is False  # it is fixed
+    assert await take(database, "nobody's", proposal("RV-99999", 9)) is None
+
+
+async def test_a_later_proposal_takes_the_place(database: Database, settings: Settings) -> None:
+    """Another time, by telephone now: the reminders move along, and changing leaves it standing until then."""
+    reference, conversation = await wished_for(database)
+    assert await take(database, "first", proposal(reference, 9)) is True
+    assert await take(database, "second", proposal(reference, 12, said=1, mode="phone")) is True
+    [row] = await rows(database, "SELECT status, starts_at FROM appointment")
+    due = await rows(database, "SELECT due_at FROM reminder WHERE hours = 48")
+    assert [one.due_at for one in due] == [row.starts_at - timedelta(hours=48)]
+    assert say("interview.mode.phone") in (await content(database, conversation.id))["text"]
+    await appointments.Appointments(database).work(1, row.starts_at - timedelta(hours=47))
+    assert say("button.interview_come") in str((await content(database, conversation.id))["buttons"])
+    assert await value(database, "SELECT status FROM appointment") == "proposed"  # a reminder is no yes
+    said, _ = await in_chat(database, settings, conversation, interviews.ask_cancel)
+    assert "14:30" in said
+    await in_chat(database, settings, conversation, interviews.drop, reference=reference)
+    assert await value(database, "SELECT status FROM appointment") == "cancelled"
+
+
+async def test_a_proposal_to_who_stopped(database: Database, settings: Settings) -> None:
+    """Nothing unasked is written to them: the case backend is told so, and they find it when they ask."""
+    reference, conversation = await wished_for(database)
+    await rows_changed(database, "UPDATE person SET stopped_at = now()")
+    assert await take(database, "first", proposal(reference, 9)) is False
+    assert await value(database, "SELECT count(*) FROM outbox") == 0
+    said, _ = await in_chat(database, settings, conversation, interviews.status)
+    assert "14:30" in said
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+async def test_when_is_it_for_a_request(database: Database, settings: Settings, language: Language) -> None:
+    """Without an appointment of its own, « when is it » finds what was proposed for the request; else says none."""
+    _, conversation = await wished_for(database, language)
+    await rows_changed(database, "DELETE FROM appointment")
+    said, _ = await in_chat(database, settings, conversation, interviews.status)
+    assert said == i18n.say("interview.status.none", language)
+    assert await take(database, "first", proposal("AV-2222", 9, mode="phone")) is True
+    said, _ = await in_chat(database, settings, conversation, interviews.status)
+    assert "14:30" in said and "AV-2222" in said
+
+
+async def in_chat(
+    database: Database, settings: Settings, conversation: Conversation, verb: Any, **given: Any
+) -> tuple[str, list[str]]:
+    """What the person reads, and the buttons under it, when they ask for this."""
+    async with database.session() as session:
+        person = await session.get_one(Person, conversation.person_id)
+        ctx = Context(
+            session=session,
+            vault=database.vault,
+            settings=settings,
+            now=datetime.now(UTC),
+            inbox_id=1,
+            person_id=person.id,
+            person_key=person.key,
+            conversation_id=conversation.id,
+            channel="web",
+            language=cast("Language", person.language),
+        )
+        await verb(ctx, **given)
+        await session.commit()
+    titles = [choice.title for saying in ctx.sayings for choice in saying.choices]
+    return "\n".join(saying.text for saying in ctx.sayings), titles
+
+
+@pytest.mark.parametrize(("status", "days"), [("cancelled", 90), ("done", 90), ("past", 90), ("draft", 1)])
+async def test_what_is_over_is_forgotten(database: Database, status: str, days: int) -> None:
+    """Ninety days after it was over, a day after the last word of an unfinished one; run twice, nothing more."""
+    await wished_for(database)
+    await rows_changed(database, f"UPDATE appointment SET status = '{status}'")
+    keeper = appointments.Appointments(database)
+    now = datetime.now(UTC)
+    await keeper.keep(now + timedelta(days=days - 1, hours=23))
+    assert await value(database, "SELECT count(*) FROM appointment") == 1
+    with capture_logs() as logs:
+        await keeper.keep(now + timedelta(days=days, hours=1))
+        await keeper.keep(now + timedelta(days=days, hours=2))
+    assert await value(database, "SELECT count(*) FROM appointment") == 0
+    assert [log[status] for log in logs if status in log] == [1]
+
+
+async def test_what_is_to_come_is_kept(database: Database) -> None:
+    """However long it takes the team: what waits for a time, and what has one that is far away, stays."""
+    reference, _ = await wished_for(database)
+    keeper = appointments.Appointments(database)
+    await keeper.keep(datetime.now(UTC) + timedelta(days=200))
+    assert await take(database, "first", proposal(reference, 300)) is True
+    await keeper.keep(datetime.now(UTC) + timedelta(days=299))
+    assert await value(database, "SELECT status FROM appointment") == "proposed"
+    await keeper.keep(datetime.now(UTC) + timedelta(days=302))
+    assert await value(database, "SELECT status FROM appointment") == "past"
 
 
 async def rows_changed(database: Database, statement: str) -> None:
@@ -399,7 +704,7 @@ def test_nothing_goes_backwards() -> None:
     """From every state each way leads to an end, and what has ended stays so."""
     ends = {state for state, following in bookings.NEXT.items() if not following}
     assert ends == {"rescheduled", "cancelled", "done", "missed"}
-    order = ["draft", "held", "requested", "confirmed", "reminded", "past", *sorted(ends)]
+    order = ["draft", "held", "requested", "proposed", "confirmed", "reminded", "past", *sorted(ends)]
     for state, following in bookings.NEXT.items():
         for later in following:
             assert order.index(later) > order.index(state) or (state, later) == ("held", "draft")
@@ -461,7 +766,9 @@ async def test_the_commands(
 
 MOVES = st.lists(
     st.tuples(
-        st.integers(0, 3), st.sampled_from(["hold", "book", "move", "cancel", "leave", "lapse"]), st.integers(0, 2)
+        st.integers(0, 3),
+        st.sampled_from(["hold", "book", "move", "cancel", "leave", "lapse", "ask", "propose", "accept"]),
+        st.integers(0, 2),
     ),
     max_size=25,
 )
@@ -495,6 +802,44 @@ async def test_any_order_of_things(database: Database, moves: list[tuple[int, st
             free = {slot.id for slot in await slots.free(session, now, {})}
             assert free == {slot.id for slot in offered} - set(active)
         await session.rollback()
+
+
+TAPS = st.lists(
+    st.one_of(
+        st.integers(0, 40),
+        st.sampled_from(
+            ["je voudrais un rendez-vous", "0612345678", "demain matin", "Rabat", "STOP", "2", "oui", "non", "?", "جدا"]
+        ),
+    ),
+    min_size=6,
+    max_size=14,
+)
+
+
+@examples(max_examples=4, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(moves=TAPS)
+async def test_any_taps_and_texts(crowd: Crowd, database: Database, moves: list[int | str]) -> None:
+    """Whatever is written, and whichever button of whenever is pressed: answered each time, one appointment at most."""
+    tables = "person, slot, case_event, inbox, handoff"
+    await rows_changed(database, f"TRUNCATE {tables} CASCADE")
+    await open_rabat(database, walls(3))
+    crowd.people = [str(uuid.uuid4())]
+    await to_the_times(crowd)
+    seen: dict[int, str] = {}
+    for move in moves:
+        issued = await rows(database, "SELECT id FROM issued_button ORDER BY outbox_id DESC, position")
+        ids = [row.id for row in issued] or ["none"]  # who was erased has none
+        person = crowd.people[0]
+        event = pressed(ids[move % len(ids)], person) if isinstance(move, int) else typed(move, person)
+        await crowd._tell([event])
+        for row in await rows(database, "SELECT id, status FROM appointment"):
+            before = seen.get(row.id, "draft")
+            assert row.status == before or row.status in reachable(before)
+            seen[row.id] = row.status
+        for states in ("'draft', 'held'", "'requested', 'proposed', 'confirmed', 'reminded'"):
+            assert await value(database, f"SELECT count(*) FROM appointment WHERE status IN ({states})") <= 1
+    kinds = [row.type for row in await rows(database, "SELECT type FROM case_event ORDER BY id")]
+    assert kinds.count("interview.cancelled") <= kinds.count("interview.booked") + kinds.count("interview.requested")
 
 
 def reachable(status: str) -> set[str]:
@@ -532,6 +877,13 @@ async def do(session: AsyncSession, conversation: Conversation, what: str, slot:
     )
     if what == "cancel" and standing is not None:
         await bookings.cancel(session, standing, "person", now)
+    elif what == "ask" and draft is not None and draft.status == "draft":
+        if draft.replaces_id is not None or standing is None:
+            await bookings.settle(session, draft, "requested", {}, now)
+    elif what == "propose" and standing is not None and standing.status in ("requested", "proposed"):
+        await bookings.propose(session, standing, slot.starts_at, slot.zone, now)
+    elif what == "accept" and standing is not None and standing.status == "proposed":
+        await bookings.accept(session, standing, {}, now)
     elif what == "leave":
         await bookings.drop_draft(session, person_id)
     elif what == "lapse":

@@ -9,6 +9,7 @@
 //     a webhook is set; the library itself forgets an update as soon as it has shown it
 //   - webhook requests carry the secret token, and come again until they are answered 2xx
 //   - update and query ids do not begin at 1 at each start, as they do not at Telegram
+//   - sendDocument is a message whose text is the caption; the file is among the call's parameters
 //   - methods that it lacks (leaveChat, sendChatAction, ...) answer `true`
 // and it has what tests ask for beyond the library:
 //   POST /simulator/update  {token, update}             any update, such as edited_message or my_chat_member
@@ -82,12 +83,37 @@ async function getUpdates(token, { offset = 0, timeout = 0, limit = 100 }) {
   }
 }
 
+// A file comes as multipart/form-data, which the library does not read: its fields, each value as text.
+async function fields(req) {
+  const chunks = [];
+  for await (const chunk of req) chunks.push(chunk);
+  const [, boundary] = /boundary="?([^";]+)/.exec(req.headers['content-type']);
+  const found = {};
+  for (const part of Buffer.concat(chunks).toString().split(`--${boundary}`).slice(1, -1)) {
+    const [head, ...content] = part.slice(2, -2).split('\r\n\r\n');
+    const [, name] = /name="([^"]*)"/.exec(head);
+    const [, filename] = /filename="([^"]*)"/.exec(head) || [];
+    const value = content.join('\r\n\r\n');
+    found[name] = filename === undefined ? value : { filename, value };
+  }
+  return found;
+}
+
 // Stands before the library's own routes, behind its readers of bodies.
 async function botApi(req, res, next) {
   const [, token, method] = /^\/bot([^/]+)\/(\w+)$/.exec(req.path) || [];
   if (!method) return next();
+  if (method === 'sendDocument') {
+    req.body = await fields(req);
+    req.body.text = req.body.caption;
+    req.url = `/bot${token}/sendMessage`;
+  }
   const parameters = { ...req.query, ...req.body };
   if (method !== 'getUpdates') calls.push({ method, parameters });
+  if (method === 'sendDocument') {
+    const id = `file-${calls.length}`;
+    req.body.document = { file_id: id, file_unique_id: id, file_name: parameters.document.filename };
+  }
   const failure = failures.find((one) => one.method === method && one.times > 0);
   if (failure) {
     failure.times -= 1;

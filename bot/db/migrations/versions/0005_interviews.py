@@ -101,7 +101,7 @@ def upgrade() -> None:
         "appointment",
         ["person_id"],
         unique=True,
-        postgresql_where=sa.text("status IN ('requested', 'confirmed', 'reminded')"),
+        postgresql_where=sa.text("status IN ('requested', 'proposed', 'confirmed', 'reminded')"),
     )
     op.create_index("appointment_person", "appointment", ["person_id", "id"], unique=False)
     op.create_index(
@@ -139,7 +139,7 @@ def downgrade() -> None:
     op.drop_index(
         "appointment_open",
         table_name="appointment",
-        postgresql_where=sa.text("status IN ('requested', 'confirmed', 'reminded')"),
+        postgresql_where=sa.text("status IN ('requested', 'proposed', 'confirmed', 'reminded')"),
     )
     op.drop_index(
         "appointment_draft", table_name="appointment", postgresql_where=sa.text("status IN ('draft', 'held')")
