@@ -25,6 +25,12 @@ _WORDS: Mapping[str, str] = {
     "check in": "checkins", "checkin": "checkins", "check in with me": "checkins", "suivi": "checkins",
     "me suivre": "checkins", "suivez moi": "checkins", "متابعتي": "checkins", "تابعوني": "checkins",
     "اسالوا عني": "checkins",
+    "not my phone": "other_phone", "not my number": "other_phone", "this is not my phone any more": "other_phone",
+    "ce n est plus mon telephone": "other_phone", "c est plus mon telephone": "other_phone",
+    "ce n est pas mon telephone": "other_phone", "هذا ليس هاتفي": "other_phone", "ليس هاتفي": "other_phone",
+    "clear chat": "clear_chat", "delete this chat": "clear_chat", "delete chat": "clear_chat",
+    "effacer la conversation": "clear_chat", "supprimer la conversation": "clear_chat",
+    "حذف المحادثه": "clear_chat", "احذف المحادثه": "clear_chat",
     "menu": "help_menu", "help": "help_menu", "language": "change_language",
     "aide": "help_menu", "القايمه": "help_menu", "مساعده": "help_menu",
 }  # fmt: skip

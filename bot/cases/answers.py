@@ -9,7 +9,7 @@ import json
 import sys
 import unicodedata
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import datetime
 from functools import cache
 from typing import Any
 
@@ -64,10 +64,7 @@ def read(body: bytes) -> Answer:
         data["at"] = _moment(data["at"], "data.at").isoformat()
     if "text" in data:
         data["text"] = _readable(data["text"])
-    occurred_at = _moment(value["occurred_at"], "occurred_at")
-    if "returned_on" in data and _day(data["returned_on"], "data.returned_on") > occurred_at.date() + timedelta(days=1):
-        raise Wrong(422, "it has not happened yet", "data.returned_on")
-    return Answer(value["type"], data["ref"], occurred_at, data)
+    return Answer(value["type"], data["ref"], _moment(value["occurred_at"], "occurred_at"), data)
 
 
 def _moment(value: str, at: str) -> datetime:
@@ -75,13 +72,6 @@ def _moment(value: str, at: str) -> datetime:
         return datetime.fromisoformat(value.strip())
     except ValueError:
         raise Wrong(422, "there is no such time", at) from None
-
-
-def _day(value: str, at: str) -> date:
-    try:
-        return date.fromisoformat(value)
-    except ValueError:
-        raise Wrong(422, "there is no such day", at) from None
 
 
 def _readable(words: str) -> str:

@@ -43,6 +43,7 @@ ROTATE_AFTER = 20  # turns in one of Rasa's conversations, when no form is open
 TOO_OLD = timedelta(minutes=15)  # a message that waited longer for Rasa is closed, not answered late
 BUTTON_LIFE = timedelta(days=7)
 OF_A_FORM = {"answer", "change_answer", "leave_form"}  # mean nothing once the form is over
+COMMANDS = ("checkins", "other_phone", "clear_chat")  # said in words that always work; need no Rasa
 ANSWERED = {Kind.TEXT, Kind.PRESS, Kind.START, Kind.MEDIA, Kind.UNKNOWN}
 # told of every turn that will be answered: the channel's name, and the details that it gave with the event
 Begun = Callable[[str, Mapping[str, Any]], Coroutine[Any, Any, None]]
@@ -387,7 +388,7 @@ class Turns:
                 await first_contact.leave(ctx)
             await VERBS[intent](ctx)
             return None
-        if intent == "checkins":
+        if intent in COMMANDS:
             await VERBS[intent](ctx)
             return None
         if _REFERENCE.fullmatch(typed) and await self._verified(ctx, typed):
