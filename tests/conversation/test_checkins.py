@@ -21,8 +21,10 @@ from starlette.responses import JSONResponse, Response
 
 from bot import i18n
 from bot.assistant import knowledge
+from bot.cases.answers import Answer
 from bot.channels.whatsapp_templates import definitions
 from bot.checkins import questions, rounds, schedule
+from bot.conversation import answers
 from bot.db.models import Checkin
 from bot.db.session import Database
 from bot.messages import LANGUAGES, Incoming, Kind
@@ -526,3 +528,55 @@ async def test_returned_on_is_a_date(person: Person, database: Database) -> None
     await person.press(say("choice.skip"))
     found = await value(database, "SELECT returned_on FROM enrolment")
     assert isinstance(found, date) and found == datetime.now(UTC).date() - timedelta(days=3)
+
+
+async def recorded(database: Database, returned_on: date, answer_id: str = "msg_1") -> bool | None:
+    """The case backend says that the person of this request is back."""
+    data = {"ref": "AV-7K3Q", "returned_on": returned_on.isoformat(), "country": "SN"}
+    return await answers.take(database, answer_id, Answer("return.recorded", "AV-7K3Q", datetime.now(UTC), data))
+
+
+async def with_a_request(person: Person, database: Database, age_group: str) -> None:
+    """They write, and have a request."""
+    await person.write("bonjour")
+    async with database.session() as session:
+        key = await session.scalar(text("SELECT key FROM person"))
+        sealed = database.vault.seal(bytes(key), {"age_group": age_group})
+        insert = "INSERT INTO request (reference, person_id, priority, answers_sealed) SELECT 'AV-7K3Q', id, 'P2', :s FROM person"
+        await session.execute(text(insert), {"s": sealed})
+        await session.commit()
+
+
+async def test_a_return_is_recorded(person: Person, database: Database) -> None:
+    """The case backend's word invites, in neutral words and once; only the person's own yes enrols, on their clock."""
+    await with_a_request(person, database, "adult")
+    today = datetime.now(UTC).date()
+    assert await recorded(database, today) is True
+    assert await recorded(database, today) is True  # the same answer again: nothing more
+    assert await recorded(database, today, "msg_2") is False  # invited already
+    last = await person.last()
+    assert last["text"] == say("checkin.consent") and last["announced"]
+    for telling in ("OIM", "IOM", "retour", "pays"):
+        assert telling not in last["text"]
+    assert await value(database, "SELECT count(*) FROM checkin WHERE next_at IS NOT NULL") == 0
+    said = await person.press(say("checkin.consent.yes"))
+    assert said.startswith(say("checkin.enrolled").split("{")[0])
+    [enrolment] = await rows(database, "SELECT status, returned_on, zone FROM enrolment")
+    assert (enrolment.status, enrolment.returned_on, enrolment.zone) == ("active", today, "Africa/Dakar")
+    assert await value(database, "SELECT count(*) FROM checkin WHERE next_at IS NOT NULL") == 6
+
+
+async def test_who_said_no_is_not_asked_again(person: Person, database: Database) -> None:
+    """Nor is a child, ever."""
+    await with_a_request(person, database, "adult")
+    today = datetime.now(UTC).date()
+    await recorded(database, today)
+    assert await person.press(say("checkin.consent.no")) == say("checkin.declined")
+    assert await recorded(database, today, "msg_2") is False
+    async with database.session() as session:
+        key = await session.scalar(text("SELECT key FROM person"))
+        sealed = database.vault.seal(bytes(key), {"age_group": "child"})
+        await session.execute(text("DELETE FROM enrolment"))
+        await session.execute(text("UPDATE request SET answers_sealed = :s"), {"s": sealed})
+        await session.commit()
+    assert await recorded(database, today, "msg_3") is False
