@@ -72,7 +72,7 @@ def _question(id_: str, described: Mapping[str, Any]) -> Question:
 
 def form(name: str) -> Sequence[Question]:
     """The questions of this form, in order."""
-    return [questions()[id_] for id_ in data()["forms"][name]]
+    return [questions()[id_] for id_ in data()["lists"][name]]
 
 
 def following(name: str, answers: Mapping[str, Any]) -> Question | None:

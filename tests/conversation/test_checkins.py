@@ -436,7 +436,7 @@ def test_the_template_says_what_the_buttons_say() -> None:
 def test_a_new_question_is_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A question is an entry of the file (and its texts): it is asked, read, counted and told with no line of code."""
     described = yaml.safe_load(schedule.FILE.read_text(encoding="utf-8"))
-    described["forms"]["full"].insert(1, "S4")
+    described["lists"]["full"].insert(1, "S4")
     described["questions"]["S4"] = {
         "dimension": "social",
         "say": "checkin.P2",  # any text there is: texts are added in locales/

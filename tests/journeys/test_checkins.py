@@ -21,7 +21,7 @@ ADULT = {"fr": "j'ai 25 ans", "en": "i am 25", "ar": "عمري 25 سنة"}
 COUNTRY = {"fr": "Sénégal", "en": "Gambia", "ar": "المغرب"}
 TYPED = {  # as people really type them: in SMS French, in Pidgin's English, in Arabizi
     "fr": ("tjrs", "sa marche bien", "wi", "sa va", "oui", "non merci"),
-    "en": ("always", "business don started", "yes", "fine", "yes o", "no thanks"),
+    "en": ("always", "business started small small", "yes", "fine", "yes o", "no thanks"),
     "ar": ("dima", "خدام", "iyeh", "mzyan", "نعم", "لا شكرا"),
 }
 NATURAL = ("E1", "E2", "S1", "P1", "F1", "H1")
