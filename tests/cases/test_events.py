@@ -102,7 +102,7 @@ DATA: dict[str, dict[str, Any]] = {
         "by": "person",
         "for_good": True,
     },
-    "person.erased": {"receipt": "EF-7K3QX", "refs": ["AV-7K3Q", "CK-7K3QX"]},
+    "person.erased": {"receipt": "EF-7K3QX", "refs": ["AV-7K3Q"]},
 }
 # what people are called, where they are reached, what they said
 PERSONAL = [
