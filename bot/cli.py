@@ -470,6 +470,28 @@ def _of_an_interview(act: Callable[[Database], Awaitable[None]]) -> None:
     typer.echo("done")
 
 
+@app.command("returned")
+def returned(
+    reference: Annotated[str, typer.Argument(help="The request's number, like AV-7K3Q.")],
+    on: Annotated[str, typer.Argument(help="The day of return, like 2026-11-20.")],
+    country: Annotated[str, typer.Option(help="Where they live now, like SN: whose clock counts.")] = "",
+) -> None:
+    """A person is back: they are invited to check-ins, and enrolled only by their own yes."""
+    from bot.cases.answers import Answer
+    from bot.conversation import answers
+
+    try:
+        day = date.fromisoformat(on)
+    except ValueError:
+        raise configuration.SettingsError(f"{on} is no day: write it like 2026-11-20") from None
+    data = {"ref": reference, "returned_on": day.isoformat(), "country": country}
+    answer = Answer("return.recorded", reference, datetime.now(UTC), data)
+    told = _in_database(configuration.load(), lambda database: answers.take(database, str(uuid.uuid4()), answer))
+    if told is None:
+        raise configuration.SettingsError(f"there is no request {reference}")
+    typer.echo("invited" if told else "not invited: asked already, stopped, a child, or not to be reached")
+
+
 def _numbers(which: list[str]) -> list[int] | None:
     if which == ["all"]:
         return None

@@ -75,6 +75,7 @@ class Settings(BaseSettings):
     rafiq_turns: int = Field(16, ge=1, le=64)
     rafiq_rasa_port: int = Field(5005, ge=1, le=65535)
     rafiq_rasa_timeout: float = Field(10.0, gt=0, le=30)
+    rafiq_checkins_months: int = Field(12, ge=1, le=24)
     rafiq_media_days: int = Field(30, ge=1, le=365)
     rafiq_message_prices: str | None = None
     rafiq_reading_hours: str = "Mon-Fri 09:00-17:00 Africa/Casablanca"

@@ -19,7 +19,8 @@ from babel.messages.pofile import read_po
 from bot import i18n
 from bot.assistant import forms, knowledge
 from bot.cases import answers
-from bot.journeys import VERBS, interviews
+from bot.checkins import questions as checkins
+from bot.journeys import VERBS, interviews, my_data
 from bot.messages import LANGUAGES, Language
 from bot.settings import ROOT
 
@@ -68,6 +69,13 @@ def used_ids() -> tuple[set[str], set[str]]:
             buttons |= titles
             if i18n.has(f"{step.say}.label"):
                 used.add(f"{step.say}.label")
+    for question in checkins.questions().values():
+        titles = {question.step.choice_text(choice) for choice in question.step.choices}
+        used |= {question.step.say, "choice.skip"} | titles
+        buttons |= titles
+    purposes = {f"consent.{purpose}" for purpose in my_data.PURPOSES}
+    used |= purposes
+    buttons |= purposes
     for topic in knowledge.topics():
         used |= {f"topic.{topic}.{part}" for part in ("title", "question", "answer")}
         buttons.add(f"topic.{topic}.title")

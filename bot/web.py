@@ -31,6 +31,7 @@ from bot.channels.telegram import Telegram
 from bot.channels.whatsapp import WhatsApp
 from bot.conversation import answers, inbox, notices, people, receipts
 from bot.conversation.appointments import Appointments
+from bot.conversation.checkins import Checkins
 from bot.conversation.delivery import Delivery
 from bot.conversation.media import Keeper
 from bot.conversation.turn import Turns
@@ -71,6 +72,7 @@ class Service:
         self.cases = CaseDelivery(self.database, systems.backend(settings))
         self.media = Keeper(self.database, self.delivery.channels)
         self.appointments = Appointments(self.database)
+        self.checkins = Checkins(self.database)
         self.signals = Signals()
         self.lanes = Lanes(self.database, database_url)
         self.lanes.add(Lane.TURN, Worker(self.turns.work, settings.rafiq_turns), self._turns_due)
@@ -78,6 +80,7 @@ class Service:
         self.lanes.add(Lane.CASES, Worker(self.cases.work, 1), self.cases.due)
         self.lanes.add(Lane.MEDIA, Worker(self.media.work, 2), self.media.due)
         self.lanes.add(Lane.REMINDERS, Worker(self.appointments.work, 2), self.appointments.due)
+        self.lanes.add(Lane.CHECKINS, Worker(self.checkins.work, 4), self.checkins.due)
         self.lanes.watch(self.signals.heard)
         self._tasks: list[asyncio.Task[None]] = []
         self._hurrying: set[asyncio.Task[None]] = set()  # a task that nobody holds may vanish

@@ -19,7 +19,7 @@ from jsonschema.exceptions import best_match
 from bot.cases.events import SCHEMAS
 
 SCHEMA = "rafiq-case-answer/1"
-TYPES = ("request.acknowledged", "interview.proposed", "case.closed", "message.to_person")
+TYPES = ("request.acknowledged", "interview.proposed", "case.closed", "message.to_person", "return.recorded")
 FOLDER = SCHEMAS / "answers"
 PATH = "/cases/answers"
 LARGEST = 64 * 1024  # bytes of a body

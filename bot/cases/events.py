@@ -21,6 +21,7 @@ SCHEMAS = Path(__file__).resolve().parent.parent.parent / "docs" / "case-events"
 TYPES = (
     "request.created", "request.updated", "request.withdrawn", "handoff.requested", "interview.requested",
     "interview.booked", "interview.moved", "interview.cancelled", "interview.done", "interview.missed",
+    "checkin.completed", "checkin.partial", "checkin.missed", "checkin.flagged", "checkin.stopped", "person.erased",
 )  # fmt: skip
 
 

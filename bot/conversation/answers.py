@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any, cast
 
 import structlog
@@ -20,7 +20,8 @@ from bot.cases import answers
 from bot.cases.answers import Answer, Wrong
 from bot.cases.receiver import is_signed
 from bot.channels.body import TooLarge, read_body
-from bot.conversation import appointments, outbox
+from bot.checkins import schedule
+from bot.conversation import appointments, checkins, outbox
 from bot.db import models
 from bot.db.models import Address, CaseAnswer, Conversation, Handoff, Person
 from bot.db.session import Database, Lane, wake
@@ -91,8 +92,11 @@ async def take(database: Database, answer_id: str, answer: Answer) -> bool | Non
             about = await _about(session, answer.ref)
             if about is None:
                 return None
-            words = _apply(database, about, answer)
-            told = words is not None and await _tell(session, database, about, words)
+            if answer.type == "return.recorded":
+                told = await _returned(session, database, about, answer)
+            else:
+                words = _apply(database, about, answer)
+                told = words is not None and await _tell(session, database, about, words)
         session.add(CaseAnswer(id=answer_id, type=answer.type, told=told))
         faults.point("answers.before_commit")
         await session.commit()
@@ -104,6 +108,14 @@ async def _tell(session: AsyncSession, database: Database, about: _About, words:
     queued = await outbox.unasked(session, database.vault, about.conversation_id, words, about.language, announced=True)
     await wake(session, Lane.DELIVERY, about.conversation_id)
     return queued is not None
+
+
+async def _returned(session: AsyncSession, database: Database, about: _About, answer: Answer) -> bool:
+    """Ask whether they want check-ins; enrolled by nobody but themselves."""
+    if about.request is None:
+        return False
+    returned_on, zone = date.fromisoformat(answer.data["returned_on"]), schedule.zone_of(answer.data.get("country"))
+    return await checkins.recorded(session, database, about.request, about.conversation_id, returned_on, zone)
 
 
 async def _asked_for(session: AsyncSession, answer: Answer) -> models.Appointment | None:

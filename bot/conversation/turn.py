@@ -28,7 +28,7 @@ from bot.assistant.values import numerals
 from bot.conversation import guards, media, outbox, people
 from bot.db.models import Alert, Conversation, Inbox, Person, Request
 from bot.db.session import Database, Lane, each_alone, wake, wake_up_call
-from bot.journeys import VERBS, first_contact, interviews, rights, safety
+from bot.journeys import VERBS, checkins, first_contact, interviews, rights, safety
 from bot.journeys.context import Choice, Context
 from bot.messages import OPENS, Kind, Language
 from bot.orientation import points
@@ -44,6 +44,7 @@ ROTATE_AFTER = 20  # turns in one of Rasa's conversations, when no form is open
 TOO_OLD = timedelta(minutes=15)  # a message that waited longer for Rasa is closed, not answered late
 BUTTON_LIFE = timedelta(days=7)
 OF_A_FORM = {"answer", "change_answer", "leave_form"}  # mean nothing once the form is over
+COMMANDS = ("checkins", "other_phone", "clear_chat")  # said in words that always work; need no Rasa
 ANSWERED = {Kind.TEXT, Kind.PRESS, Kind.START, Kind.MEDIA, Kind.UNKNOWN}
 # told of every turn that will be answered: the channel's name, and the details that it gave with the event
 Begun = Callable[[str, Mapping[str, Any]], Coroutine[Any, Any, None]]
@@ -65,7 +66,8 @@ _CLAIM = text("""
         inbox.channel, conversation.rasa_id, conversation.rasa_turns, conversation.form, conversation.turns,
         conversation.misunderstood, conversation.noticed_at, conversation.exchanges, conversation.address_id,
         person.id AS person_id, person.key, person.language, person.language_chosen,
-        (SELECT id FROM appointment WHERE person_id = person.id AND status IN ('draft', 'held')) AS draft
+        (SELECT id FROM appointment WHERE person_id = person.id AND status IN ('draft', 'held')) AS draft,
+        (SELECT id FROM checkin WHERE person_id = person.id AND status = 'open' AND asked IS NOT NULL) AS checkin
 """)
 _LAST_BUTTONS = text("""
     SELECT position, title, action FROM issued_button
@@ -142,6 +144,7 @@ class _Work:
     language: Language | None
     language_chosen: bool
     draft: int | None
+    checkin: int | None
 
 
 class Turns:
@@ -241,6 +244,7 @@ class Turns:
             language=row.language,
             language_chosen=row.language_chosen,
             draft=row.draft,
+            checkin=row.checkin,
         )
 
     async def _calm(self, session: AsyncSession, work: _Work) -> bool:
@@ -286,7 +290,8 @@ class Turns:
         self._tell_begun(work)
         typed = visible(str(work.content.get("text") or "")).strip()
         ctx = self._context(session, work, self._language(work, typed))
-        ctx.text, ctx.misunderstood, ctx.draft = typed, work.misunderstood, work.draft
+        ctx.text, ctx.misunderstood = typed, work.misunderstood
+        ctx.draft, ctx.checkin = work.draft, work.checkin
         ctx.form = self._form(ctx, work.form)
         faults.point("turn.claimed")
         point = work.content.get("point")
@@ -294,16 +299,20 @@ class Turns:
             await points.attribute(session, bytes.fromhex(point), work.conversation_id, work.person_id)
         decision = await self._decide(ctx, work, typed)
         faults.point("turn.decided")
-        if decision is not None and not await interviews.misread(ctx, decision):
-            await self._perform(ctx, decision)
         if decision is not None:
+            misread = await interviews.misread(ctx, decision) or await checkins.misread(ctx, decision)
+            if not misread:
+                await self._perform(ctx, decision)
             await interviews.resume(ctx, decision.form)
+            await checkins.resume(ctx, decision.form)
         faults.point("turn.performed")
         await self._finish(ctx, work, decision)
 
     def _form(self, ctx: Context, of_rasa: str | None) -> str | None:
-        """The form in progress: Rasa's, or the one that makes an appointment."""
-        return of_rasa or (interviews.FORM if ctx.draft is not None else None)
+        """The form in progress: Rasa's, the one that makes an appointment, or a check-in."""
+        if of_rasa is not None or ctx.draft is not None:
+            return of_rasa or interviews.FORM
+        return checkins.FORM if ctx.checkin is not None else None
 
     def _tell_begun(self, work: _Work) -> None:
         """Have the channel show that somebody is writing, without waiting for it."""
@@ -352,6 +361,7 @@ class Turns:
         await media.keep(ctx, details)
         if cue is not None:
             await safety.respond(ctx, cue)
+            await checkins.cue(ctx, cue.name)
         else:
             await VERBS["handoff"](ctx, reason="media")
 
@@ -373,6 +383,7 @@ class Turns:
             cue = self._triage.read(typed, vector)
         if cue is not None and not _only_an_age(cue, typed, ctx.form):
             await safety.respond(ctx, cue, silently=looping)
+            await checkins.cue(ctx, cue.name)
             return None
         if looping:
             if not guards.silenced(work.exchanges):
@@ -390,11 +401,14 @@ class Turns:
                 await first_contact.leave(ctx)
             await VERBS[intent](ctx)
             return None
+        if intent in COMMANDS:
+            await VERBS[intent](ctx)
+            return None
         if _REFERENCE.fullmatch(typed) and await self._verified(ctx, typed):
             return None
         if intent is not None:
             return await self._rasa.turn(work.rasa_id, str(work.inbox_id), intent=intent)
-        if work.form is None and await interviews.read(ctx):
+        if work.form is None and (await interviews.read(ctx) or await checkins.read(ctx)):
             return None
         if work.waiting and ctx.now - work.received_at > TOO_OLD:
             ctx.say("back_again", [ctx.do("button.help", "help")])
@@ -469,6 +483,7 @@ class Turns:
         if "do" in action:
             await VERBS[action["do"]](ctx, **action.get("with", {}))
             await interviews.resume(ctx, work.form)
+            await checkins.resume(ctx, work.form)
             return None
         return await self._rasa.turn(
             work.rasa_id, str(work.inbox_id), intent=action["intent"], slots=action.get("slots")

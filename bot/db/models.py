@@ -495,3 +495,60 @@ class Scan(Base):
     person_id: Mapped[int] = mapped_column(ForeignKey("person.id", ondelete="CASCADE"), index=True)
     point_id: Mapped[int] = mapped_column(ForeignKey("orientation_point.id"), index=True)
     created_at: Mapped[datetime] = _now()
+
+
+class Enrolment(Base):
+    """That a person is asked, from time to time after their return, how they are.
+
+    `status`: draft (asked in the chat) or invited (by the team) → active → ended; declined. One is open at a time.
+    """
+
+    __tablename__ = "enrolment"
+    __table_args__ = (
+        Index(
+            "enrolment_open",
+            "person_id",
+            unique=True,
+            postgresql_where=text("status IN ('draft', 'invited', 'active')"),
+        ),
+        Index("enrolment_person", "person_id"),
+    )
+    id: Mapped[int] = _id()
+    reference: Mapped[str] = mapped_column(unique=True)  # random: CK-7K3QX
+    person_id: Mapped[int] = mapped_column(ForeignKey("person.id", ondelete="CASCADE"))
+    conversation_id: Mapped[int] = mapped_column(ForeignKey("conversation.id", ondelete="CASCADE"), index=True)
+    status: Mapped[str] = mapped_column(server_default=text("'draft'"))
+    returned_on: Mapped[date | None]
+    zone: Mapped[str | None]
+    created_at: Mapped[datetime] = _now()
+    updated_at: Mapped[datetime] = _now()
+
+
+class Checkin(Base):
+    """One check-in of a person, or the questions of their enrolment (`round` is then that).
+
+    `status`: planned → sent → reminded → open (questions are being answered) → completed | partial | missed | stopped;
+    each may be left out, none comes back.
+    """
+
+    __tablename__ = "checkin"
+    __table_args__ = (
+        UniqueConstraint("enrolment_id", "round"),
+        Index("checkin_due", "next_at", postgresql_where=text("next_at IS NOT NULL")),
+        Index("checkin_open", "person_id", unique=True, postgresql_where=text("status = 'open'")),
+        Index("checkin_person", "person_id"),
+    )
+    id: Mapped[int] = _id()
+    enrolment_id: Mapped[int] = mapped_column(ForeignKey("enrolment.id", ondelete="CASCADE"))
+    person_id: Mapped[int] = mapped_column(ForeignKey("person.id", ondelete="CASCADE"))
+    round: Mapped[str]
+    form: Mapped[str]
+    status: Mapped[str] = mapped_column(server_default=text("'planned'"))
+    asked: Mapped[str | None]  # the open question
+    answers_sealed: Mapped[bytes | None]
+    level: Mapped[str | None]  # red, amber: what staff were asked to look at already
+    due_at: Mapped[datetime | None]
+    next_at: Mapped[datetime | None]  # when the service does the next thing about it; None: nothing more
+    reminded_at: Mapped[datetime | None]
+    created_at: Mapped[datetime] = _now()
+    updated_at: Mapped[datetime] = _now()

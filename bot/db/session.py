@@ -31,6 +31,7 @@ class Lane(IntEnum):
     POLLING = 4
     MEDIA = 5
     REMINDERS = 6
+    CHECKINS = 7
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 
-from bot.journeys import conversation, first_contact, handoff, interviews, learning, rights
+from bot.journeys import checkins, conversation, first_contact, handoff, interviews, learning, my_data, rights
 
 # does one thing in the turn's transaction and says what it did; arguments come from the reply's or button's `with`
 Verb = Callable[..., Awaitable[None]]
@@ -36,10 +36,21 @@ VERBS: Mapping[str, Verb] = {
     "interview_answer": interviews.reply,
     "interview_come": interviews.come,
     "interview_status": interviews.status,
+    "checkins": checkins.checkins,
+    "checkin_now": checkins.answer_now,
+    "checkin_later": checkins.later,
+    "checkin_answer": checkins.reply,
+    "stop_checkins": checkins.stop,
     "stop": rights.stop,
     "resume": rights.resume,
     "my_data": rights.my_data,
     "delete_my_data": rights.delete_my_data,
+    "my_data_file": my_data.as_file,
+    "correct_my_data": my_data.correct,
+    "consents": my_data.consents,
+    "withdraw_consent": my_data.withdraw,
+    "other_phone": my_data.other_phone,
+    "clear_chat": my_data.clear_chat,
     "keep": rights.keep,
     "erase": rights.erase,
 }

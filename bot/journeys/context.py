@@ -27,7 +27,8 @@ class Choice:
 
 # Texts that show something of before: for the person alone who told it, should the address change hands.
 SENSITIVE = ("my_data", "request_status.", "withdrawn", "first_contact.review", "first_contact.updated",
-             "interview.status", "interview.review", "interview.booked", "interview.cancel_ask")  # fmt: skip
+             "interview.status", "interview.review", "interview.booked", "interview.cancel_ask",
+             "checkin.enrolled")  # fmt: skip
 
 
 @dataclass(slots=True)
@@ -61,6 +62,7 @@ class Context:
     draft: int | None = (
         None  # the appointment that is being made: the service's own form, see bot/journeys/interviews.py
     )
+    checkin: int | None = None  # the check-in whose questions are open: see bot/journeys/checkins.py
     misunderstood: int = 0
     also: str | None = None  # the topic of a second question in the same message
     sayings: list[Saying] = field(default_factory=list)

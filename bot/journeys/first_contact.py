@@ -26,6 +26,7 @@ FORM = "first_contact_form"
 CONSENT_VERSION = "2026-11"  # of the text first_contact.consent: change both together
 LIVE = ("open", "acknowledged")  # sent again, such a request is changed; after these it is a new one
 HIDDEN = {"consent", "agreed", "more", "review"}  # answers that are not read back
+BACK = ("back_in_morocco", "back_in_mauritania", "other_returnee")
 NEEDED = ("consent", "direction", "age_group", "name", "phone")
 URGENT = {"violence": "P1", "held": "P1", "afraid_to_return": "P1", "cannot_leave": "P1", "very_low": "P1",
           "pregnant_or_baby": "P1", "ill_or_disabled": "P1", "no_safe_place": "P1"}  # fmt: skip
@@ -134,7 +135,9 @@ async def _send(ctx: Context, answers: dict[str, Any], minor: bool) -> None:
         ctx.say(
             "first_contact.updated" if kind == "request.updated" else "first_contact.sent",
             [
-                ctx.do("button.interview_book", "book_interview"),
+                ctx.do("button.checkins", "checkins")
+                if answers.get("direction") in BACK
+                else ctx.do("button.interview_book", "book_interview"),
                 ctx.do("button.request_status", "request_status"),
                 ctx.do("button.help", "help"),
             ],

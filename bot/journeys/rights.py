@@ -10,10 +10,14 @@ from sqlalchemy.dialects.postgresql import insert
 
 from bot import i18n
 from bot.assistant.forms import forms
+from bot.cases import events
 from bot.db.models import (
     Address,
+    Appointment,
     Consent,
     Conversation,
+    Enrolment,
+    Handoff,
     Inbox,
     IssuedButton,
     Media,
@@ -23,15 +27,38 @@ from bot.db.models import (
     Scan,
     Suggestion,
 )
-from bot.journeys import first_contact, interviews
-from bot.journeys.context import Context
+from bot.journeys import checkins, first_contact, interviews
+from bot.journeys.context import Context, new_reference
 
+# every table that can hold something about a person: what becomes of it when they have everything erased
+ERASED = {
+    "person", "address", "conversation", "outbox", "issued_button", "media", "consent", "suggestion", "request",
+    "appointment", "reminder", "handoff", "enrolment", "checkin", "rasa_tracker",
+    "scan",
+}  # fmt: skip
+KEPT = {
+    "inbox": "keyed hashes of the platforms' ids, so that a late repeat stays one; the content goes",
+    "case_event": "what was told already, by random references: no name, no number, no text; without the person's id",
+    "case_answer": "ids that the case backend gave to its answers",
+    "case_endpoint": "addresses of case backends",
+    "alert": "what operators must look at; never personal",
+    "channel_state": "where a channel was left",
+    "channel_pace": "how fast a channel may be written to",
+    "sent_count": "numbers for the bill",
+    "office": "places of the team",
+    "counsellor": "what people may wish for, without a name",
+    "closed_day": "days of the calendar",
+    "slot": "times of the team; whose they were goes with the appointment",
+    "orientation_point": "places with a poster",
+    "alembic_version": "the version of the tables",
+}
 ACKNOWLEDGED = timedelta(days=1)  # how long one acknowledgement of STOP stands for all
 
 
 async def stop(ctx: Context, silently: bool = False, **_: Any) -> None:
     """No unasked messages from now on; what the person asks is still answered."""
     await interviews.leave(ctx, silently=True)
+    await checkins.pause(ctx)
     already = Person.stopped_at > ctx.now - ACKNOWLEDGED
     fresh = await ctx.session.scalar(
         update(Person)
@@ -102,6 +129,7 @@ async def my_data(ctx: Context, **_: Any) -> None:
     kept += await interviews.kept(ctx)
     if await ctx.session.scalar(select(Scan.point_id).where(Scan.person_id == ctx.person_id).limit(1)):
         kept.append(i18n.say("my_data.poster", ctx.language))
+    kept += await checkins.kept(ctx)
     media = await ctx.session.scalar(select(func.count()).where(Media.person_id == ctx.person_id))
     if media:
         kept.append(i18n.say("my_data.media", ctx.language, number=media))
@@ -114,7 +142,15 @@ async def my_data(ctx: Context, **_: Any) -> None:
         kept.append(i18n.say("my_data.consent", ctx.language))
     ctx.say(
         "my_data",
-        [ctx.do("button.delete_my_data", "delete_my_data"), ctx.do("button.help", "help")],
+        [
+            ctx.do("button.my_data_file", "my_data_file"),
+            ctx.do("button.correct", "correct_my_data"),
+            ctx.do("button.consents", "consents"),
+            ctx.do("button.other_phone", "other_phone"),
+            ctx.do("button.clear_chat", "clear_chat"),
+            ctx.do("button.delete_my_data", "delete_my_data"),
+            ctx.do("button.help", "help"),
+        ],
         kept="\n".join(kept),
     )
 
@@ -131,10 +167,31 @@ async def keep(ctx: Context, **_: Any) -> None:
 
 async def erase(ctx: Context, **_: Any) -> None:
     """Everything about this person goes: the requests (the case backend is told), the texts, Rasa's memory, the key."""
+    receipt, refs = new_reference("EF"), await _references(ctx)
     await first_contact.withdraw_all(ctx)
     await interviews.erase(ctx)
+    await checkins.erase(ctx)
     ctx.forget_dialogue = ctx.erased = True
+    await events.record(
+        ctx.session,
+        type_="person.erased",
+        key=f"person.erased:{receipt}",
+        person_id=None,
+        occurred_at=ctx.now,
+        data={"receipt": receipt, "refs": refs},
+    )
     ctx.say("delete.done")
+    ctx.say("delete.receipt", [ctx.do("button.clear_chat", "clear_chat")], receipt=receipt)
+
+
+async def _references(ctx: Context) -> list[str]:
+    """What the case backend knows this person by."""
+    found: list[str] = []
+    for table in (Request, Appointment, Handoff, Enrolment):
+        found += await ctx.session.scalars(
+            select(table.reference).where(table.person_id == ctx.person_id).order_by(table.id)
+        )
+    return found
 
 
 async def erase_person(ctx: Context) -> None:

@@ -66,6 +66,7 @@ ANSWERS = {
     "interview.proposed": answer("interview.proposed", ref=REF, **INTERVIEW),
     "case.closed": answer("case.closed", ref=REF),
     "message.to_person": answer("message.to_person", ref=REF, text="Bonjour, pouvez-vous rappeler ?"),
+    "return.recorded": answer("return.recorded", ref=REF, returned_on="2026-11-20", country="SN"),
 }
 
 
@@ -252,7 +253,7 @@ async def test_closed(desk: Desk, database: Database, settings: Settings) -> Non
     assert REF in await in_chat(database, settings, rights.my_data)
     await in_chat(database, settings, rights.erase)
     async with database.session() as session:
-        assert list(await session.scalars(select(CaseEvent.type))) == ["request.withdrawn"]
+        assert list(await session.scalars(select(CaseEvent.type))) == ["request.withdrawn", "person.erased"]
 
 
 @pytest.mark.parametrize("ref", [REF, HANDOFF])

@@ -56,6 +56,17 @@ INTERVIEW: dict[str, Any] = {
     "zone": "Africa/Casablanca",
     "wishes": {"language": "fr", "interpreter": False, "interviewer": "woman", "accompanied": True, "access": False},
 }
+CHECKIN: dict[str, Any] = {
+    "ref": "CK-7K3QX",
+    "request": "AV-7K3Q",
+    "round": "month3",
+    "form": "full",
+    "signal": "check-in signal v1",
+    "level": "amber",
+    "answers": [{"question": "E1", "answer": "rarely", "value": 0.25}],
+    "dimensions": {"economic": 0.5, "social": 1, "psychosocial": 0.75},
+    "change": {"economic": -0.25, "social": 0.5, "psychosocial": -0.5},
+}
 DATA: dict[str, dict[str, Any]] = {
     "request.created": REQUEST,
     "request.updated": REQUEST,
@@ -73,6 +84,25 @@ DATA: dict[str, dict[str, Any]] = {
     "interview.cancelled": {"ref": "RV-7K3QX", "by": "person"},
     "interview.done": {"ref": "RV-7K3QX"},
     "interview.missed": {"ref": "RV-7K3QX"},
+    "checkin.completed": CHECKIN,
+    "checkin.partial": CHECKIN,
+    "checkin.missed": {"ref": "CK-7K3QX", "request": "AV-7K3Q", "round": "week2", "why": "silent"},
+    "checkin.flagged": {
+        "ref": "CK-7K3QX",
+        "request": "AV-7K3Q",
+        "round": "week2",
+        "level": "red",
+        "because": ["F1"],
+        "handoff": "H-7K3QX",
+    },
+    "checkin.stopped": {
+        "ref": "CK-7K3QX",
+        "request": "AV-7K3Q",
+        "round": "month1",
+        "by": "person",
+        "for_good": True,
+    },
+    "person.erased": {"receipt": "EF-7K3QX", "refs": ["AV-7K3Q"]},
 }
 # what people are called, where they are reached, what they said
 PERSONAL = [
@@ -150,6 +180,8 @@ def test_schema_is_closed(type_: str) -> None:
             assert all(len(one["description"]) > 10 for one in inner["properties"].values())
         elif inner.get("type") == "array":
             assert inner["uniqueItems"] is True
+        elif inner.get("type") == ["number", "null"]:
+            assert (inner["minimum"], inner["maximum"]) in ((0, 1), (-1, 1))
         elif inner.get("type") != "boolean" and "enum" not in inner and "const" not in inner:
             assert inner["pattern"].startswith("^")
             assert inner["pattern"].endswith("$")

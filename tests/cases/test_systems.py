@@ -331,7 +331,7 @@ async def test_rapidpro_starts(database: Database, rapidpro: tuple[RapidPro, Cas
     async with database.session() as session:
         ids = [str(row.event_id) for row in await session.scalars(select(CaseEvent).order_by(CaseEvent.id))]
     assert [start["params"]["event"] for start in reversed(system.starts)] == ids
-    references = [*["AV-7K3Q"] * 3, "H-7K3QX", *["RV-7K3QX"] * 6]
+    references = [*["AV-7K3Q"] * 3, "H-7K3QX", *["RV-7K3QX"] * 6, *["CK-7K3QX"] * 5, "EF-7K3QX"]
     assert [start["params"]["reference"] for start in reversed(system.starts)] == references
     assert {frozenset(start["params"]) for start in system.starts} == {
         frozenset({"event", "type", "reference", "priority"})
@@ -483,7 +483,7 @@ def test_rapidpro_tells_the_least() -> None:
     for type_ in TYPES:
         named = {path for path, _ in mapping._placeholders(type_)}
         assert {path for path in named if path.startswith("data.")} <= {
-            "data.ref", "data.handoff", "data.request.priority", "data.priority",
+            "data.ref", "data.handoff", "data.receipt", "data.request.priority", "data.priority",
         }  # fmt: skip
 
 
@@ -507,7 +507,7 @@ GOOD: dict[str, Any] = {
     [
         ({"authorization": None}, "authorization"),
         ({"more": 1}, "more"),
-        ({"events": {}}, "handoff.requested"),
+        ({"events": {}}, "checkin.completed"),
         ({"events": {**GOOD["events"], "request.lost": []}}, "request.lost"),
         ({"events": {**GOOD["events"], "request.created": [{"method": "POST", "path": "x"}]}}, "path"),
         ({"events": {**GOOD["events"], "request.created": [{"method": "FETCH", "path": "/"}]}}, "method"),
@@ -592,6 +592,8 @@ def test_no_field_is_told_that_is_not_in_an_event() -> None:
     """The placeholders are read against the schema, so a schema without a field has no mapping with it."""
     for type_ in TYPES:
         for path in leaves(DATA[type_]):
+            if 0 in path[:-1]:
+                continue  # no mapping names what stands in the entries of a list
             assert systems._has(validator(type_).schema, ".".join(["data", *(str(part) for part in path if part != 0)]))
         for name in ("name", "phone", "person.name", "contact.address", "request.note"):
             assert not systems._has(validator(type_).schema, f"data.{name}")

@@ -1,0 +1,251 @@
+"""Enrolments and their check-ins: planned, sent, answered, ended. Each end tells the case backend."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import ColumnElement, select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from bot.cases import events
+from bot.checkins import questions, schedule
+from bot.db.encryption import Vault
+from bot.db.models import Checkin, Enrolment, Request
+
+WAIT = timedelta(hours=72)  # until the one reminder, and after it until nobody waits any more
+OPEN = ("draft", "invited", "active")
+WAITING = ("sent", "reminded")
+OVER = ("completed", "partial", "missed", "stopped")
+# what may follow on what; everything else is a fault
+NEXT: Mapping[str, tuple[str, ...]] = {
+    "planned": ("sent", "missed", "stopped"),
+    "sent": ("reminded", "open", "missed", "stopped"),
+    "reminded": ("open", "missed", "stopped"),
+    "open": ("completed", "partial", "missed", "stopped"),
+    "completed": (),
+    "partial": (),
+    "missed": (),
+    "stopped": (),
+}
+
+
+class NotPossible(Exception):
+    """The check-in is not in a state for this; the text says which."""
+
+
+def step(row: Checkin, status: str, now: datetime) -> None:
+    """Go on to this status. Raises `NotPossible` when that does not follow."""
+    if status not in NEXT[row.status]:
+        raise NotPossible(f"the check-in is {row.status}: it cannot be {status}")
+    row.status, row.updated_at = status, now
+    if status in OVER:
+        row.asked = row.next_at = None
+
+
+async def enrolment_of(session: AsyncSession, person_id: int) -> Enrolment | None:
+    """The person's enrolment that is not over, locked."""
+    found: Enrolment | None = await session.scalar(
+        select(Enrolment)
+        .where(Enrolment.person_id == person_id, Enrolment.status.in_(OPEN))
+        .with_for_update()
+        .execution_options(populate_existing=True)
+    )
+    return found
+
+
+async def named(session: AsyncSession, checkin_id: int) -> Checkin | None:
+    """This check-in, locked."""
+    return await _locked(session, Checkin.id == checkin_id)
+
+
+async def current(session: AsyncSession, person_id: int) -> Checkin | None:
+    """The check-in that waits for the person or is being answered, locked; the questions of the enrolment first."""
+    return await _locked(session, Checkin.person_id == person_id, Checkin.status.in_([*WAITING, "open"]))
+
+
+async def _locked(session: AsyncSession, *which: ColumnElement[bool]) -> Checkin | None:
+    found: Checkin | None = await session.scalar(
+        select(Checkin)
+        .where(*which)
+        .order_by((Checkin.round == questions.ENROLMENT).desc(), Checkin.id.desc())
+        .limit(1)
+        .with_for_update()
+        .execution_options(populate_existing=True)
+    )
+    return found
+
+
+async def plan(session: AsyncSession, enrolment: Enrolment, now: datetime, months: int) -> datetime | None:
+    """Write down every check-in that is to come, once; when the first of them is due.
+
+    Planned again, nothing changes: a check-in of an enrolment is one row whatever happens.
+    """
+    first: datetime | None = None
+    if enrolment.returned_on is None or enrolment.zone is None:
+        return None
+    for one in schedule.wanted(months):
+        due_at = schedule.due(enrolment.returned_on, one, enrolment.zone, enrolment.id)
+        if due_at < now - schedule.LATE:
+            continue
+        due_at = max(due_at, schedule.allowed(now, enrolment.zone))
+        await session.execute(
+            insert(Checkin)
+            .values(
+                enrolment_id=enrolment.id,
+                person_id=enrolment.person_id,
+                round=one.id,
+                form=one.form,
+                due_at=due_at,
+                next_at=due_at,
+            )
+            .on_conflict_do_nothing(index_elements=["enrolment_id", "round"])
+        )
+        first = min(first or due_at, due_at)
+    return first
+
+
+async def activate(
+    session: AsyncSession, enrolment: Enrolment, returned_on: date, zone: str, now: datetime, months: int
+) -> datetime | None:
+    """The person agreed: their check-ins are planned; when the first is due, None when it is too late for any."""
+    enrolment.returned_on, enrolment.zone = returned_on, zone
+    enrolment.status, enrolment.updated_at = "active", now
+    await session.flush()
+    first = await plan(session, enrolment, now, months)
+    if first is None:
+        enrolment.status = "ended"
+        await session.flush()
+    return first
+
+
+async def stop(session: AsyncSession, person_id: int, by: str, now: datetime, for_good: bool) -> bool:
+    """No check-in goes on; whether there was one to stop. `for_good`: the enrolment ends too, with what was planned."""
+    enrolment = await enrolment_of(session, person_id)
+    if enrolment is None:
+        return False
+    states = ["sent", "reminded", "open", *(["planned"] if for_good else [])]
+    stopped = None
+    for row in await session.scalars(
+        select(Checkin).where(Checkin.enrolment_id == enrolment.id, Checkin.status.in_(states)).with_for_update()
+    ):
+        if row.round != questions.ENROLMENT and row.status != "planned":
+            stopped = row.round
+        step(row, "stopped", now)
+    was = enrolment.status
+    if for_good or was in ("draft", "invited"):
+        enrolment.status, enrolment.updated_at = "ended" if was == "active" else "declined", now
+    await session.flush()
+    if was == "active":
+        await tell(
+            session,
+            enrolment,
+            "checkin.stopped",
+            f"{stopped or 'enrolment'}:{by}:{now.date() if not for_good else 'ended'}",
+            {"round": stopped, "by": by, "for_good": for_good},
+            now,
+        )
+    return True
+
+
+async def complete(
+    session: AsyncSession, vault: Vault, key: bytes, row: Checkin, answers: Mapping[str, Any], now: datetime
+) -> questions.Signal:
+    """All questions of a check-in were answered, or nobody goes on with it: `completed` or `partial`."""
+    status = "partial" if questions.following(row.form, answers) is not None else "completed"
+    read = await signal(session, vault, key, row, answers)
+    step(row, status, now)
+    await session.flush()
+    enrolment = await session.get(Enrolment, row.enrolment_id)
+    assert enrolment is not None  # noqa: S101 (a check-in hangs on it)
+    await tell(
+        session,
+        enrolment,
+        f"checkin.{status}",
+        row.round,
+        {
+            "round": row.round,
+            "form": row.form,
+            "signal": questions.SIGNAL,
+            "level": "red" if row.level == "red" else read.level,
+            "answers": questions.told(answers, row.form),
+            "dimensions": dict(read.dimensions),
+            "change": dict(read.change),
+        },
+        now,
+    )
+    await end(session, enrolment, now)
+    return read
+
+
+async def miss(session: AsyncSession, row: Checkin, why: str, now: datetime) -> None:
+    """Nobody answered (`silent`) or can be reached (`unreachable`)."""
+    step(row, "missed", now)
+    await session.flush()
+    enrolment = await session.get(Enrolment, row.enrolment_id)
+    assert enrolment is not None  # noqa: S101 (a check-in hangs on it)
+    await tell(session, enrolment, "checkin.missed", row.round, {"round": row.round, "why": why}, now)
+    await end(session, enrolment, now)
+
+
+async def flag(
+    session: AsyncSession, row: Checkin, level: str, because: list[str], handoff: str | None, now: datetime
+) -> None:
+    """Staff are asked to look: told once for each level of a check-in."""
+    row.level = level
+    enrolment = await session.get(Enrolment, row.enrolment_id)
+    assert enrolment is not None  # noqa: S101 (a check-in hangs on it)
+    await tell(
+        session,
+        enrolment,
+        "checkin.flagged",
+        f"{row.round}:{level}",
+        {"round": row.round, "level": level, "because": because, "handoff": handoff},
+        now,
+    )
+
+
+async def signal(
+    session: AsyncSession, vault: Vault, key: bytes, row: Checkin, answers: Mapping[str, Any]
+) -> questions.Signal:
+    """What these answers say, next to those of the person's last check-in."""
+    sealed = await session.scalar(
+        select(Checkin.answers_sealed)
+        .where(Checkin.person_id == row.person_id, Checkin.status.in_(["completed", "partial"]))
+        .where(Checkin.round != questions.ENROLMENT, Checkin.id != row.id)
+        .order_by(Checkin.updated_at.desc())
+        .limit(1)
+    )
+    return questions.signal(answers, vault.open(key, sealed) if sealed else {})
+
+
+async def tell(
+    session: AsyncSession, enrolment: Enrolment, kind: str, key: str, data: Mapping[str, Any], now: datetime
+) -> None:
+    """Tell the case backend: the enrolment's reference, the request's where there is one, and this."""
+    request = await session.scalar(
+        select(Request.reference)
+        .where(Request.person_id == enrolment.person_id, Request.status != "withdrawn")
+        .order_by(Request.id.desc())
+        .limit(1)
+    )
+    await events.record(
+        session,
+        type_=kind,
+        key=f"{kind}:{enrolment.reference}:{key}",
+        person_id=enrolment.person_id,
+        occurred_at=now,
+        data={"ref": enrolment.reference, "request": request, **data},
+    )
+
+
+async def end(session: AsyncSession, enrolment: Enrolment, now: datetime) -> None:
+    """After its last check-in an enrolment is over."""
+    more = await session.scalar(
+        select(Checkin.id).where(Checkin.enrolment_id == enrolment.id, Checkin.status.not_in(OVER)).limit(1)
+    )
+    if more is None and enrolment.status == "active":
+        enrolment.status, enrolment.updated_at = "ended", now
+        await session.flush()

@@ -1,0 +1,225 @@
+"""Check-ins that are due: begun, remembered once, then let go; nobody is asked outside of the hours for it.
+
+The words are neutral: a telephone lies on a table, is lent, is seized.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import structlog
+from sqlalchemy import func, select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from bot import i18n
+from bot.cases import events
+from bot.checkins import questions, rounds, schedule
+from bot.conversation import outbox
+from bot.db.models import Address, Checkin, Conversation, Enrolment, Handoff, Person, Request
+from bot.db.session import Database, Lane, wake
+from bot.journeys import checkins
+from bot.journeys.context import Choice, new_reference
+from bot.messages import LANGUAGES, Language, Template
+
+log = structlog.get_logger()
+TEMPLATE = Template("check_in")
+BATCH = 500  # check-ins in one sweep
+
+
+@dataclass(frozen=True, slots=True)
+class _Due:
+    """A check-in whose time has come, with whom it is for."""
+
+    row: Checkin
+    enrolment: Enrolment
+    key: bytes
+    language: Language
+    stopped: bool
+    channel: str
+
+
+class Checkins:
+    """Begins check-ins when they are due, and ends those that nobody answers."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def due(self) -> list[int]:
+        """Check-ins about which something is to be done now."""
+        async with self._database.autocommit() as connection:
+            rows = await connection.scalars(
+                select(Checkin.id).where(Checkin.next_at <= func.now()).order_by(Checkin.next_at).limit(BATCH)
+            )
+            return list(rows)
+
+    async def work(self, checkin_id: int, now: datetime | None = None) -> None:
+        """Do the next thing about this check-in, once: begin it, remember it, or let it go."""
+        now = now or datetime.now(UTC)
+        async with self._database.session() as session:
+            due = await _claimed(session, checkin_id, now)
+            if due is None:
+                return
+            row, zone = due.row, due.enrolment.zone or schedule.HOME
+            moment = schedule.allowed(now, zone)
+            if due.stopped:
+                rounds.step(row, "stopped", now)
+                await rounds.end(session, due.enrolment, now)
+            elif row.status == "reminded" or (row.status == "open" and row.reminded_at is not None):
+                await self._let_go(session, due, now)
+            elif moment > now:  # whatever held us up: not at this hour
+                row.next_at = moment
+            elif row.status == "planned" and await _another_is_open(session, row):
+                row.next_at = schedule.allowed(now + timedelta(days=1), zone)
+            elif await self._write(session, due, zone, now):
+                if row.status == "planned":
+                    rounds.step(row, "sent", now)
+                else:
+                    row.reminded_at = row.updated_at = now
+                    if row.status == "sent":
+                        rounds.step(row, "reminded", now)
+                row.next_at = schedule.allowed(now + rounds.WAIT, zone)
+            else:
+                await rounds.miss(session, row, "unreachable", now)
+                await _another_way(session, due, now)
+            await session.commit()
+
+    async def _write(self, session: AsyncSession, due: _Due, zone: str, now: datetime) -> bool:
+        """« Is it a good moment? », or the one reminder; False when the person cannot be reached."""
+        given = {"checkin": due.row.id}
+        written = await outbox.unasked(
+            session,
+            self._database.vault,
+            due.enrolment.conversation_id,
+            i18n.say("checkin.gate" if due.row.status == "planned" else "checkin.reminder", due.language),
+            due.language,
+            templates=[TEMPLATE],
+            choices=[
+                _choice("button.checkin_now", "checkin_now", due.language, **given),
+                _choice("button.checkin_later", "checkin_later", due.language, **given),
+                _choice("button.checkin_stop", "stop_checkins", due.language),
+            ],
+            expires_at=schedule.closing(now, zone),
+        )
+        await wake(session, Lane.DELIVERY, due.enrolment.conversation_id)
+        return written is not None
+
+    async def _let_go(self, session: AsyncSession, due: _Due, now: datetime) -> None:
+        """Silence, after one reminder: what was answered counts; where nothing was, staff try another way."""
+        row = due.row
+        answers = self._database.vault.open(due.key, row.answers_sealed) if row.answers_sealed else {}
+        if row.status != "open" or not answers:
+            await rounds.miss(session, row, "silent", now)
+            await _another_way(session, due, now)
+            return
+        signal = await rounds.complete(session, self._database.vault, due.key, row, answers, now)
+        if signal.level == "amber" and row.level is None:
+            reference = await _hand_over(session, due, "checkin_amber", now)
+            await rounds.flag(session, row, "amber", list(signal.because), reference, now)
+
+
+async def recorded(
+    session: AsyncSession, database: Database, request: Request, conversation_id: int, returned_on: date, zone: str
+) -> bool:
+    """The team recorded that this person is back: they are asked whether they want check-ins; whether that goes."""
+    row_of = select(Person.key, Person.language).where(Person.id == request.person_id)
+    person = (await session.execute(row_of)).one()
+    language = _spoken(person.language)
+    told = database.vault.open(person.key, request.answers_sealed)
+    if told.get("age_group") != "adult":
+        return False
+    row = await checkins.invite(
+        session,
+        database.vault,
+        person.key,
+        request.person_id,
+        conversation_id,
+        returned_on,
+        zone,
+        {"age_group": "adult"},
+    )
+    if row is None:
+        return False
+    step = questions.questions()["consent"].step
+    written = await outbox.unasked(
+        session,
+        database.vault,
+        conversation_id,
+        i18n.say(step.say, language),
+        language,
+        choices=[
+            Choice(i18n.say(step.choice_text(choice), language), checkins.answering(row, "consent", choice))
+            for choice in step.choices
+        ],
+        announced=True,
+    )
+    await wake(session, Lane.DELIVERY, conversation_id)
+    return written is not None
+
+
+async def _claimed(session: AsyncSession, checkin_id: int, now: datetime) -> _Due | None:
+    """This check-in, locked, if its time has come still; a second worker finds nothing left to do."""
+    row = await session.scalar(
+        select(Checkin).where(Checkin.id == checkin_id, Checkin.next_at <= now).with_for_update(skip_locked=True)
+    )
+    if row is None:
+        return None
+    found = (
+        await session.execute(
+            select(Enrolment, Person.key, Person.language, Person.stopped_at, Address.channel)
+            .join(Person, Person.id == Enrolment.person_id)
+            .join(Conversation, Conversation.id == Enrolment.conversation_id)
+            .join(Address, Address.id == Conversation.address_id)
+            .where(Enrolment.id == row.enrolment_id)
+        )
+    ).one()
+    spoken = _spoken(found.language)
+    return _Due(row, found.Enrolment, found.key, spoken, found.stopped_at is not None, found.channel)
+
+
+async def _another_is_open(session: AsyncSession, row: Checkin) -> bool:
+    """One at a time: the one before is let go first."""
+    other = await session.scalar(
+        select(Checkin.id)
+        .where(Checkin.person_id == row.person_id, Checkin.status.in_([*rounds.WAITING, "open"]))
+        .limit(1)
+    )
+    return other is not None
+
+
+async def _another_way(session: AsyncSession, due: _Due, now: datetime) -> None:
+    """Nobody answered: somebody of the team tries to reach them otherwise. Not a fault of theirs."""
+    await _hand_over(session, due, "checkin_unreached", now)
+
+
+async def _hand_over(session: AsyncSession, due: _Due, reason: str, now: datetime) -> str:
+    reference = new_reference("H")
+    await session.execute(
+        insert(Handoff).values(
+            reference=reference,
+            person_id=due.row.person_id,
+            conversation_id=due.enrolment.conversation_id,
+            reason=reason,
+            priority="P2",
+        )
+    )
+    about: dict[str, Any] = {"reason": reason, "priority": "P2", "language": due.language, "channel": due.channel}
+    await events.record(
+        session,
+        type_="handoff.requested",
+        key=f"handoff:{due.enrolment.reference}:{due.row.round}:{reason}",
+        person_id=due.row.person_id,
+        occurred_at=now,
+        data={"handoff": reference, **about},
+    )
+    return reference
+
+
+def _spoken(language: str | None) -> Language:
+    return next((code for code in LANGUAGES if code == language), "fr")
+
+
+def _choice(text_id: str, verb: str, language: Language, **given: Any) -> Choice:
+    return Choice(i18n.say(text_id, language), {"do": verb, "with": given})

@@ -1,0 +1,96 @@
+"""When check-ins are due: never at night, at prayer, on a feast, or in the afternoon of a fasting day."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, time, timedelta
+from itertools import pairwise
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given
+from hypothesis import settings as examples
+from hypothesis import strategies as st
+
+from bot.checkins import schedule
+
+ZONES = ("Africa/Casablanca", "Africa/Nouakchott", "Africa/Douala", "Africa/Conakry", "Africa/Cairo", "Europe/Paris")
+# as announced, or as computed by others where they are still to come
+FITR = (date(2023, 4, 21), date(2024, 4, 10), date(2025, 3, 30), date(2026, 3, 20), date(2027, 3, 10), date(2030, 2, 4))
+ADHA = (date(2023, 6, 28), date(2024, 6, 16), date(2025, 6, 6), date(2026, 5, 27), date(2027, 5, 16), date(2030, 4, 13))
+RAMADAN = (date(2024, 3, 11), date(2025, 3, 1), date(2026, 2, 18), date(2027, 2, 8), date(2030, 1, 5))
+days = st.dates(date(2024, 1, 1), date(2034, 12, 31))
+zones = st.sampled_from(ZONES)
+
+
+def assert_allowed(moment: datetime, zone: str) -> None:
+    """What part 4 of the domain says of the hours, in its own words."""
+    local = moment.astimezone(ZoneInfo(zone))
+    day, clock = local.date(), local.time()
+    assert time(10) <= clock < time(18)
+    assert not (local.weekday() == 4 and time(12) <= clock < time(15))
+    for feasts in (FITR, ADHA):
+        assert all(not timedelta(0) <= day - feast <= timedelta(days=2) for feast in feasts)
+    for first in RAMADAN:
+        if timedelta(0) <= day - first < timedelta(days=29):
+            assert clock < time(15)
+
+
+@examples(max_examples=100, deadline=None)
+@given(returned_on=days, one=st.sampled_from(schedule.rounds()), zone=zones, spread=st.integers(0, 10**9))
+def test_due_in_allowed_hours(returned_on: date, one: schedule.Round, zone: str, spread: int) -> None:
+    """Every check-in is due after its time has passed since the return, not long after it, and in the hours for it."""
+    due = schedule.due(returned_on, one, zone, spread)
+    assert_allowed(due, zone)
+    waited = due.astimezone(ZoneInfo(zone)).date() - returned_on
+    least = one.weeks * 7 + one.months * 28
+    assert timedelta(days=least) <= waited <= timedelta(days=one.weeks * 7 + one.months * 31 + 8)
+
+
+@examples(max_examples=100, deadline=None)
+@given(moment=st.datetimes(datetime(2024, 1, 1), datetime(2034, 12, 31)), zone=zones)  # noqa: DTZ001 (UTC follows)
+def test_moved_forward_only(moment: datetime, zone: str) -> None:
+    """Any moment is moved into the hours, never back, and stays where it is once it lies there."""
+    at = moment.replace(tzinfo=UTC)
+    moved = schedule.allowed(at, zone)
+    assert moved >= at
+    assert_allowed(moved, zone)
+    assert schedule.allowed(moved, zone) == moved
+    closes = schedule.closing(moved, zone)
+    assert moved < closes and schedule.allowed(closes - timedelta(seconds=1), zone) == closes - timedelta(seconds=1)
+
+
+@examples(max_examples=100, deadline=None)
+@given(returned_on=days, zone=zones)
+def test_in_order(returned_on: date, zone: str) -> None:
+    """The check-ins of one person never meet and never change places."""
+    due = [schedule.due(returned_on, one, zone, 7) for one in schedule.rounds()]
+    assert all(later - earlier > timedelta(days=5) for earlier, later in pairwise(due))
+
+
+@pytest.mark.parametrize(
+    ("at", "moved"),
+    [
+        ("2026-11-24T09:59+00:00", "2026-11-24T10:00+00:00"),  # too early
+        ("2026-11-24T18:00+00:00", "2026-11-25T10:00+00:00"),  # the evening
+        ("2026-11-27T12:00+00:00", "2026-11-27T15:00+00:00"),  # Friday prayer
+        ("2027-02-20T15:30+00:00", "2027-02-21T10:00+00:00"),  # a Ramadan afternoon; Morocco keeps +00
+        ("2027-03-10T11:00+00:00", "2027-03-14T10:00+00:00"),  # Eid al-Fitr
+        ("2026-08-10T17:30+00:00", "2026-08-11T09:00+00:00"),  # before the clocks of Morocco changed: +01
+    ],
+)
+def test_morocco(at: str, moved: str) -> None:
+    """The clock of Casablanca, on both sides of 2026-09-20."""
+    assert schedule.allowed(datetime.fromisoformat(at), "Africa/Casablanca") == datetime.fromisoformat(moved)
+
+
+def test_the_schedule() -> None:
+    """Week 2, months 1, 3, 6, 9, 12; 18 and 24 when they are wanted; short ones first."""
+    assert [one.id for one in schedule.wanted(12)] == ["week2", "month1", "month3", "month6", "month9", "month12"]
+    assert [one.id for one in schedule.wanted(24)][6:] == ["month18", "month24"]
+    assert [one.form for one in schedule.wanted(12)] == ["short", "short", "full", "full", "full", "full"]
+
+
+def test_zones() -> None:
+    """The clock of the country where a person lives; Morocco's where it is not known."""
+    assert schedule.zone_of("SN") == "Africa/Dakar" and schedule.zone_of("CM") == "Africa/Douala"
+    assert schedule.zone_of("skip") == schedule.zone_of(None) == "Africa/Casablanca"

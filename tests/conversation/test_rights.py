@@ -1,0 +1,173 @@
+"""What a person may ask about themselves, and that erasing leaves nothing: the database's own catalogue says so."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+
+from bot import i18n
+from bot.db.session import Database
+from bot.journeys import rights
+from bot.web import Service
+from tests.conversation.conftest import rows, value
+from tests.conversation.test_checkins import Person, say
+from tests.simulators.rasa import FakeRasa
+
+CANARY = "Zebulon Kanari"
+NUMBER = "+212612345678"
+
+
+@pytest.fixture
+async def person(worker: tuple[Service, FakeRasa], database: Database) -> Person:
+    """Somebody with a request, check-ins and answers."""
+    someone = Person(worker[0], database)
+    await someone.enrol()
+    await someone.begin("week2")
+    await someone.answer(E1="always")
+    await someone.write(f"mon nouveau numero {NUMBER}")
+    async with database.session() as session:
+        key = await session.scalar(text("SELECT key FROM person"))
+        await session.execute(
+            text(
+                "INSERT INTO request (reference, person_id, priority, answers_sealed) "
+                "SELECT 'AV-7K3Q', id, 'P2', :sealed FROM person"
+            ),
+            {"sealed": database.vault.seal(bytes(key), {"name": CANARY, "direction": "back_in_morocco"})},
+        )
+        await session.execute(
+            text(
+                "INSERT INTO consent (person_id, purpose, version, channel) SELECT id, 'request', '1', 'web' FROM person"
+            )
+        )
+        await session.commit()
+    return someone
+
+
+async def press_in_my_data(person: Person, button: str) -> str:
+    """MY DATA, and one of its buttons; what is said."""
+    await ask(person, "my_data")
+    return await person.press(say(button))
+
+
+async def ask(person: Person, verb: str) -> None:
+    """Put a button with this verb under a message, as Rasa's answer to « my data » would."""
+    async with person.database.session() as session:
+        await session.execute(
+            text(
+                "INSERT INTO issued_button (id, conversation_id, position, title, action, expires_at) "
+                "VALUES (:v || gen_random_uuid(), :c, 1, :v, CAST(:a AS jsonb), now() + interval '1 day')"
+            ),
+            {"v": verb, "c": await person.conversation(), "a": json.dumps({"do": verb, "with": {}})},
+        )
+        await session.commit()
+    await person.press(verb)
+
+
+async def test_every_table_is_erased_or_kept_with_a_reason(database: Database) -> None:
+    """A table in neither list fails here; one that is erased hangs on the person, and goes with them."""
+    tables = {
+        row.name
+        for row in await rows(
+            database, "SELECT table_name AS name FROM information_schema.tables WHERE table_schema = 'public'"
+        )
+    }
+    assert rights.ERASED.isdisjoint(rights.KEPT)
+    assert tables == rights.ERASED | rights.KEPT.keys()
+    assert all(len(reason) > 10 for reason in rights.KEPT.values())
+    cascades = await rows(
+        database,
+        "SELECT conrelid::regclass::text AS child, confrelid::regclass::text AS parent, confdeltype AS deletes "
+        "FROM pg_constraint WHERE contype = 'f'",
+    )
+    gone = {"person", "rasa_tracker"}  # the tracker has no person: the turn deletes it by its random id
+    while True:
+        more = {row.child for row in cascades if row.parent in gone and row.deletes in (b"c", "c")} - gone
+        if not more:
+            break
+        gone |= more
+    assert gone == rights.ERASED
+    sealed = await rows(
+        database,
+        "SELECT DISTINCT table_name AS name FROM information_schema.columns WHERE table_schema = 'public' "
+        "AND (column_name LIKE '%\\_sealed' OR column_name = 'person_id')",
+    )
+    assert {row.name for row in sealed} - rights.ERASED <= {"inbox", "case_event"}  # emptied: see the next test
+
+
+async def test_erased_is_erased(person: Person, database: Database) -> None:
+    """Nothing that was written is readable anywhere afterwards; a receipt; the case backend knows which references."""
+    before = await value(database, "SELECT id FROM person")
+    key = await value(database, "SELECT key FROM person")
+    address = await value(database, "SELECT id FROM address")
+    await ask(person, "delete_my_data")
+    said = await person.press(say("button.delete_yes"))
+    receipt = said.partition("EF-")[2][:5]
+    [erased] = await person.told("person.erased")
+    assert erased["receipt"] == f"EF-{receipt}" and "AV-7K3Q" in erased["refs"]
+    assert any(ref.startswith("CK-") for ref in erased["refs"])
+    assert [event["by"] for event in await person.told("checkin.stopped")] == ["erased"]
+    tables = await rows(
+        database, "SELECT table_name AS name FROM information_schema.tables WHERE table_schema = 'public'"
+    )
+    for table in tables:
+        content = str(await rows(database, f'SELECT to_jsonb(t)::text FROM "{table.name}" t'))
+        for canary in (CANARY, NUMBER, bytes(key).hex(), person.name):
+            assert canary not in content, table.name
+    for table in ("request", "checkin", "enrolment", "consent", "handoff", "media", "suggestion", "appointment"):
+        assert await value(database, f"SELECT count(*) FROM {table}") == 0, table
+    assert await value(database, "SELECT count(*) FROM inbox WHERE content_sealed IS NOT NULL") == 0
+    assert await value(database, "SELECT count(*) FROM person WHERE id = :id", id=before) == 0
+    assert await value(database, "SELECT id FROM address") == address  # for the receipt, under a new key
+    assert await value(database, "SELECT count(*) FROM case_event WHERE person_id IS NOT NULL") == 0
+
+
+async def test_the_file(person: Person) -> None:
+    """All that is kept, in words, as a file to download; what the values count is not in it."""
+    said = await press_in_my_data(person, "button.my_data_file")
+    assert said.startswith(say("my_data.file"))
+    [(name, media_type, content)] = [one["document"] for _, one in await person.messages() if "document" in one]
+    assert name == "rafiq.txt" and media_type.startswith("text/plain")
+    for told in ("AV-7K3Q", CANARY, say("checkin.E1"), say("checkin.E1.always"), NUMBER, say("consent.checkins")):
+        assert told in content
+    assert "signal" not in content and "None" not in content
+
+
+async def test_each_consent_alone(person: Person, database: Database) -> None:
+    """Taken back per purpose: what it was for ends, what was kept for it goes, the other stands."""
+    said = await press_in_my_data(person, "button.consents")
+    assert said == say("consents")
+    assert [title for _, title in (await person.last())["buttons"]] == [say("consent.request"), say("consent.checkins")]
+    assert await person.press(say("consent.checkins")) == say("consents.withdrawn")
+    assert await value(database, "SELECT count(*) FROM checkin WHERE answers_sealed IS NOT NULL") == 0
+    assert await value(database, "SELECT status FROM enrolment") == "ended"
+    assert await value(database, "SELECT status FROM request") == "open"
+    open_: list[Any] = await rows(database, "SELECT purpose FROM consent WHERE withdrawn_at IS NULL")
+    assert [row.purpose for row in open_] == ["request"]
+    await person.press(say("button.consents"))
+    await person.press(say("consent.request"))
+    assert await value(database, "SELECT status FROM request") == "withdrawn"
+
+
+@pytest.mark.parametrize("words", ["Ce n'est plus mon téléphone", "this is not my phone any more", "هذا ليس هاتفي"])
+async def test_not_my_phone(person: Person, database: Database, words: str) -> None:
+    """Nothing unasked goes there, nothing personal is shown there; erasing is offered."""
+    await person.write(words)
+    titles = [title for _, title in (await person.last())["buttons"]]
+    assert await value(database, "SELECT stopped_at IS NOT NULL FROM person")
+    assert await value(database, "SELECT identity_changed_at IS NOT NULL FROM address")
+    assert await person.status("week2") == "stopped"
+    assert len(titles) == 3
+    await ask(person, "my_data")
+    [held] = await rows(database, "SELECT status, error FROM outbox WHERE status = 'held'")
+    assert held.error == "identity"
+
+
+async def test_correct_and_clear(person: Person) -> None:
+    """Where each thing is corrected; how the chat is deleted from the phone."""
+    assert await press_in_my_data(person, "button.correct") == say("my_data.correct")
+    titles = [title for _, title in (await person.last())["buttons"]]
+    assert say("button.checkin_stop") in titles
+    assert await press_in_my_data(person, "button.clear_chat") == i18n.say("clear_chat.web", "fr")
