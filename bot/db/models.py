@@ -359,3 +359,26 @@ class Alert(Base):
     kind: Mapped[str]
     detail: Mapped[dict[str, Any]]
     created_at: Mapped[datetime] = _now()
+
+
+class StaffMember(Base):
+    """Somebody of the team who takes over conversations. Empty lists mean: all of them.
+
+    `conversation_id` is their own chat with the assistant's bot, linked by a code that works once: what concerns
+    their work is written there.
+    """
+
+    __tablename__ = "staff_member"
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True, server_default=func.gen_random_uuid())
+    name: Mapped[str]  # as people in a conversation read it
+    email: Mapped[str] = mapped_column(unique=True)  # in lower case
+    role: Mapped[str]  # orientation, counsellor, supervisor, coordinator, administrator
+    offices: Mapped[list[Any]] = mapped_column(server_default=text("'[]'"))
+    languages: Mapped[list[Any]] = mapped_column(server_default=text("'[]'"))  # the first is the one they read
+    priorities: Mapped[list[Any]] = mapped_column(server_default=text("'[]'"))
+    duty: Mapped[str | None]  # their hours, as RAFIQ_READING_HOURS; those when they have none of their own
+    conversation_id: Mapped[int | None] = mapped_column(ForeignKey("conversation.id", ondelete="SET NULL"), unique=True)
+    link_digest: Mapped[bytes | None]  # of the code that links their chat
+    link_expires_at: Mapped[datetime | None]
+    active: Mapped[bool] = mapped_column(Boolean, server_default=text("true"))
+    created_at: Mapped[datetime] = _now()
