@@ -142,7 +142,7 @@ class Watch:
         language = reads(member)
         ways: list[tuple[str, int | None]] = []
         if member.conversation_id is not None:
-            text = i18n.say("desk.waiting", language, **self._facts(handoff, member))
+            text = i18n.say("desk.waiting", language, **facts(handoff, member, self.settings))
             ways.append(("chat", await desk.to_chat(member, text, [take(handoff.reference, language)])))
         if self.settings.mail_server is not None:
             ways.append(("mail", None))
@@ -157,9 +157,6 @@ class Watch:
             )  # fmt: skip
             if way == "mail" and notice_id is not None:
                 await wake(desk.session, Lane.MAIL, notice_id)
-
-    def _facts(self, handoff: Handoff, member: StaffMember) -> dict[str, object]:
-        return facts(handoff, member, self.settings)
 
     async def _troubles(self, desk: Desk, conversation_id: int) -> None:
         """An answer that is held or did not go: its writer is told, once for each."""
@@ -296,7 +293,7 @@ def facts(handoff: Handoff, member: StaffMember, settings: Settings) -> dict[str
     return {
         "reference": handoff.reference,
         "priority": handoff.priority,
-        "language": i18n.say("language.own_name", handoff.language),  # type: ignore[arg-type]
+        "speaks": i18n.say("language.own_name", handoff.language),  # type: ignore[arg-type]
         "due": f"{day}, {format_time(due, 'HH:mm', locale='en')}",
     }
 

@@ -31,6 +31,7 @@ from bot.journeys.hours import is_open, when_somebody_reads
 from bot.messages import Kind, Language
 from bot.settings import Settings, reading_hours
 
+ALL_ROLES = ("orientation", "counsellor", "supervisor", "coordinator", "administrator")
 CODE_LIFE = timedelta(hours=24)
 READ_BACK = 6  # messages of before that whoever takes a conversation is shown
 COLLEAGUES = 8  # shown to hand a conversation on to
