@@ -37,7 +37,7 @@ from bot.db.models import (
 from bot.db.session import Lane, wake
 from bot.journeys.context import Context
 from bot.journeys.handoff import due, patience
-from bot.journeys.hours import when_somebody_reads
+from bot.journeys.hours import closed_since, when_somebody_reads
 from bot.messages import Language
 from bot.settings import Settings
 
@@ -278,8 +278,16 @@ class Desk:
         if reference is not None:
             await self._return(await self._lock(reference), None)
 
-    async def heard(self, conversation_id: int) -> tuple[Handoff | None, bool]:
-        """The person wrote: the owner's patience begins; the most urgent handoff, and whether it began just now."""
+    async def dismiss(self, staff_id: uuid.UUID) -> None:
+        """Somebody leaves the team: what they have goes back to the queue, their chat is theirs alone again."""
+        for one in await self.held_by(staff_id):
+            await self.give_back(one.reference, None)
+        left = {"active": False, "conversation_id": None, "link_digest": None, "link_expires_at": None}
+        await self.session.execute(update(StaffMember).where(StaffMember.id == staff_id).values(left))
+
+    async def heard(self, conversation_id: int, hours: str) -> tuple[Handoff | None, bool]:
+        """The person wrote: the owner's patience begins. The most urgent handoff, and whether to say that at this hour
+        nobody reads: once each time that it closes."""
         rows = list(
             await self.session.scalars(
                 select(Handoff)
@@ -288,12 +296,15 @@ class Desk:
                 .with_for_update()
             )
         )
-        begins = bool(rows) and all(one.unanswered_at is None for one in rows)
-        if begins:
-            for one in rows:
+        closed = closed_since(hours, self.now)
+        untold = closed is not None and all(one.told_at is None or one.told_at < closed for one in rows)
+        for one in rows:
+            if one.unanswered_at is None:
                 one.unanswered_at = self.now
                 one.look_at = patience(self.settings, one.priority, self.now)
-        return (rows[0] if rows else None), begins
+            if untold:
+                one.told_at = self.now
+        return (rows[0] if rows else None), untold
 
     async def show(
         self,
@@ -461,7 +472,7 @@ class Desk:
                 .where(Handoff.id == handoff_id)
                 .values(
                     status="taken", owner_id=staff_id, taken_at=self.now, released_at=None, unanswered_at=self.now,
-                    look_at=patience(self.settings, priority, self.now),
+                    told_at=self.now, look_at=patience(self.settings, priority, self.now),
                 )
             )  # fmt: skip
         await self.session.execute(

@@ -303,6 +303,7 @@ class Handoff(Base):
     due_at: Mapped[datetime] = _now()  # what the team promised itself
     look_at: Mapped[datetime | None] = mapped_column(server_default=func.now())  # next reminder, or owner's patience
     unanswered_at: Mapped[datetime | None]  # taken: since when the person waits for the owner's word
+    told_at: Mapped[datetime | None]  # taken: when the person was last told the owner's hours
     rounds: Mapped[int] = mapped_column(SmallInteger, server_default=text("0"))  # of notifications, ever
     step: Mapped[int] = mapped_column(SmallInteger, server_default=text("0"))  # how far it is escalated
     created_at: Mapped[datetime] = _now()

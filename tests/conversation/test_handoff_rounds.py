@@ -30,7 +30,7 @@ from bot.db.models import Base, Conversation, Handoff
 from bot.db.session import Database, connect
 from bot.journeys import handoff as journey
 from bot.journeys.context import Context
-from bot.journeys.hours import closing, is_open, later, opening
+from bot.journeys.hours import closed_since, closing, is_open, later, opening
 from bot.settings import ROOT, MailServer, Settings, reading_mail_server
 from bot.supervisor import free_port
 from tests.conversation.conftest import rows, value
@@ -305,6 +305,9 @@ def test_open_minutes_are_counted(at: datetime, minutes: int) -> None:
     assert end - opening(OFFICE, at) >= timedelta(minutes=minutes)
     if minutes > 1:
         assert later(OFFICE, later(OFFICE, at, 1), minutes - 1) == end
+    closed = closed_since(OFFICE, at)
+    assert (closed is None) == is_open(OFFICE, at)
+    assert closed is None or (closed <= at and opening(OFFICE, closed) == opening(OFFICE, at))
     assert closing(OFFICE, at, 2) > closing(OFFICE, at) >= opening(OFFICE, at)
 
 
@@ -361,7 +364,7 @@ async def _act(
             ctx = await _context(session, database, configured, conversation, now)
             await journey.record(ctx, "asked" if what == "asks" else "cue:suicidal", None if what == "asks" else "P0")
         elif what == "writes":
-            await desk.heard(conversation)
+            await desk.heard(conversation, OFFICE)
         elif what == "look":
             await session.execute(text("UPDATE handoff SET look_at = '2020-01-01' WHERE look_at IS NOT NULL"))
             await session.commit()

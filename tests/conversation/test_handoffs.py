@@ -323,6 +323,8 @@ async def test_the_assistant_is_silent_and_words_go_both_ways(team: Team) -> Non
     assert len(team.rasa.turns) == asked and len(await team.read("awa")) == said
     shown = (await team.read("samira"))[-2:]
     assert shown == [i18n.say("desk.relay", "fr", reference=reference, words=one) for one in ("bonjour vous êtes là ?", "menu")]  # fmt: skip
+    await team.says("samira", "/mydata")
+    assert len(await team.read("awa")) == said
     await team.says("samira", "oui, je vous lis")
     assert (await team.read("awa"))[-1] == i18n.say("handoff.reply", "fr", name="samira", words="oui, je vous lis")
     assert await value(team.database, "SELECT unanswered_at IS NULL AND look_at IS NULL FROM handoff")
@@ -377,7 +379,11 @@ async def test_a_cry_at_night_is_answered_though_somebody_has_the_conversation(t
     """Its owner is off duty: safety speaks, and the conversation is back in the queue."""
     samira = await team.linked("samira", hours=around(False))
     reference = await team.taken(samira)
+    said = len(await team.read("awa"))
     await team.says("awa", "bonsoir")
+    assert len(await team.read("awa")) == said  # who took it said when somebody reads
+    await change(team.database, "UPDATE handoff SET told_at = now() - interval '2 days'")
+    await team.says("awa", "bonsoir encore")
     reached = (await team.read("awa"))[-1]
     assert reached.startswith(i18n.say("handoff.reached", "fr", name="samira", when="")[:30])
     await team.says("awa", "vous êtes là ?")
@@ -618,6 +624,21 @@ async def test_a_button_of_the_team_is_worth_nothing_to_others(team: Team) -> No
     event = typed("", "awa")
     await tell(team.database, Incoming("web", event.external_id, event.address, Kind.PRESS, press=button))
     assert await status(team, reference) == ("waiting", None)
+
+
+async def test_who_leaves_the_team_reads_nothing_any_more(team: Team) -> None:
+    """What they have goes back to the queue, by the console or, at the latest, at the person's next word."""
+    samira, karim = await team.linked("samira"), await team.linked("karim")
+    first, second = await team.taken(samira, "awa"), await team.taken(karim, "moussa")
+    async with team.desk() as desk:
+        await desk.dismiss(samira)
+    assert await status(team, first) == ("waiting", None)
+    await change(team.database, "UPDATE staff_member SET active = false")
+    read = len(await team.read("karim"))
+    await team.says("moussa", "un secret")
+    assert await status(team, second) == ("waiting", None)
+    assert len(await team.read("karim")) == read
+    assert (await team.read("moussa"))[-1].startswith(i18n.say("handoff.returned", "fr", name="karim", when="")[:40])
 
 
 @pytest.mark.parametrize("language", LANGUAGES)

@@ -45,6 +45,7 @@ def upgrade() -> None:
         sa.Column("due_at", sa.DateTime(timezone=True), server_default=now, nullable=False),
         sa.Column("look_at", sa.DateTime(timezone=True), server_default=now, nullable=True),
         sa.Column("unanswered_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("told_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("rounds", sa.SmallInteger(), server_default=sa.text("0"), nullable=False),
         sa.Column("step", sa.SmallInteger(), server_default=sa.text("0"), nullable=False),
         sa.Column("taken_at", sa.DateTime(timezone=True), nullable=True),
@@ -103,8 +104,8 @@ def downgrade() -> None:
     op.drop_table("handoff_entry")
     for name in ("handoff_open", "handoff_due"):
         op.drop_index(name, "handoff")
-    for name in ("language", "place", "owner_id", "due_at", "look_at", "unanswered_at", "rounds", "step", "taken_at",
-                 "released_at"):  # fmt: skip
+    for name in ("language", "place", "owner_id", "due_at", "look_at", "unanswered_at", "told_at", "rounds",
+                 "step", "taken_at", "released_at"):  # fmt: skip
         op.drop_column("handoff", name)
     op.drop_constraint("conversation_owner", "conversation")
     op.drop_column("conversation", "owner_id")
