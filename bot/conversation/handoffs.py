@@ -42,6 +42,7 @@ from bot.messages import Language
 from bot.settings import Settings
 
 SUPERVISING = ("supervisor", "administrator")
+ROLES = ("counsellor", *SUPERVISING)  # who takes conversations over
 LONGEST = 3500  # characters of one answer: with its writer's name it is one message on every channel
 
 
@@ -389,6 +390,23 @@ class Desk:
             lines.append(Line(at, who, text, status, error, outbox_id, name=name))
         return sorted(lines, key=lambda line: line.at)[-last:]
 
+    async def media(self, reference: str, media_id: int) -> tuple[bytes, str] | None:
+        """A voice message or picture of this handoff's conversation and its type; None when it is not kept (any more).
+
+        Nobody but who has the conversation, or might take it, should be shown it: that is the caller's to know.
+        """
+        row = (
+            await self.session.execute(
+                select(Media.content_sealed, Media.mime, Person.key)
+                .join(Person, Person.id == Media.person_id)
+                .join(Handoff, Handoff.conversation_id == Media.conversation_id)
+                .where(Handoff.reference == reference, Media.id == media_id, Media.status == "kept")
+            )
+        ).first()
+        if row is None or row.content_sealed is None:
+            return None
+        return self.vault.open_bytes(row.key, row.content_sealed), row.mime or "application/octet-stream"
+
     async def history(self, reference: str) -> list[tuple[HandoffEntry, str | None]]:
         """What happened to the handoff, in order, with the words of its notes."""
         rows = await self.session.execute(
@@ -449,7 +467,7 @@ class Desk:
 
     async def _member(self, reference: str, staff_id: uuid.UUID) -> StaffMember:
         member = await self.session.get(StaffMember, staff_id)
-        if member is None or not member.active:
+        if member is None or not member.active or member.role not in ROLES:
             raise NotYours(reference)
         return member
 
@@ -506,16 +524,14 @@ class Desk:
 
     async def _withdraw_notices(self, conversation_id: int) -> None:
         """What was to tell the team that this waits and did not go yet is not said any more."""
-        of_this = select(Handoff.id).where(Handoff.conversation_id == conversation_id)
-        gone = await self.session.scalars(
-            update(HandoffNotice)
-            .where(HandoffNotice.handoff_id.in_(of_this), HandoffNotice.status == "queued")
-            .values(status="cancelled")
-            .returning(HandoffNotice.outbox_id)
+        of_this = HandoffNotice.handoff_id.in_(select(Handoff.id).where(Handoff.conversation_id == conversation_id))
+        await self.session.execute(
+            update(HandoffNotice).where(of_this, HandoffNotice.status == "queued").values(status="cancelled")
         )
+        in_chats = select(HandoffNotice.outbox_id).where(of_this, HandoffNotice.way == "chat")
         await self.session.execute(
             update(Outbox)
-            .where(Outbox.id.in_([one for one in gone if one is not None]), Outbox.status.in_(("queued", "held")))
+            .where(Outbox.id.in_(in_chats), Outbox.status.in_(("queued", "held")))
             .values(status="cancelled", error="taken")
         )
 

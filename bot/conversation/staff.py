@@ -20,8 +20,8 @@ from bot import i18n
 from bot.assistant.commands import command
 from bot.assistant.triage import Cue
 from bot.conversation import handoffs
-from bot.conversation.handoffs import Desk, HandoffError, duty, reads, why
-from bot.conversation.notify import ROLES, facts
+from bot.conversation.handoffs import ROLES, Desk, HandoffError, duty, reads, why
+from bot.conversation.notify import facts
 from bot.db.encryption import Vault
 from bot.db.models import Handoff, HandoffEntry, Inbox, IssuedButton, Outbox, StaffMember
 from bot.journeys import handoff as journey

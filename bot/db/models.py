@@ -411,6 +411,13 @@ class HandoffEntry(Base):
     reopened; `shown` is a copy in the owner's own chat."""
 
     __tablename__ = "handoff_entry"
+    __table_args__ = (
+        Index(
+            "handoff_entry_answers",
+            "handoff_id",
+            postgresql_where=text("what = 'replied' AND (told IS NULL OR told = 'held')"),
+        ),
+    )
     id: Mapped[int] = _id()
     handoff_id: Mapped[int] = mapped_column(ForeignKey("handoff.id", ondelete="CASCADE"), index=True)
     what: Mapped[str]
@@ -426,7 +433,7 @@ class HandoffNotice(Base):
     """Somebody of the team was told that a handoff waits: once a round, in their chat and by mail.
 
     `status` of a mail: queued → sending → sent; failed, cancelled, or unknown when its sender died meanwhile (the
-    next round reminds; the same one is never sent twice).
+    next round reminds; the same one is never sent twice). A message in a chat is `told`.
     """
 
     __tablename__ = "handoff_notice"

@@ -144,7 +144,7 @@ async def test_a_mail_reaches_a_real_server(database: Database, settings: Settin
     assert "H-" in message["Subject"] and "P1" in message["Subject"] and "محادثة" in message["Subject"]
     assert f"{configured.own_url}/console" in body and "العربية" in body
     assert "يطلب" not in body  # why is not said
-    assert await notices(database) == [("chat", "queued"), ("mail", "sent")]
+    assert await notices(database) == [("chat", "told"), ("mail", "sent")]
     assert await mailer.due() == []
 
 
@@ -258,7 +258,7 @@ async def test_whoever_dies_tells_nobody_twice(
         for one in await lane.due():
             await lane.work(one)
     assert await value(database, chat) == 1
-    assert await notices(database) == [("chat", "queued"), ("mail", mail)]
+    assert await notices(database) == [("chat", "told"), ("mail", mail)]
     assert len(server.kept) == (1 if mail == "sent" else mails_sent)
 
 

@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 from sqlalchemy import select
 from starlette.responses import JSONResponse, Response
 
@@ -26,14 +27,18 @@ from bot.web import Service
 from tests.conversation.conftest import rows, typed, until, value
 from tests.conversation.letters import change
 from tests.conversation.test_guards import over, tell
+from tests.conversation.test_media import VOICE
 from tests.conversation.test_media import sent as sends
 from tests.simulators.channel import FakeChannel
 from tests.simulators.rasa import GREETING, FakeRasa
+from tests.simulators.telegram import Person as Owner
+from tests.simulators.telegram import TelegramServer
 
 HELP = {
     "fr": "je veux parler à une personne", "en": "i want to talk to a human", "ar": "أريد التحدث مع شخص",
 }  # fmt: skip
 CRY = "je veux mourir"
+TOKEN = "123456789:AAEhandoff-handoff-handoff-handoff"
 
 
 def around(open_: bool) -> str:
@@ -425,11 +430,16 @@ async def test_a_voice_message_is_kept_and_announced(team: Team) -> None:
     """It is handed on as what it is, to be heard in the console."""
     samira = await team.linked("samira")
     reference = await team.taken(samira, "p1")
+    team.service.media.channels = {"web": FakeChannel("web", files={"f1": VOICE})}
     await tell(team.database, sends("voice"))
     assert (await team.read("samira"))[-1] == i18n.say("desk.media", "fr", reference=reference, words="voice")
-    assert await value(team.database, "SELECT count(*) FROM media") == 1
+    await until(lambda: value(team.database, "SELECT count(*) FROM media WHERE status = 'kept'"))
+    other = await team.waits("moussa")
     async with team.desk() as desk:
-        assert [line.media_id for line in await desk.conversation(reference) if line.media_id]
+        [line] = [line for line in await desk.conversation(reference) if line.media_id is not None]
+        assert line.media_id is not None
+        assert await desk.media(reference, line.media_id) == (VOICE, "audio/ogg")
+        assert await desk.media(other, line.media_id) is None  # of another conversation
 
 
 # delivery
@@ -662,3 +672,55 @@ async def test_the_person_is_told_who_speaks_in_their_language(team: Team, langu
     for text, (text_id, _) in zip(told, steps, strict=True):
         fixed = i18n.catalog(language).gettext(text_id).replace("{name}", "\0").replace("{to}", "\0").split("\0")
         assert all(part.split("\n")[0] in text for part in fixed)
+
+
+async def test_on_telegram_from_the_code_to_the_last_word(
+    fake_rasa: tuple[FakeRasa, Settings], database: Database, own_url: str
+) -> None:
+    """Two of the team link their chats, are told of somebody who asks in Arabic, one takes it, they write to each
+    other, it is given back: all of it in chats of Telegram."""
+    fake, settings = fake_rasa
+    async with TelegramServer() as server:
+        given = {
+            "rafiq_reading_hours": around(True), "telegram_token": SecretStr(TOKEN), "telegram_api_url": server.url,
+        }  # fmt: skip
+        service = Service(settings.model_copy(update=given), own_url)
+        await service.start()
+        try:
+            team = Team(service, fake, database)
+            chats = []
+            for name in ("samira", "karim"):
+                await team.member(name, languages=["fr", "ar"])
+                async with database.session() as session:
+                    code = await staff.link_code(session, database.vault, f"{name}@example.org")
+                    await session.commit()
+                chats.append(Owner(server, TOKEN, language="fr"))
+                await chats[-1].send_text(f"/start {code}")
+                assert (await chats[-1].answer()).text == i18n.say("desk.linked", "fr", name=name)
+            samira, karim = chats
+            awa = Owner(server, TOKEN, language="ar")
+            fake.behave = _asks
+            await awa.send_text(HELP["ar"])
+            assert "H-" in (await awa.answer()).text
+            take = i18n.say("desk.button.take", "fr")
+            for chat in chats:
+                notice = await chat.answer()
+                assert "العربية" in notice.text and notice.titles == (take,) and HELP["ar"] not in notice.text
+            await samira.press(take)
+            brief = await samira.answer()
+            assert HELP["ar"] in brief.text and len(brief.titles) == 3
+            assert "samira" in (await awa.answer()).text
+            await karim.press(take)
+            assert "samira" in (await karim.answer()).text
+            await samira.send_text("مرحبا، كيف أساعدك؟")
+            assert (await awa.answer()).text == i18n.say(
+                "handoff.reply", "ar", name="samira", words="مرحبا، كيف أساعدك؟"
+            )
+            await awa.send_text("أريد موعدا")
+            assert "أريد موعدا" in (await samira.answer()).text
+            await samira.press(i18n.say("desk.button.release", "fr"))
+            assert (await samira.answer()).titles == (i18n.say("desk.button.reopen", "fr"),)
+            assert (await awa.answer()).text == i18n.say("handoff.released", "ar")
+            assert await value(database, "SELECT count(*) FROM outbox WHERE status <> 'sent'") == 0
+        finally:
+            await service.stop()

@@ -74,6 +74,12 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id"),
     )
     op.create_index("ix_handoff_entry_handoff_id", "handoff_entry", ["handoff_id"])
+    op.create_index(
+        "handoff_entry_answers",
+        "handoff_entry",
+        ["handoff_id"],
+        postgresql_where=sa.text("what = 'replied' AND (told IS NULL OR told = 'held')"),
+    )
     op.create_index("ix_handoff_entry_outbox_id", "handoff_entry", ["outbox_id"])
     op.create_table(
         "handoff_notice",
