@@ -130,12 +130,13 @@ async def turn(ctx: Context, staff_id: uuid.UUID, kind: Kind, press: str) -> Non
 async def _wrote(ctx: Context, desk: Desk, member: StaffMember) -> None:
     """Words for the person whose conversation they have; a note when they begin with #."""
     held = await desk.held_by(member.id)
+    ctx.forget_words = True
     if not held or not ctx.text or ctx.text.startswith("/"):  # a command of the bot's menu goes to nobody
         await _open(ctx, desk, member)
     elif len(held) == 1:
         await _send(ctx, desk, member, held[0].reference, ctx.text)
-        ctx.forget_words = True
     else:
+        ctx.forget_words = False  # needed once more
         ctx.say(
             "desk.which",
             [
