@@ -501,6 +501,91 @@ def _numbers(which: list[str]) -> list[int] | None:
     return [int(one) for one in which]
 
 
+team = typer.Typer(help="Who takes conversations over (docs/handoff.md).", no_args_is_help=True)
+app.add_typer(team, name="staff")
+Several = Annotated[list[str] | None, typer.Option(help="May be given several times; without it: all of them.")]
+
+
+@team.command("add")
+def staff_add(
+    name: Annotated[str, typer.Argument(help="As people in a conversation read it.")],
+    email: Annotated[str, typer.Argument(help="Where notifications go.")],
+    role: Annotated[str, typer.Option(help="orientation, counsellor, supervisor, coordinator, administrator")] = (
+        "counsellor"
+    ),
+    language: Several = None,
+    office: Several = None,
+    priority: Several = None,
+    hours: Annotated[str | None, typer.Option(help="On duty, as RAFIQ_READING_HOURS; without it those.")] = None,
+) -> None:
+    """Add somebody to the team."""
+    from bot.conversation import staff
+
+    settings = configuration.load()
+    for kind, known, chosen in (
+        ("role", staff.ALL_ROLES, [role]),
+        ("language", LANGUAGES, language or []),
+        ("priority", ("P0", "P1", "P2"), priority or []),
+    ):
+        wrong = [one for one in chosen if one not in known]
+        if wrong:
+            raise configuration.SettingsError(f"{wrong[0]} is no {kind}: {', '.join(known)}")
+
+    async def add(database: Database) -> uuid.UUID | None:
+        async with database.session() as session:
+            added = await staff.add(
+                session, settings, name, email, role,
+                languages=language or (), offices=office or (), priorities=priority or (), hours=hours,
+            )  # fmt: skip
+            await session.commit()
+            return added
+
+    try:
+        added = _in_database(settings, add)
+    except ValueError as error:
+        raise configuration.SettingsError(f"--hours is wrong: {error}") from None
+    if added is None:
+        raise configuration.SettingsError(f"{email} is in the team already")
+    typer.echo(added)
+
+
+@team.command("list")
+def staff_list() -> None:
+    """Who is in the team, and whether their chat is linked."""
+    from sqlalchemy import select
+
+    from bot.db.models import StaffMember
+
+    async def everybody(database: Database) -> list[StaffMember]:
+        async with database.session() as session:
+            return list(await session.scalars(select(StaffMember).order_by(StaffMember.created_at)))
+
+    for one in _in_database(configuration.load(), everybody):
+        state = "active" if one.active else "not active"
+        chat = "chat linked" if one.conversation_id is not None else "no chat"
+        scope = [" ".join(map(str, several)) or "all" for several in (one.languages, one.offices, one.priorities)]
+        typer.echo("\t".join((one.name, one.email, one.role, *scope, one.duty or "reading hours", chat, state)))
+
+
+@team.command("link")
+def staff_link(email: Annotated[str, typer.Argument(help="Of whom in the team.")]) -> None:
+    """Print a code that links their Telegram chat: they send it to the bot once, within a day."""
+    from bot.conversation import staff
+
+    settings = configuration.load()
+
+    async def make(database: Database) -> str | None:
+        async with database.session() as session:
+            code = await staff.link_code(session, database.vault, email)
+            await session.commit()
+            return code
+
+    code = _in_database(settings, make)
+    if code is None:
+        raise configuration.SettingsError(f"{email} is nobody of the team")
+    typer.echo(f"/start {code}")
+
+
 telegram = typer.Typer(help="The bot's side at Telegram.", no_args_is_help=True)
 app.add_typer(telegram, name="telegram")
 

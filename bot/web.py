@@ -34,6 +34,7 @@ from bot.conversation.appointments import Appointments
 from bot.conversation.checkins import Checkins
 from bot.conversation.delivery import Delivery
 from bot.conversation.media import Keeper
+from bot.conversation.notify import Mailer, Watch
 from bot.conversation.turn import Turns
 from bot.db.session import Database, Lane, connect
 from bot.jobs import Lanes, Worker
@@ -81,6 +82,9 @@ class Service:
         self.lanes.add(Lane.MEDIA, Worker(self.media.work, 2), self.media.due)
         self.lanes.add(Lane.REMINDERS, Worker(self.appointments.work, 2), self.appointments.due)
         self.lanes.add(Lane.CHECKINS, Worker(self.checkins.work, 4), self.checkins.due)
+        self.watch, self.mailer = Watch(self.database, settings), Mailer(self.database, settings)
+        self.lanes.add(Lane.HANDOFF, Worker(self.watch.work, 2), self.watch.due)
+        self.lanes.add(Lane.MAIL, Worker(self.mailer.work, 2), self.mailer.due)
         self.lanes.watch(self.signals.heard)
         self._tasks: list[asyncio.Task[None]] = []
         self._hurrying: set[asyncio.Task[None]] = set()  # a task that nobody holds may vanish

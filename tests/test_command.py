@@ -31,6 +31,7 @@ COMMANDS = [
     "points",
     "poster",
     "report",
+    "staff",
     "telegram",
     "whatsapp",
     "doctor",

@@ -22,7 +22,7 @@ from bot.settings import PREFIXES, ROOT, Settings, reading_hours
 from bot.supervisor import free_port
 
 EXAMPLE = (ROOT / ".env.example").read_text(encoding="utf-8").splitlines()
-SETTING = re.compile(r"#?([A-Z_]+)=(.*)")
+SETTING = re.compile(r"#?([A-Z0-9_]+)=(.*)")
 KEY = base64.b64encode(bytes(range(32))).decode()
 SECRET = "whsec_" + base64.b64encode(bytes(range(32))).decode()
 
@@ -165,6 +165,12 @@ WRONG = [
     ("RAFIQ_READING_HOURS", "Mon-Day 09:00-17:00 Africa/Casablanca"),
     ("RAFIQ_READING_HOURS", "Mon-Fri 17:00-09:00 Africa/Casablanca"),
     ("RAFIQ_READING_HOURS", "Mon-Fri 09:00-17:00 Mars/Olympus"),
+    ("RAFIQ_HANDOFF_P0_MINUTES", "0"),
+    ("RAFIQ_HANDOFF_REMIND", "5 60"),
+    ("RAFIQ_HANDOFF_SILENCE", "0 60 240"),
+    ("RAFIQ_MAIL_URL", "mail.example.org"),
+    ("RAFIQ_MAIL_URL", "smtp://rafiq:canary@"),
+    ("RAFIQ_MAIL_FROM", "Rafiq"),
 ]
 
 
@@ -265,6 +271,7 @@ MISSING: list[tuple[str, Mapping[str, str]]] = [
     ("CASE_WEBHOOK_SECRETS", {"CASE_WEBHOOK_URL": "https://cases.example.org/rafiq"}),
     ("CASE_WEBHOOK_SECRETS", {"CASE_WEBHOOK_URL": "https://cases.example.org/rafiq", "CASE_WEBHOOK_SECRETS": " , "}),
     ("CASE_SYSTEM_URL", {"CASE_SYSTEM": "primero", "CASE_SYSTEM_SECRET": "canary"}),
+    ("RAFIQ_MAIL_FROM", {"RAFIQ_MAIL_URL": "smtps://rafiq:canary@mail.example.org"}),
     ("RAFIQ_MASTER_KEY", {"DATABASE_URL": "postgresql://rafiq:canary@127.0.0.1:1/rafiq"}),
 ]
 

@@ -11,17 +11,15 @@ from typing import Any
 
 import structlog
 from sqlalchemy import func, select
-from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from bot import i18n
 from bot.appointments import bookings, calendar, offices
-from bot.cases import events
 from bot.conversation import outbox
-from bot.db.models import Address, Appointment, Conversation, Handoff, Person, Reminder
+from bot.db.models import Address, Appointment, Conversation, Person, Reminder
 from bot.db.session import Database, Lane, wake
-from bot.journeys import interviews
-from bot.journeys.context import Choice, new_reference
+from bot.journeys import handoff, interviews
+from bot.journeys.context import Choice
 from bot.messages import LANGUAGES, Document, Language, Template
 
 log = structlog.get_logger()
@@ -192,34 +190,20 @@ async def missed(database: Database, reference: str) -> None:
 
 async def _hand_over(session: AsyncSession, row: Appointment, language: Language, now: datetime) -> None:
     """Somebody of the team is to write to them."""
-    reference = new_reference("H")
-    await session.execute(
-        insert(Handoff).values(
-            reference=reference,
-            person_id=row.person_id,
-            conversation_id=row.conversation_id,
-            reason="interview",
-            priority="P2",
-        )
-    )
     channel = await session.scalar(
         select(Address.channel)
         .join(Conversation, Conversation.address_id == Address.id)
         .where(Conversation.id == row.conversation_id)
     )
-    await events.record(
+    await handoff.record_unasked(
         session,
-        type_="handoff.requested",
-        key=f"handoff:{row.reference}:missed",
         person_id=row.person_id,
-        occurred_at=now,
-        data={
-            "handoff": reference,
-            "reason": "interview",
-            "priority": "P2",
-            "language": language,
-            "channel": channel,
-        },
+        conversation_id=row.conversation_id,
+        reason="interview",
+        key=f"handoff:{row.reference}:missed",
+        language=language,
+        channel=channel,
+        now=now,
     )
 
 

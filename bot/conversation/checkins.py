@@ -11,17 +11,15 @@ from typing import Any
 
 import structlog
 from sqlalchemy import func, select
-from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from bot import i18n
-from bot.cases import events
 from bot.checkins import questions, rounds, schedule
 from bot.conversation import outbox
-from bot.db.models import Address, Checkin, Conversation, Enrolment, Handoff, Person, Request
+from bot.db.models import Address, Checkin, Conversation, Enrolment, Person, Request
 from bot.db.session import Database, Lane, wake
-from bot.journeys import checkins
-from bot.journeys.context import Choice, new_reference
+from bot.journeys import checkins, handoff
+from bot.journeys.context import Choice
 from bot.messages import LANGUAGES, Language, Template
 
 log = structlog.get_logger()
@@ -195,26 +193,16 @@ async def _another_way(session: AsyncSession, due: _Due, now: datetime) -> None:
 
 
 async def _hand_over(session: AsyncSession, due: _Due, reason: str, now: datetime) -> str:
-    reference = new_reference("H")
-    await session.execute(
-        insert(Handoff).values(
-            reference=reference,
-            person_id=due.row.person_id,
-            conversation_id=due.enrolment.conversation_id,
-            reason=reason,
-            priority="P2",
-        )
-    )
-    about: dict[str, Any] = {"reason": reason, "priority": "P2", "language": due.language, "channel": due.channel}
-    await events.record(
+    return await handoff.record_unasked(
         session,
-        type_="handoff.requested",
-        key=f"handoff:{due.enrolment.reference}:{due.row.round}:{reason}",
         person_id=due.row.person_id,
-        occurred_at=now,
-        data={"handoff": reference, **about},
+        conversation_id=due.enrolment.conversation_id,
+        reason=reason,
+        key=f"handoff:{due.enrolment.reference}:{due.row.round}:{reason}",
+        language=due.language,
+        channel=due.channel,
+        now=now,
     )
-    return reference
 
 
 def _spoken(language: str | None) -> Language:

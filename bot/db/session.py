@@ -32,6 +32,8 @@ class Lane(IntEnum):
     MEDIA = 5
     REMINDERS = 6
     CHECKINS = 7
+    HANDOFF = 8
+    MAIL = 9
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,7 @@ from bot.journeys.context import Context, new_reference
 ERASED = {
     "person", "address", "conversation", "outbox", "issued_button", "media", "consent", "suggestion", "request",
     "appointment", "reminder", "handoff", "enrolment", "checkin", "rasa_tracker",
-    "scan",
+    "scan", "handoff_entry", "handoff_notice",
 }  # fmt: skip
 KEPT = {
     "inbox": "keyed hashes of the platforms' ids, so that a late repeat stays one; the content goes",
@@ -49,6 +49,7 @@ KEPT = {
     "counsellor": "what people may wish for, without a name",
     "closed_day": "days of the calendar",
     "slot": "times of the team; whose they were goes with the appointment",
+    "staff_member": "the team's own accounts",
     "orientation_point": "places with a poster",
     "alembic_version": "the version of the tables",
 }
@@ -225,7 +226,9 @@ async def erase_person(ctx: Context) -> None:
         )
     )
     await ctx.session.execute(
-        update(Conversation).where(Conversation.id == ctx.conversation_id).values(person_id=person_id, exchanges=None)
+        update(Conversation)
+        .where(Conversation.id == ctx.conversation_id)
+        .values(person_id=person_id, exchanges=None, owner_id=None)
     )
     await ctx.session.execute(delete(Person).where(Person.id == ctx.person_id))
     ctx.person_id, ctx.person_key = person_id or 0, key
