@@ -131,7 +131,8 @@ def understand(context: typer.Context) -> None:
 def export_review() -> None:
     """Messages that were not understood and what their writers said they meant, one JSON object a line, for review.
 
-    Only those whose writers agreed. Out: text, label (a topic, or none_of_these), language, offered, at.
+    Only those whose writers agreed. Out: text, label (a topic, or none_of_these; `reviewed` in the console or not),
+    language, offered, at.
     """
     from bot.journeys import learning
 
@@ -317,6 +318,98 @@ def _numbers(which: list[str]) -> list[int] | None:
     if wrong:
         raise configuration.SettingsError(f"{wrong[0]} is no message: give numbers, or `all`")
     return [int(one) for one in which]
+
+
+staff = typer.Typer(help="Who may sign in to the console.", no_args_is_help=True)
+app.add_typer(staff, name="staff")
+
+
+@staff.command("add")
+def add_staff(
+    email: Annotated[str, typer.Argument(help="Their e-mail address: what they sign in with.")],
+    name: Annotated[str, typer.Option(help="Their name, as people in a conversation read it.")],
+    role: Annotated[str, typer.Option(help="orientation, counsellor, supervisor, coordinator or administrator.")],
+    languages: Annotated[str, typer.Option(help="The languages they answer in, the one they read first: ar,fr.")] = "",
+    password: Annotated[str, typer.Option(prompt=True, hide_input=True, confirmation_prompt=True)] = "",
+) -> None:
+    """Let somebody in, or give them a new password and code; asks for the password and prints the code's secret."""
+    import segno
+
+    from bot.console import accounts
+    from bot.console.access import Role
+
+    speaks = [one for one in languages.replace(",", " ").split() if one]
+    if role not in list(Role):
+        raise configuration.SettingsError(f"--role is {role}: it must be one of {', '.join(Role)}")
+    if not set(speaks) <= set(LANGUAGES):
+        raise configuration.SettingsError(f"--languages is {languages}: they must be of {', '.join(LANGUAGES)}")
+    if "@" not in email:
+        raise configuration.SettingsError(f"{email} is no e-mail address")
+    settings = configuration.load()
+    try:
+        enrolment = _in_database(
+            settings,
+            lambda database: accounts.enrol(
+                database, name=name, email=email, role=role, password=password, languages=speaks, by=None
+            ),
+        )
+    except accounts.WeakPassword:
+        raise configuration.SettingsError(
+            f"this password is weak: {accounts.SHORTEST} to {accounts.LONGEST} characters, not the name or address"
+        ) from None
+    segno.make(enrolment.uri, error="m").terminal(compact=True)
+    typer.echo(f"Scan this with an authenticator app, or type in: {enrolment.secret}")
+    typer.echo(f"Then sign in at {settings.rafiq_public_url or settings.own_url}/console")
+
+
+@staff.command("list")
+def list_staff() -> None:
+    """Everybody of the team: address, name, role, and whether they may sign in."""
+    from sqlalchemy import select
+
+    from bot.db.models import StaffMember
+
+    async def everybody(database: Database) -> list[StaffMember]:
+        async with database.session() as session:
+            return list(await session.scalars(select(StaffMember).order_by(StaffMember.email)))
+
+    for one in _in_database(configuration.load(), everybody):
+        typer.echo(f"{one.email}\t{one.name}\t{one.role}\t{'active' if one.active else 'stopped'}")
+
+
+@staff.command("stop")
+def stop_staff(email: Annotated[str, typer.Argument(help="Their e-mail address.")]) -> None:
+    """Let somebody in no more, and sign them out now."""
+    from bot.console import accounts
+
+    if not _in_database(configuration.load(), lambda database: accounts.stop(database, email, None)):
+        raise configuration.SettingsError(f"{email} is nobody of the team")
+    typer.echo(f"{email} is signed out and may sign in no more")
+
+
+auditing = typer.Typer(help="Who saw, changed and signed in to what.", no_args_is_help=True)
+app.add_typer(auditing, name="audit")
+
+
+@auditing.command("verify")
+def verify_audit(
+    link: Annotated[str, typer.Option(help="The last link that you noted before: it must be in the chain.")] = "",
+) -> None:
+    """Whether no row of the audit was changed, added in between or taken out (status 1); prints its last link."""
+    from bot.console import audit
+
+    async def verify(database: Database) -> audit.Verdict:
+        async with database.session() as session:
+            return await audit.verify(session, database.vault, link)
+
+    verdict = _in_database(configuration.load(), verify)
+    if verdict.broken is not None:
+        typer.echo(f"row {verdict.broken} does not fit: the audit was changed there")
+    elif not verdict.found:
+        typer.echo(f"{verdict.rows} rows fit, but the link you noted is not among them: rows were taken off the end")
+    else:
+        typer.echo(f"{verdict.rows} rows, whole. The last link: {verdict.last}")
+    raise typer.Exit(0 if verdict.broken is None and verdict.found else 1)
 
 
 telegram = typer.Typer(help="The bot's side at Telegram.", no_args_is_help=True)

@@ -74,6 +74,8 @@ class Settings(BaseSettings):
     rafiq_media_days: int = Field(30, ge=1, le=365)
     rafiq_message_prices: str | None = None
     rafiq_reading_hours: str = "Mon-Fri 09:00-17:00 Africa/Casablanca"
+    rafiq_console_idle_minutes: int = Field(30, ge=5, le=120)
+    rafiq_console_hours: int = Field(10, ge=1, le=24)
     telegram_token: SecretStr | None = None
     telegram_api_url: str = "https://api.telegram.org"
     telegram_webhook_secret: SecretStr | None = None

@@ -106,6 +106,7 @@ async def database(_database: Database) -> Database:
     for attempt in range(5):
         try:
             async with _database.engine.begin() as connection:
+                await connection.execute(text("SET LOCAL session_replication_role = replica"))  # the audit too
                 await connection.execute(text(f"TRUNCATE {tables} RESTART IDENTITY CASCADE"))
             break
         except OperationalError:  # a deadlock with the running service's own look for work

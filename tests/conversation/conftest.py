@@ -41,6 +41,7 @@ async def database(own_url: str, settings: Settings) -> AsyncIterator[Database]:
     database = connect(own_url, Vault(settings.master_key), 10)
     tables = ", ".join(table.name for table in Base.metadata.sorted_tables)
     async with database.engine.begin() as connection:
+        await connection.execute(text("SET LOCAL session_replication_role = replica"))  # the audit too
         await connection.execute(text(f"TRUNCATE {tables} RESTART IDENTITY CASCADE"))
     yield database
     await database.engine.dispose()
