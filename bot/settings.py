@@ -7,10 +7,12 @@ import difflib
 import os
 import re
 import secrets
+from dataclasses import dataclass
 from datetime import time
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import unquote, urlsplit
 from zoneinfo import ZoneInfo
 
 from dotenv.parser import parse_stream
@@ -56,6 +58,46 @@ def reading_prices(setting: str) -> dict[tuple[str, str], Decimal]:
     return prices
 
 
+def reading_minutes(setting: str) -> dict[str, int]:
+    """Read « 5 60 240 »: minutes for the priorities P0, P1 and P2."""
+    if re.fullmatch(r"[1-9]\d{0,4} [1-9]\d{0,4} [1-9]\d{0,4}", setting) is None:
+        raise ValueError("write three numbers of minutes, for P0, P1 and P2, as: 5 60 240")
+    return dict(zip(("P0", "P1", "P2"), map(int, setting.split()), strict=True))
+
+
+@dataclass(frozen=True, slots=True)
+class MailServer:
+    """Where mail is handed in. `tls`: from the first byte; otherwise STARTTLS, which only this machine may lack."""
+
+    host: str
+    port: int
+    tls: bool
+    user: str | None
+    password: str | None
+
+    @property
+    def starttls(self) -> bool | None:
+        """Whether STARTTLS must be (True), is not needed (False), or is used if the server offers it (None)."""
+        if self.tls:
+            return False
+        return None if self.host in ("127.0.0.1", "::1", "localhost") else True
+
+
+def reading_mail_server(setting: str) -> MailServer:
+    """Read « smtps://user:password@mail.example.org » or « smtp://… », which then must offer STARTTLS."""
+    wrong = "write it as: smtps://user:password@mail.example.org, or smtp:// for a server with STARTTLS"
+    try:
+        parts = urlsplit(setting)
+        port = parts.port
+    except ValueError:
+        raise ValueError(wrong) from None
+    if parts.scheme not in ("smtp", "smtps") or not parts.hostname or parts.path not in ("", "/"):
+        raise ValueError(wrong)
+    tls = parts.scheme == "smtps"
+    user, password = (unquote(one) if one else None for one in (parts.username, parts.password))
+    return MailServer(parts.hostname, port or (465 if tls else 587), tls, user, password)
+
+
 class Settings(BaseSettings):
     """Every setting of the service. `.env.example` explains each; the tests hold the two together."""
 
@@ -74,8 +116,19 @@ class Settings(BaseSettings):
     rafiq_media_days: int = Field(30, ge=1, le=365)
     rafiq_message_prices: str | None = None
     rafiq_reading_hours: str = "Mon-Fri 09:00-17:00 Africa/Casablanca"
+<<<<<<< HEAD
     rafiq_console_idle_minutes: int = Field(30, ge=5, le=120)
     rafiq_console_hours: int = Field(10, ge=1, le=24)
+=======
+    rafiq_handoff_p0_minutes: int = Field(15, ge=1, le=240)
+    rafiq_handoff_p1_days: int = Field(1, ge=1, le=30)
+    rafiq_handoff_p2_days: int = Field(2, ge=1, le=30)
+    rafiq_handoff_remind: str = "5 60 240"
+    rafiq_handoff_silence: str = "15 120 480"
+    rafiq_handoff_reopen_hours: int = Field(72, ge=1, le=720)
+    rafiq_mail_url: SecretStr | None = None
+    rafiq_mail_from: str | None = None
+>>>>>>> handoff
     telegram_token: SecretStr | None = None
     telegram_api_url: str = "https://api.telegram.org"
     telegram_webhook_secret: SecretStr | None = None
@@ -158,6 +211,26 @@ class Settings(BaseSettings):
         reading_hours(value)
         return value
 
+    @field_validator("rafiq_handoff_remind", "rafiq_handoff_silence")
+    @classmethod
+    def _minutes(cls, value: str) -> str:
+        reading_minutes(value)
+        return value
+
+    @field_validator("rafiq_mail_url")
+    @classmethod
+    def _mail(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None:
+            reading_mail_server(value.get_secret_value())
+        return value
+
+    @field_validator("rafiq_mail_from")
+    @classmethod
+    def _from(cls, value: str | None) -> str | None:
+        if value is not None and re.fullmatch(r"[^@\s<>]+@[^@\s<>]+", value) is None:
+            raise ValueError("it must be an e-mail address: rafiq@example.org")
+        return value
+
     @field_validator("rafiq_message_prices")
     @classmethod
     def _prices(cls, value: str | None) -> str | None:
@@ -198,6 +271,11 @@ class Settings(BaseSettings):
                 "RAFIQ_MASTER_KEY is missing: DATABASE_URL needs it, 32 bytes in base64 (openssl rand -base64 32)"
             )
         return kept_secret(self.rafiq_var / "master.key", 32)
+
+    @property
+    def mail_server(self) -> MailServer | None:
+        """Where mail is handed in; None when nobody is written to by mail."""
+        return reading_mail_server(self.rafiq_mail_url.get_secret_value()) if self.rafiq_mail_url else None
 
     @property
     def rasa_url(self) -> str:
@@ -281,6 +359,8 @@ def load(env_file: Path | None = ROOT / ".env", **given: Any) -> Settings:
         raise SettingsError(f"CASE_SYSTEM_URL is missing: CASE_SYSTEM={settings.case_system} needs its address")
     if settings.case_system != "webhook" and settings.case_webhook_url:
         raise SettingsError("CASE_WEBHOOK_URL is one too many: case events go there or to CASE_SYSTEM, not to both")
+    if settings.rafiq_mail_url and not settings.rafiq_mail_from:
+        raise SettingsError("RAFIQ_MAIL_FROM is missing: RAFIQ_MAIL_URL needs the address that mail comes from")
     if settings.database_url and settings.rafiq_master_key is None:
         raise SettingsError(
             "RAFIQ_MASTER_KEY is missing: DATABASE_URL needs it, 32 bytes in base64 (openssl rand -base64 32)"

@@ -19,6 +19,8 @@ from babel.messages.pofile import read_po
 from bot import i18n
 from bot.assistant import forms, knowledge
 from bot.cases import answers
+from bot.conversation.handoffs import HandoffError
+from bot.conversation.notify import TROUBLE
 from bot.journeys import VERBS
 from bot.messages import LANGUAGES, Language
 from bot.settings import ROOT
@@ -74,6 +76,13 @@ def used_ids() -> tuple[set[str], set[str]]:
     catalogue = ("danger_now", "suicidal", "child_alone", "medical_urgent", "violence", "trafficking", "detention",
                  "fear_of_return", "staff_misconduct", "pressure")  # fmt: skip
     used |= {f"care.{cue}" for cue in catalogue}
+    used |= {f"desk.reason.cue.{cue}" for cue in catalogue} | {
+        f"desk.reason.{reason}"
+        for reason in ("asked", "interview", "complaint", "no_followup", "not_understood", "media", "minor")
+    }
+    used |= {HandoffError.say, *(error.say for error in HandoffError.__subclasses__()), *TROUBLE.values()}
+    used |= {"handoff.claimed", "handoff.transferred", "handoff.returned", "handoff.released"}
+    used |= {"desk.relay", "desk.pressed", "desk.media"}
     used |= {
         f"handoff.{reason}" for reason in ("asked", "interview", "complaint", "no_followup", "not_understood", "media")
     }
@@ -84,7 +93,8 @@ def used_ids() -> tuple[set[str], set[str]]:
     countries = {f"emergency.{code}" for code in ("MA", "MR", "other")}
     services = ("police", "gendarmerie", "civil_protection", "ambulance", "samu", "children", "women")
     used |= countries | {f"emergency.service.{service}" for service in services}
-    return used, buttons | countries
+    desk = {f"desk.button.{one}" for one in ("take", "release", "transfer", "back", "reopen", "knock")}
+    return used | desk, buttons | countries | desk
 
 
 def _constants(node: ast.expr) -> Iterator[str]:

@@ -35,6 +35,7 @@ from bot.console.live import Live
 from bot.conversation import answers, inbox, notices, people, receipts
 from bot.conversation.delivery import Delivery
 from bot.conversation.media import Keeper
+from bot.conversation.notify import Mailer, Watch
 from bot.conversation.turn import Turns
 from bot.db.session import Database, Lane, connect
 from bot.jobs import Lanes, Worker
@@ -77,6 +78,9 @@ class Service:
         self.lanes.add(Lane.DELIVERY, Worker(self.delivery.work, 16), self.delivery.due)
         self.lanes.add(Lane.CASES, Worker(self.cases.work, 1), self.cases.due)
         self.lanes.add(Lane.MEDIA, Worker(self.media.work, 2), self.media.due)
+        self.watch, self.mailer = Watch(self.database, settings), Mailer(self.database, settings)
+        self.lanes.add(Lane.HANDOFF, Worker(self.watch.work, 2), self.watch.due)
+        self.lanes.add(Lane.MAIL, Worker(self.mailer.work, 2), self.mailer.due)
         self.lanes.watch(self.signals.heard)
         self.live = Live()
         self.lanes.watch(self.live.heard)

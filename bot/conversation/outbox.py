@@ -38,7 +38,7 @@ _WRITE = text("""
 """).bindparams(bindparam("buttons", type_=JSONB), bindparam("content", type_=LargeBinary))
 
 
-async def write(ctx: Context, inbox_id: int) -> None:
+async def write(ctx: Context, inbox_id: int | None) -> None:
     """Put the turn's sayings into the outbox, as few messages as fit, with their buttons issued."""
     sayings = together(ctx.sayings)
     doubted = any(saying.sensitive for saying in sayings) and await _doubted(ctx)

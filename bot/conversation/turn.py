@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import uuid
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import structlog
-from sqlalchemy import DateTime, Text, bindparam, select, text, update
+from sqlalchemy import DateTime, Text, Uuid, bindparam, select, text, update
 from sqlalchemy.dialects.postgresql import JSONB, insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
@@ -25,7 +26,7 @@ from bot.assistant.commands import command
 from bot.assistant.rasa import Decision, Rasa, RasaDown
 from bot.assistant.triage import Cue, Triage
 from bot.assistant.values import numerals
-from bot.conversation import guards, media, outbox, people
+from bot.conversation import guards, media, outbox, people, staff
 from bot.db.models import Alert, Conversation, Inbox, Person, Request
 from bot.db.session import Database, Lane, each_alone, wake, wake_up_call
 from bot.journeys import VERBS, first_contact, rights, safety
@@ -46,6 +47,9 @@ OF_A_FORM = {"answer", "change_answer", "leave_form"}  # mean nothing once the f
 ANSWERED = {Kind.TEXT, Kind.PRESS, Kind.START, Kind.MEDIA, Kind.UNKNOWN}
 # told of every turn that will be answered: the channel's name, and the details that it gave with the event
 Begun = Callable[[str, Mapping[str, Any]], Coroutine[Any, Any, None]]
+# of the assistant's buttons and words: those that work whoever speaks
+OWN_RIGHTS = {"stop", "resume", "my_data", "delete_my_data", "erase", "keep", "set_language", "emergency",
+              "emergency_numbers"}  # fmt: skip
 AMONG_OURSELVES = ("terminal",)  # channels where no stranger's machine can write
 _REFERENCE = re.compile(r"AV[ -]?[2-9A-Za-z]{4}", re.IGNORECASE)
 _LETTER_OR_DIGIT = re.compile(r"\w")
@@ -53,7 +57,8 @@ _WORD = re.compile(r"\w+")
 
 
 _CLAIM = text("""
-    UPDATE inbox SET attempts = attempts + 1 FROM conversation, person
+    UPDATE inbox SET attempts = attempts + 1
+    FROM person, conversation LEFT JOIN staff_member ON staff_member.conversation_id = conversation.id AND active
     WHERE conversation.id = inbox.conversation_id AND person.id = conversation.person_id AND inbox.id = (
         SELECT id FROM inbox
         WHERE conversation_id = :conversation AND status IN ('pending', 'waiting')
@@ -63,7 +68,8 @@ _CLAIM = text("""
     RETURNING inbox.id AS inbox_id, inbox.kind, inbox.content_sealed, inbox.attempts, inbox.status, inbox.received_at,
         inbox.channel, conversation.rasa_id, conversation.rasa_turns, conversation.form, conversation.turns,
         conversation.misunderstood, conversation.noticed_at, conversation.exchanges, conversation.address_id,
-        person.id AS person_id, person.key, person.language, person.language_chosen
+        conversation.owner_id, staff_member.id AS staff_id, person.id AS person_id, person.key, person.language,
+        person.language_chosen
 """)
 _LAST_BUTTONS = text("""
     SELECT position, title, action FROM issued_button
@@ -73,7 +79,7 @@ _LAST_BUTTONS = text("""
 """)
 # a button that counts still, and the message in which the form asked last
 _PRESSED = text("""
-    SELECT action, outbox_id, (
+    SELECT title, action, outbox_id, (
         SELECT max(outbox_id) FROM issued_button
         WHERE conversation_id = :conversation AND action->>'intent' = ANY(:of_a_form)
     ) AS asked_in, action->'slots'->>'field' IS NOT DISTINCT FROM (
@@ -101,14 +107,16 @@ _DONE = text("""
     WITH thread AS (
         UPDATE conversation SET turns = :turns, misunderstood = :misunderstood, noticed_at = :noticed_at,
             form = :form, rasa_turns = :rasa_turns, rasa_id = :rasa_id, exchanges = :exchanges
-        WHERE id = :conversation
+        WHERE id = :conversation AND owner_id IS NOT DISTINCT FROM :owner
+        RETURNING id
     ), event AS (
         UPDATE inbox SET status = 'done', done_at = :now, turn = :turns, error = NULL,
-            content_sealed = CASE WHEN :erased THEN NULL ELSE content_sealed END
+            content_sealed = CASE WHEN :forgotten THEN NULL ELSE content_sealed END
         WHERE id = :inbox
     )
-    SELECT pg_notify('rafiq', :call)
+    SELECT (SELECT id FROM thread), pg_notify('rafiq', :call)
 """).bindparams(
+    bindparam("owner", type_=Uuid),
     bindparam("noticed_at", type_=DateTime(timezone=True)),
     bindparam("form", type_=Text),
     bindparam("exchanges", type_=JSONB(none_as_null=True)),
@@ -135,10 +143,16 @@ class _Work:
     noticed_at: datetime | None
     exchanges: Sequence[Sequence[Any]]
     address_id: int
+    owner_id: uuid.UUID | None  # who of the team speaks here
+    staff_id: uuid.UUID | None  # whose of the team own chat this is
     person_id: int
     person_key: bytes
     language: Language | None
     language_chosen: bool
+
+
+class _OtherVoice(Exception):
+    """Somebody of the team took or left the conversation during the turn: it is taken anew."""
 
 
 class Turns:
@@ -187,11 +201,17 @@ class Turns:
             if work.attempts > ATTEMPTS:
                 await self._set_aside(session, work)
                 return True
-            flood = self._floods.suspects(conversation_id) and await guards.flooding(session, conversation_id)
+            flood = (
+                work.staff_id is None
+                and self._floods.suspects(conversation_id)
+                and await guards.flooding(session, conversation_id)
+            )
             if flood and not await self._calm(session, work):
                 return True
             try:
                 await self._take(session, work)
+            except _OtherVoice:
+                await session.rollback()
             except RasaDown as down:
                 await session.rollback()
                 await self._wait_for_rasa(session, work, down)
@@ -227,6 +247,8 @@ class Turns:
             noticed_at=row.noticed_at,
             exchanges=row.exchanges or (),
             address_id=row.address_id,
+            owner_id=row.owner_id,
+            staff_id=row.staff_id,
             person_id=row.person_id,
             person_key=row.key,
             language=row.language,
@@ -270,6 +292,7 @@ class Turns:
             conversation_id=work.conversation_id,
             channel=work.channel,
             language=spoken,
+            owner_id=work.owner_id,
         )
 
     async def _take(self, session: AsyncSession, work: _Work) -> None:
@@ -300,7 +323,13 @@ class Turns:
 
     async def _decide(self, ctx: Context, work: _Work, typed: str) -> Decision | None:
         """What to do: Rasa's decision, or None when it has been done here without Rasa."""
-        if work.kind is Kind.START:
+        if work.kind in (Kind.TEXT, Kind.START) and staff.is_code(typed):
+            await staff.link(ctx, typed)
+        elif work.staff_id is not None and work.kind in ANSWERED:
+            await staff.turn(ctx, work.staff_id, work.kind, str(work.content.get("press") or ""))
+        elif work.owner_id is not None and work.kind in ANSWERED:
+            await self._to_the_team(ctx, work, typed)
+        elif work.kind is Kind.START:
             await rights.welcome_back(ctx)
             await VERBS["welcome"](ctx)
         elif work.kind is Kind.BLOCKED:
@@ -324,6 +353,40 @@ class Turns:
         else:
             ctx.say("media", [ctx.do("button.person", "handoff", reason="asked")])
         return None
+
+    async def _to_the_team(self, ctx: Context, work: _Work, typed: str) -> None:
+        """Somebody of the team speaks here: what the person does goes to them, but for what is the person's right."""
+        cue = self._triage.read(typed, await self.vector_of(typed)) if typed else None
+        details = work.content.get("details") or {}
+        if work.kind is Kind.MEDIA and details.get("media") in media.FOR_A_PERSON:
+            await media.keep(ctx, details)
+        if cue is not None:
+            await staff.alarm(ctx, cue, typed)
+        elif work.kind is Kind.START:
+            await rights.welcome_back(ctx)
+            await staff.speaks(ctx)
+        elif work.kind is Kind.PRESS:
+            await self._pressed_beside(ctx, work)
+        elif work.kind is Kind.TEXT:
+            await staff.relay(ctx, work.kind, typed)
+            right = command(typed, in_form=work.form is not None)
+            if right in OWN_RIGHTS:
+                await VERBS[right](ctx)
+        else:
+            await staff.relay(ctx, work.kind, " · ".join(filter(None, [str(details.get("media") or "?"), typed])))
+
+    async def _pressed_beside(self, ctx: Context, work: _Work) -> None:
+        """A button of the assistant's in a conversation that somebody of the team has."""
+        pressed = str(work.content.get("press") or "")
+        which = {"pressed": pressed, "conversation": ctx.conversation_id, "of_a_form": sorted(OF_A_FORM)}
+        button = (await ctx.session.execute(_PRESSED, which)).first()
+        if button is None:
+            return
+        await ctx.session.execute(_USED, {"pressed": pressed, "now": ctx.now})
+        if button.action.get("do") in OWN_RIGHTS:
+            await VERBS[button.action["do"]](ctx, **button.action.get("with", {}))
+        else:
+            await staff.relay(ctx, work.kind, button.title)
 
     async def _received(self, ctx: Context, work: _Work) -> None:
         """A voice message or a picture: kept for a person of the team, whom it is handed to."""
@@ -441,6 +504,9 @@ class Turns:
         return await self._act(ctx, work, button.action)
 
     async def _act(self, ctx: Context, work: _Work, action: Mapping[str, Any]) -> Decision | None:
+        if "staff" in action:  # of somebody who is in the team no more
+            ctx.say("desk.stale", [ctx.do("button.help", "help")])
+            return None
         if "do" in action:
             await VERBS[action["do"]](ctx, **action.get("with", {}))
             return None
@@ -497,6 +563,7 @@ class Turns:
         """Write what was said and done, and commit."""
         session = ctx.session
         if ctx.erased:
+            await staff.erased(ctx)
             await rights.erase_person(ctx)
         await outbox.write(ctx, work.inbox_id)
         if ctx.language_chosen or (work.kind is Kind.TEXT and ctx.language != work.language):
@@ -510,7 +577,7 @@ class Turns:
         if ctx.forget_dialogue or (form is None and rasa_turns >= ROTATE_AFTER):
             await session.execute(text("DELETE FROM rasa_tracker WHERE conversation = :c"), {"c": work.rasa_id})
             rasa_id, rasa_turns, form = people.new_rasa_id(), 0, None
-        await session.execute(
+        thread = await session.scalar(
             _DONE,
             {
                 "conversation": work.conversation_id,
@@ -523,16 +590,23 @@ class Turns:
                 "exchanges": self._exchanges(ctx, work),
                 "now": ctx.now,
                 "inbox": work.inbox_id,
-                "erased": ctx.erased,
+                "forgotten": ctx.erased or ctx.forget_words,
                 "call": wake_up_call(Lane.DELIVERY, work.conversation_id),
+                "owner": ctx.owner_id,
             },
         )
+        if thread is None:
+            raise _OtherVoice
         faults.point("turn.before_commit")
         await session.commit()
         faults.point("turn.committed")
 
     async def _wait_for_rasa(self, session: AsyncSession, work: _Work, down: RasaDown) -> None:
         """Rasa is down: say so once, offer what works without it, keep the message for later."""
+        this = select(Conversation.owner_id).where(Conversation.id == work.conversation_id)
+        if await session.scalar(this.with_for_update(key_share=True)) != work.owner_id:
+            await session.rollback()
+            return
         log.warning("rasa is down", inbox_id=work.inbox_id, reason=str(down))
         now = datetime.now(UTC)
         if work.noticed_at is None:

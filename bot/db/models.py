@@ -95,6 +95,9 @@ class Conversation(Base):
     noticed_at: Mapped[datetime | None]  # told that understanding is down, in this outage
     slowed_at: Mapped[datetime | None]  # told that these are too many messages at once
     exchanges: Mapped[list[Any] | None]  # the last few: [heard, said, when], hashed; see bot/conversation/guards.py
+    owner_id: Mapped[uuid.UUID | None] = mapped_column(  # who of the team speaks here; the assistant is silent
+        ForeignKey("staff_member.id", ondelete="SET NULL", use_alter=True, name="conversation_owner")
+    )
     created_at: Mapped[datetime] = _now()
 
 
@@ -278,10 +281,18 @@ class Request(Base):
 
 
 class Handoff(Base):
-    """A person is asked for. The counsellors' side reads these rows."""
+    """A person is asked for. All that a conversation has open have one owner: `Conversation.owner_id`.
+
+    `status`: waiting → taken → released; back to waiting (given back, or its owner is silent), and from released
+    to taken or waiting for as long as RAFIQ_HANDOFF_REOPEN_HOURS says. bot/conversation/handoffs.py moves it.
+    """
 
     __tablename__ = "handoff"
-    __table_args__ = (UniqueConstraint("inbox_id", "reason"),)
+    __table_args__ = (
+        UniqueConstraint("inbox_id", "reason"),
+        Index("handoff_open", "conversation_id", postgresql_where=text("status <> 'released'")),
+        Index("handoff_due", "look_at", postgresql_where=text("look_at IS NOT NULL")),
+    )
     id: Mapped[int] = _id()
     reference: Mapped[str] = mapped_column(unique=True)
     person_id: Mapped[int] = mapped_column(ForeignKey("person.id", ondelete="CASCADE"), index=True)
@@ -289,8 +300,18 @@ class Handoff(Base):
     inbox_id: Mapped[int | None]
     reason: Mapped[str]
     priority: Mapped[str]
+    language: Mapped[str] = mapped_column(server_default=text("'fr'"))
+    place: Mapped[str | None]  # a country, or what the offices are called; None: not known
     status: Mapped[str] = mapped_column(server_default=text("'waiting'"))
+    owner_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("staff_member.id", ondelete="SET NULL"))
+    due_at: Mapped[datetime] = _now()  # what the team promised itself
+    look_at: Mapped[datetime | None] = mapped_column(server_default=func.now())  # next reminder, or owner's patience
+    unanswered_at: Mapped[datetime | None]  # taken: since when the person waits for the owner's word
+    rounds: Mapped[int] = mapped_column(SmallInteger, server_default=text("0"))  # of notifications, ever
+    step: Mapped[int] = mapped_column(SmallInteger, server_default=text("0"))  # how far it is escalated
     created_at: Mapped[datetime] = _now()
+    taken_at: Mapped[datetime | None]
+    released_at: Mapped[datetime | None]
 
 
 class CaseEvent(Base):
@@ -385,6 +406,47 @@ class StaffMember(Base):
     link_digest: Mapped[bytes | None]  # of the code that links their chat
     link_expires_at: Mapped[datetime | None]
     active: Mapped[bool] = mapped_column(Boolean, server_default=text("true"))
+    created_at: Mapped[datetime] = _now()
+
+
+class HandoffEntry(Base):
+    """What happened to a handoff, in order, never changed: taken, replied, noted, transferred, returned, released,
+    reopened; `shown` is a copy in the owner's own chat."""
+
+    __tablename__ = "handoff_entry"
+    id: Mapped[int] = _id()
+    handoff_id: Mapped[int] = mapped_column(ForeignKey("handoff.id", ondelete="CASCADE"), index=True)
+    what: Mapped[str]
+    staff_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("staff_member.id", ondelete="SET NULL"))
+    to_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("staff_member.id", ondelete="SET NULL"))
+    outbox_id: Mapped[int | None] = mapped_column(ForeignKey("outbox.id", ondelete="SET NULL"), index=True)
+    note_sealed: Mapped[bytes | None]  # with the key of the person whom it is about
+    told: Mapped[str | None]  # a reply: what its writer was told of its delivery
+    at: Mapped[datetime] = _now()
+
+
+class HandoffNotice(Base):
+    """Somebody of the team was told that a handoff waits: once a round, in their chat and by mail.
+
+    `status` of a mail: queued → sending → sent; failed, cancelled, or unknown when its sender died meanwhile (the
+    next round reminds; the same one is never sent twice).
+    """
+
+    __tablename__ = "handoff_notice"
+    __table_args__ = (
+        UniqueConstraint("handoff_id", "staff_id", "round", "way"),
+        Index("handoff_notice_open", "id", postgresql_where=text("status IN ('queued', 'sending')")),
+    )
+    id: Mapped[int] = _id()
+    handoff_id: Mapped[int] = mapped_column(ForeignKey("handoff.id", ondelete="CASCADE"))
+    staff_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("staff_member.id", ondelete="CASCADE"))
+    round: Mapped[int] = mapped_column(SmallInteger)
+    way: Mapped[str]  # chat, mail
+    outbox_id: Mapped[int | None] = mapped_column(ForeignKey("outbox.id", ondelete="SET NULL"))
+    status: Mapped[str] = mapped_column(server_default=text("'queued'"))
+    attempts: Mapped[int] = mapped_column(SmallInteger, server_default=text("0"))
+    next_at: Mapped[datetime | None]
+    error: Mapped[str | None]
     created_at: Mapped[datetime] = _now()
 
 

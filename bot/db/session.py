@@ -30,6 +30,8 @@ class Lane(IntEnum):
     CASES = 3
     POLLING = 4
     MEDIA = 5
+    HANDOFF = 7
+    MAIL = 8
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -57,12 +58,14 @@ class Context:
     answers: Mapping[str, Any] = field(default_factory=dict)  # of the form in progress
     form: str | None = None
     misunderstood: int = 0
+    owner_id: uuid.UUID | None = None  # who of the team speaks in this conversation
     also: str | None = None  # the topic of a second question in the same message
     sayings: list[Saying] = field(default_factory=list)
     # what the turn applies to the conversation when the journeys are done
     language_chosen: bool = False
     forget_dialogue: bool = False  # Rasa's memory of this conversation is dropped
     erased: bool = False
+    forget_words: bool = False  # what was heard is not kept: it went where it belongs
 
     def say(self, text_id: str, choices: Sequence[Choice] = (), **values: object) -> None:
         """Add a text of the catalogs to the reply."""

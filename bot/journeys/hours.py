@@ -1,4 +1,4 @@
-"""When somebody reads: the hours that the operator set, told truthfully."""
+"""When somebody reads: the hours that the operator set, told truthfully and counted with."""
 
 from __future__ import annotations
 
@@ -11,17 +11,51 @@ from bot.settings import reading_hours
 
 def when_somebody_reads(setting: str, now: datetime, language: Language) -> str:
     """One sentence: somebody reads now, or when the next opening is. Never says that somebody is there who is not."""
-    days, opens, closes, zone = reading_hours(setting)
-    local = now.astimezone(zone)
-    if local.weekday() in days and opens <= local.time() < closes:
+    _, opens, closes, zone = reading_hours(setting)
+    next_opening = opening(setting, now)
+    if next_opening == now:
         return i18n.say("handoff.when.open", language, closes=closes.strftime("%H:%M"))
-    day = local if local.weekday() in days and local.time() < opens else local + timedelta(days=1)
-    while day.weekday() not in days:
-        day += timedelta(days=1)
-    next_opening = datetime.combine(day.date(), opens, zone)
     return i18n.say(
         "handoff.when.closed",
         language,
         day=i18n.written_date(next_opening, str(zone), language),
         opens=opens.strftime("%H:%M"),
     )
+
+
+def is_open(setting: str, at: datetime) -> bool:
+    """Whether somebody reads at that moment."""
+    return opening(setting, at) == at
+
+
+def opening(setting: str, at: datetime) -> datetime:
+    """That moment when it is open; otherwise the next opening."""
+    days, opens, closes, zone = reading_hours(setting)
+    local = at.astimezone(zone)
+    if local.weekday() in days and opens <= local.time() < closes:
+        return at
+    day = local if local.weekday() in days and local.time() < opens else local + timedelta(days=1)
+    while day.weekday() not in days:
+        day += timedelta(days=1)
+    return datetime.combine(day.date(), opens, zone)
+
+
+def closing(setting: str, at: datetime, days: int = 1) -> datetime:
+    """The end of the working day that it is or that comes next; with `days`, of as many working days."""
+    _, _, closes, zone = reading_hours(setting)
+    ends = at
+    for _ in range(days):
+        ends = datetime.combine(opening(setting, ends).astimezone(zone).date(), closes, zone)
+    return ends
+
+
+def later(setting: str, at: datetime, minutes: int) -> datetime:
+    """So many open minutes after that moment."""
+    left = timedelta(minutes=minutes)
+    at = opening(setting, at)
+    while True:
+        ends = closing(setting, at)
+        if at + left <= ends:
+            return at + left
+        left -= ends - at
+        at = opening(setting, ends)

@@ -162,7 +162,9 @@ async def erase_person(ctx: Context) -> None:
         )
     )
     await ctx.session.execute(
-        update(Conversation).where(Conversation.id == ctx.conversation_id).values(person_id=person_id, exchanges=None)
+        update(Conversation)
+        .where(Conversation.id == ctx.conversation_id)
+        .values(person_id=person_id, exchanges=None, owner_id=None)
     )
     await ctx.session.execute(delete(Person).where(Person.id == ctx.person_id))
     ctx.person_id, ctx.person_key = person_id or 0, key
