@@ -116,10 +116,6 @@ class Settings(BaseSettings):
     rafiq_media_days: int = Field(30, ge=1, le=365)
     rafiq_message_prices: str | None = None
     rafiq_reading_hours: str = "Mon-Fri 09:00-17:00 Africa/Casablanca"
-<<<<<<< HEAD
-    rafiq_console_idle_minutes: int = Field(30, ge=5, le=120)
-    rafiq_console_hours: int = Field(10, ge=1, le=24)
-=======
     rafiq_handoff_p0_minutes: int = Field(15, ge=1, le=240)
     rafiq_handoff_p1_days: int = Field(1, ge=1, le=30)
     rafiq_handoff_p2_days: int = Field(2, ge=1, le=30)
@@ -128,7 +124,8 @@ class Settings(BaseSettings):
     rafiq_handoff_reopen_hours: int = Field(72, ge=1, le=720)
     rafiq_mail_url: SecretStr | None = None
     rafiq_mail_from: str | None = None
->>>>>>> handoff
+    rafiq_console_idle_minutes: int = Field(30, ge=5, le=120)
+    rafiq_console_hours: int = Field(10, ge=1, le=24)
     telegram_token: SecretStr | None = None
     telegram_api_url: str = "https://api.telegram.org"
     telegram_webhook_secret: SecretStr | None = None
