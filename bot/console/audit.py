@@ -74,12 +74,17 @@ async def verify(session: AsyncSession, vault: Vault, known: str = "") -> Verdic
     """Walk the chain from its beginning; `known`: a link that was noted before, to be found again."""
     rows, previous, found = 0, _FIRST, not known
     stream = await session.stream_scalars(select(AuditEntry).order_by(AuditEntry.id).execution_options(yield_per=500))
-    async for row in stream:
-        if row.id != rows + 1 or row.link != _link(vault, row, previous):
-            return Verdict(rows, previous.hex(), broken=rows + 1, found=found)
-        rows, previous = row.id, row.link
-        found = found or row.link.hex() == known.lower()
-    return Verdict(rows, previous.hex(), found=found)
+    broken = None
+    try:
+        async for row in stream:
+            if row.id != rows + 1 or row.link != _link(vault, row, previous):
+                broken = rows + 1
+                break
+            rows, previous = row.id, row.link
+            found = found or row.link.hex() == known.lower()
+    finally:
+        await stream.close()
+    return Verdict(rows, previous.hex(), broken, found)
 
 
 def _link(vault: Vault, row: AuditEntry, previous: bytes) -> bytes:

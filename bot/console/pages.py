@@ -4,28 +4,33 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from fastapi import APIRouter
 from sqlalchemy import func, select
+from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.responses import Response, StreamingResponse
 
+from bot import i18n
 from bot.assistant import knowledge
 from bot.cases import delivery as case_delivery
 from bot.console import accounts, audit, reading
 from bot.console.access import Field
 from bot.console.guard import HERE, Console, Handler, NotThere, Visit, guarded, safe_path
-from bot.conversation import overview
-from bot.db.models import AuditEntry, CaseEndpoint, CaseEvent, StaffMember
+from bot.conversation import handoffs, overview
+from bot.conversation.handoffs import Desk, HandoffError
+from bot.db.models import AuditEntry, CaseEndpoint, CaseEvent, Handoff, StaffMember
 from bot.journeys import learning
+from bot.messages import LANGUAGES
 
 STATIC = {
     "console.css": "text/css; charset=utf-8",
     "console.js": "text/javascript; charset=utf-8",
     "htmx.js": "text/javascript; charset=utf-8",
 }
+CANNED = ("reading", "more", "safe", "later")  # ready-made answers
 SEARCHES = 30  # in ten minutes, of one member of the team
 
 
@@ -117,28 +122,34 @@ async def inbox_list(visit: Visit) -> Response:
 
 async def _inbox(visit: Visit) -> dict[str, Any]:
     async with visit.console.database.session() as session:
-        rows = await reading.open_handoffs(session)
-    return {"rows": rows, "waited": lambda since: waited(visit, since)}
+        rows = await reading.queue(session, visit.staff.offices)
+    return {
+        "rows": rows,
+        "now": datetime.now(UTC),
+        "why": lambda one: handoffs.why(one, visit.language),
+        "waited": lambda since: waited(visit, since),
+    }
 
 
 async def live(visit: Visit) -> Response:
     """Events for the inbox: one when it is no longer what it was."""
-    seen = await _fingerprint(visit.console)
+    offices, database = visit.staff.offices, visit.console.database
+
+    async def state() -> list[tuple[Any, ...]]:
+        async with database.session() as session:
+            return [(one.id, one.status, one.priority, name) for one, name in await reading.queue(session, offices)]
+
+    seen = await state()
 
     async def changed(keys: set[int]) -> bool:
         nonlocal seen
-        before, seen = seen, await _fingerprint(visit.console)
+        before, seen = seen, await state()
         return before != seen
 
     return _stream(visit, changed)
 
 
-async def _fingerprint(console: Console) -> list[reading.Waiting]:
-    async with console.database.session() as session:
-        return await reading.open_handoffs(session)
-
-
-def _stream(visit: Visit, changed: Any) -> Response:
+def _stream(visit: Visit, changed: Callable[[set[int]], Awaitable[bool]]) -> Response:
     console, token = visit.console, visit.token or ""
 
     async def allowed() -> bool:
@@ -149,12 +160,12 @@ def _stream(visit: Visit, changed: Any) -> Response:
 
 def waited(visit: Visit, since: datetime) -> str:
     """How long, in the largest unit that fits."""
-    minutes = int((datetime.now(UTC) - since) / timedelta(minutes=1))
+    minutes = max(0, int((datetime.now(UTC) - since) / timedelta(minutes=1)))
     if minutes < 60:
         return visit.count("console.minutes", minutes)
-    return (
-        visit.count("console.hours", minutes // 60) if minutes < 2880 else visit.count("console.days", minutes // 1440)
-    )
+    if minutes < 48 * 60:
+        return visit.count("console.hours", minutes // 60)
+    return visit.count("console.days", minutes // (24 * 60))
 
 
 # --- a conversation
@@ -162,59 +173,205 @@ def waited(visit: Visit, since: datetime) -> str:
 
 async def handoff(visit: Visit) -> Response:
     """The conversation in which a person was asked for."""
-    reference = visit.path("reference")
-    return await _conversation(visit, reference, handoff=reference)
+    return await _handoff(visit)
 
 
-async def request(visit: Visit) -> Response:
-    """The conversation in which this request was made."""
-    reference = visit.path("reference")
-    return await _conversation(visit, reference, request=reference)
-
-
-async def _conversation(visit: Visit, reference: str, **which: str) -> Response:
-    console = visit.console
-    async with console.database.session() as session:
-        case = await reading.case_of(session, **which)
-        if case is None:
+async def _handoff(visit: Visit, error: str = "", words: str = "", status: int = 200) -> Response:
+    database, reference = visit.console.database, visit.path("reference")
+    async with database.session() as session:
+        found = await reading.handoff(session, reference, visit.staff.offices)
+        if found is None:
             raise NotThere
-        hidden = reading.hidden_answers(visit.sees(Field.NAME), visit.sees(Field.PHONE))
+        one, case = found
         shown = {
-            "lines": await reading.thread(console.database, session, case) if visit.sees(Field.WORDS) else None,
-            "consents": await reading.consents(session, case.person_id),
-            "media": await reading.media_count(session, case.person_id),
-            "requests": [
-                (one, reading.answers(console.database, case.key, one, visit.language, hidden))
-                for one in await reading.requests(session, case.person_id)
-            ],
+            **await _about(visit, session, case),
+            **(await _talk(visit, session, one, case) if visit.sees(Field.WORDS) else {"lines": None}),
+            "names": await reading.names(session),
+            "colleagues": [them for them in await reading.colleagues(session, one.place) if them.id != one.owner_id],
         }
-    await visit.note("conversation.seen", reference)
-    return visit.show("conversation.html", reference=reference, case=case, waited=lambda at: waited(visit, at), **shown)
+        await audit.record(session, database.vault, visit.staff.id, "conversation.seen", reference)
+        await session.commit()
+    mine = one.owner_id == visit.staff.id and one.status == "taken"
+    return visit.show(
+        "handoff.html",
+        status,
+        one=one,
+        case=case,
+        mine=mine,
+        movable=one.status == "taken" and (mine or reading.supervises(visit.staff.role)),
+        error=error,
+        words=words,
+        fresh=uuid.uuid4(),
+        canned=[(visit.say(f"console.canned.{key}.title"), _canned(key, case)) for key in CANNED],
+        **shown,
+    )
+
+
+def _canned(key: str, case: reading.Case) -> str:
+    """A ready-made answer in the language that the person reads."""
+    return i18n.say(f"console.canned.{key}", case.language if case.language in LANGUAGES else "fr")
+
+
+async def _about(visit: Visit, session: AsyncSession, case: reading.Case) -> dict[str, Any]:
+    """What stands beside every conversation."""
+    vault, everything = visit.console.database.vault, visit.sees(Field.NAME) and visit.sees(Field.PHONE)
+    return {
+        "consents": await reading.consents_of(session, case.person_id),
+        "requests": [
+            (one, reading.answers(vault, case.key, one, visit.language, everything))
+            for one in await reading.requests_of(session, case.person_id)
+        ],
+        "handoffs": await reading.handoffs_of(session, case.person_id, visit.staff.offices),
+        "why": lambda one: handoffs.why(one, visit.language),
+        "waited": lambda since: waited(visit, since),
+    }
+
+
+async def _talk(visit: Visit, session: AsyncSession, one: Handoff, case: reading.Case) -> dict[str, Any]:
+    """What was said and done, for those who may read it."""
+    desk = _desk(visit, session)
+    return {
+        "lines": await desk.conversation(one.reference),
+        "media": await reading.kept_media(session, case.conversation_id),
+        "history": await desk.history(one.reference),
+    }
+
+
+def _desk(visit: Visit, session: AsyncSession) -> Desk:
+    return Desk(session, visit.console.database.vault, visit.console.settings, datetime.now(UTC))
 
 
 async def thread(visit: Visit) -> Response:
     """What was said alone, for a page that is open."""
-    console = visit.console
-    async with console.database.session() as session:
-        case = await reading.case_of(session, handoff=visit.path("reference"))
-        if case is None:
+    async with visit.console.database.session() as session:
+        found = await reading.handoff(session, visit.path("reference"), visit.staff.offices)
+        if found is None:
             raise NotThere
-        lines = await reading.thread(console.database, session, case)
-    return visit.show("thread.html", lines=lines, case=case)
+        shown = await _talk(visit, session, *found)
+    return visit.show("thread.html", one=found[0], case=found[1], **shown)
 
 
 async def conversation_live(visit: Visit) -> Response:
     """Events for one conversation."""
     async with visit.console.database.session() as session:
-        case = await reading.case_of(session, handoff=visit.path("reference"))
-    if case is None:
+        found = await reading.handoff(session, visit.path("reference"), visit.staff.offices)
+    if found is None:
         raise NotThere
-    conversation_id = case.conversation_id
+    conversation_id = found[1].conversation_id
 
     async def changed(keys: set[int]) -> bool:
         return conversation_id in keys
 
     return _stream(visit, changed)
+
+
+async def media(visit: Visit) -> Response:
+    """A voice message or picture of this conversation, opened for whoever may read it."""
+    database, reference = visit.console.database, visit.path("reference")
+    async with database.session() as session:
+        found = await reading.handoff(session, reference, visit.staff.offices)
+        if found is None:
+            raise NotThere
+        case = found[1]
+        one = (await reading.kept_media(session, case.conversation_id)).get(_number(visit))
+        if one is None or one.content_sealed is None:
+            raise NotThere
+        content = database.vault.open_bytes(case.key, one.content_sealed)
+        await audit.record(session, database.vault, visit.staff.id, "media.seen", reference, {"media": one.id})
+        await session.commit()
+    return Response(
+        content,
+        headers={
+            "content-type": one.mime or "application/octet-stream",
+            "content-disposition": "inline",
+            "content-security-policy": "default-src 'none'; sandbox",
+        },
+    )
+
+
+async def request(visit: Visit) -> Response:
+    """A first-contact request: what was asked, and the conversations in which a person was wanted."""
+    database, reference = visit.console.database, visit.path("reference")
+    async with database.session() as session:
+        found = await reading.request(session, database.vault, reference, visit.staff.offices)
+        if found is None:
+            raise NotThere
+        shown = await _about(visit, session, found[1])
+        await audit.record(session, database.vault, visit.staff.id, "request.seen", reference)
+        await session.commit()
+    return visit.show("request.html", reference=reference, case=found[1], **shown)
+
+
+async def _step(visit: Visit, action: str, step: Callable[[Desk, str, uuid.UUID], Awaitable[Any]]) -> Response:
+    """Do something in a conversation and write it into the audit, both or neither; then show how it stands."""
+    database, reference = visit.console.database, visit.path("reference")
+    async with database.session() as session:
+        if await reading.handoff(session, reference, visit.staff.offices) is None:
+            raise NotThere
+        try:
+            await step(_desk(visit, session), reference, visit.staff.id)
+        except HandoffError as refused:
+            await session.rollback()
+            error = visit.say(refused.say, **refused.values)
+            return await _handoff(visit, error, visit.form.get("words", ""), 409)
+        await audit.record(session, database.vault, visit.staff.id, action, reference)
+        await session.commit()
+    return visit.go(f"/console/handoffs/{reference}")
+
+
+async def take(visit: Visit) -> Response:
+    """The conversation is theirs, if nobody was faster."""
+    return await _step(visit, "handoff.taken", lambda desk, reference, me: desk.claim(reference, me))
+
+
+async def reopen(visit: Visit) -> Response:
+    """Take it up again."""
+    return await _step(visit, "handoff.reopened", lambda desk, reference, me: desk.reopen(reference, me))
+
+
+async def reply(visit: Visit) -> Response:
+    """Write to the person; the same form sent twice writes once."""
+    words, fresh = visit.form.get("words", "").strip(), _uuid(visit.form.get("fresh", ""))
+    if not words:
+        return visit.go(f"/console/handoffs/{visit.path('reference')}")
+    return await _step(visit, "handoff.replied", lambda desk, reference, me: desk.reply(reference, me, words, fresh))
+
+
+async def knock(visit: Visit) -> Response:
+    """Send the template for what is held."""
+    return await _step(visit, "handoff.knocked", lambda desk, reference, me: desk.knock(reference, me))
+
+
+async def note(visit: Visit) -> Response:
+    """For colleagues."""
+    words = visit.form.get("words", "").strip()
+    if not words:
+        return visit.go(f"/console/handoffs/{visit.path('reference')}")
+    return await _step(visit, "handoff.noted", lambda desk, reference, me: desk.note(reference, me, words))
+
+
+async def transfer(visit: Visit) -> Response:
+    """Hand on to a colleague who may have it."""
+    to = _uuid(visit.form.get("to", ""))
+
+    async def step(desk: Desk, reference: str, me: uuid.UUID) -> None:
+        found = await reading.handoff(desk.session, reference, visit.staff.offices)
+        if found is None or to not in {one.id for one in await reading.colleagues(desk.session, found[0].place)}:
+            raise NotThere
+        await desk.transfer(reference, me, to)
+
+    return await _step(visit, "handoff.transferred", step)
+
+
+async def give_back(visit: Visit) -> Response:
+    """Back to the queue."""
+    return await _step(visit, "handoff.returned", lambda desk, reference, me: desk.give_back(reference, me))
+
+
+async def release(visit: Visit) -> Response:
+    """Back to the assistant, with a closing message or without."""
+    words = visit.form.get("words", "")
+    return await _step(visit, "handoff.released", lambda desk, reference, me: desk.release(reference, me, words))
 
 
 # --- people
@@ -239,7 +396,7 @@ async def search(visit: Visit) -> Response:
         found = await reading.by_reference(session, words)
         by = "reference"
         if not found and visit.sees(Field.PHONE):
-            found, by = await reading.by_phone(console.database, session, words), "phone"
+            found, by = await reading.by_phone(session, console.database.vault, words), "phone"
     await visit.note("people.searched", found[0] if found else "", by=by, found=len(found))
     if len(found) == 1:
         return visit.go(f"/console/{found[0]}")
@@ -293,7 +450,7 @@ async def cancel_message(visit: Visit) -> Response:
 
 async def replay_event(visit: Visit) -> Response:
     """Post a dead case event again."""
-    event_id = _uuid(visit)
+    event_id = _uuid(visit.path("id"))
     if await case_delivery.replay(visit.console.database, event_id) == 0:
         raise NotThere
     await visit.note("event.replayed", str(event_id))
@@ -372,7 +529,7 @@ async def stop_staff(visit: Visit) -> Response:
     """Sign somebody out for good."""
     if not visit.staff.recently:
         return visit.go("/console/verify?next=/console/staff")
-    staff_id = _uuid(visit)
+    staff_id = _uuid(visit.path("id"))
     async with visit.console.database.session() as session:
         email = await session.scalar(select(StaffMember.email).where(StaffMember.id == staff_id))
     if email is None or staff_id == visit.staff.id:  # whoever stops themselves leaves nobody behind
@@ -405,7 +562,7 @@ async def change_password(visit: Visit) -> Response:
 
 async def end_session(visit: Visit) -> Response:
     """End one of one's own sessions."""
-    if not await accounts.end(visit.console.database, visit.staff, _uuid(visit)):
+    if not await accounts.end(visit.console.database, visit.staff, _uuid(visit.path("id"))):
         raise NotThere
     return visit.go("/console/account")
 
@@ -417,9 +574,9 @@ def _number(visit: Visit) -> int:
     return int(given)
 
 
-def _uuid(visit: Visit) -> uuid.UUID:
+def _uuid(given: str) -> uuid.UUID:
     try:
-        return uuid.UUID(visit.path("id"))
+        return uuid.UUID(given)
     except ValueError:
         raise NotThere from None
 
@@ -437,6 +594,15 @@ HANDLERS: Mapping[tuple[str, str], Handler] = {
     ("GET", "/console/handoffs/{reference}"): handoff,
     ("GET", "/console/handoffs/{reference}/thread"): thread,
     ("GET", "/console/handoffs/{reference}/live"): conversation_live,
+    ("GET", "/console/handoffs/{reference}/media/{id}"): media,
+    ("POST", "/console/handoffs/{reference}/take"): take,
+    ("POST", "/console/handoffs/{reference}/reopen"): reopen,
+    ("POST", "/console/handoffs/{reference}/reply"): reply,
+    ("POST", "/console/handoffs/{reference}/knock"): knock,
+    ("POST", "/console/handoffs/{reference}/note"): note,
+    ("POST", "/console/handoffs/{reference}/transfer"): transfer,
+    ("POST", "/console/handoffs/{reference}/give-back"): give_back,
+    ("POST", "/console/handoffs/{reference}/release"): release,
     ("GET", "/console/requests/{reference}"): request,
     ("GET", "/console/people"): people,
     ("POST", "/console/people"): search,

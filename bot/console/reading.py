@@ -1,60 +1,34 @@
-"""What the pages show, read from the rooms' tables. Nothing is written here."""
+"""What the pages show beyond what the rooms tell themselves. Nothing is written here."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import uuid
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import Select, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from bot import i18n
 from bot.assistant.forms import forms
 from bot.assistant.values.phone import read_phone
-from bot.db.models import Address, Consent, Conversation, Handoff, Inbox, Media, Outbox, Person, Request
-from bot.db.session import Database
+from bot.conversation.handoffs import SUPERVISING
+from bot.conversation.notify import ROLES
+from bot.db.encryption import Vault
+from bot.db.models import Address, Consent, Conversation, Handoff, Media, Person, Request, StaffMember
 from bot.journeys import first_contact
-from bot.messages import Kind, Language
+from bot.journeys.handoff import OPEN, PLACES
+from bot.messages import Language
 
-OVER = ("closed", "released", "withdrawn")  # states of a handoff in which nobody waits
-HISTORY = 200  # messages of a conversation that are shown
-LISTED = 300  # handoffs that are shown
-# of a request, what also those read who see nothing personal
-PLAIN = ("direction", "age_group", "country", "urgent")
-
-
-@dataclass(frozen=True, slots=True)
-class Waiting:
-    """A row of the inbox."""
-
-    reference: str
-    priority: str
-    reason: str
-    status: str
-    language: str
-    channel: str
-    since: datetime
-    conversation_id: int
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """One message of a conversation. `by`: person, assistant or staff."""
-
-    by: str
-    text: str
-    at: datetime
-    status: str  # of ours: how far it got; why not, in `error`
-    error: str
-    kind: str
-    buttons: Sequence[str] = ()
+LISTED = 300  # rows of a list
+PLAIN = ("direction", "age_group", "country", "urgent")  # what everybody of the team may read of a request
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """Somebody who asked to be contacted, reached by a reference of theirs."""
+    """Who is behind a reference, without their address."""
 
     person_id: int
     conversation_id: int
@@ -63,135 +37,146 @@ class Case:
     channel: str
     stopped_at: datetime | None
     unreachable_at: datetime | None
-    handoff: Handoff | None
 
 
-async def open_handoffs(session: AsyncSession) -> list[Waiting]:
-    """Who waits or is being talked to, the most urgent and longest waiting first."""
+@dataclass(frozen=True, slots=True)
+class Colleague:
+    """Somebody of the team, as a page names them."""
+
+    id: uuid.UUID
+    name: str
+
+
+def theirs(place: str | None, offices: Sequence[str]) -> bool:
+    """Whether this place is one of somebody's offices: all are, for who has none; no place is everybody's."""
+    return not offices or place is None or place in offices
+
+
+async def queue(session: AsyncSession, offices: Sequence[str]) -> list[tuple[Handoff, str | None]]:
+    """The open handoffs of these offices with their owners' names, the most urgent and longest waiting first."""
     rows = await session.execute(
-        select(
-            Handoff.reference, Handoff.priority, Handoff.reason, Handoff.status,
-            func.coalesce(Person.language, ""), Address.channel, Handoff.created_at, Handoff.conversation_id,
-        )
-        .join(Person, Person.id == Handoff.person_id)
-        .join(Conversation, Conversation.id == Handoff.conversation_id)
-        .join(Address, Address.id == Conversation.address_id)
-        .where(Handoff.status.not_in(OVER))
+        select(Handoff, StaffMember.name)
+        .outerjoin(StaffMember, StaffMember.id == Handoff.owner_id)
+        .where(Handoff.status.in_(OPEN))
         .order_by(Handoff.priority, Handoff.created_at)
         .limit(LISTED)
-    )  # fmt: skip
-    return [Waiting(*row) for row in rows]
-
-
-async def case_of(session: AsyncSession, *, handoff: str | None = None, request: str | None = None) -> Case | None:
-    """Who is behind the reference of a handoff or of a request."""
-    found = (
-        select(Person, Conversation.id, Address, Handoff)
-        .join(Conversation, Conversation.person_id == Person.id)
-        .join(Address, Address.id == Conversation.address_id)
     )
-    if handoff is not None:
-        found = found.join(Handoff, Handoff.conversation_id == Conversation.id).where(Handoff.reference == handoff)
-    else:
-        found = (
-            found.join(Request, Request.person_id == Person.id)
-            .outerjoin(Handoff, (Handoff.conversation_id == Conversation.id) & Handoff.status.not_in(OVER))
-            .where(Request.reference == request)
-            .order_by(Conversation.id, Handoff.id.desc())
-        )
-    row = (await session.execute(found.limit(1))).first()
-    if row is None:
+    return [(handoff, name) for handoff, name in rows if theirs(handoff.place, offices)]
+
+
+async def handoff(session: AsyncSession, reference: str, offices: Sequence[str]) -> tuple[Handoff, Case] | None:
+    """This handoff and who is behind it, if its place is one of these offices."""
+    found = await session.scalar(select(Handoff).where(Handoff.reference == reference))
+    if found is None or not theirs(found.place, offices):
         return None
-    person, conversation_id, address, own = row
-    return Case(
-        person.id, conversation_id, person.key, person.language, address.channel, person.stopped_at,
-        address.unreachable_at, own,
-    )  # fmt: skip
+    case = await _case(session, _CASE.where(Conversation.id == found.conversation_id))
+    return (found, case) if case is not None else None
 
 
-async def thread(database: Database, session: AsyncSession, case: Case) -> list[Line]:
-    """What was said, the oldest first, the last messages of it."""
-    said = await session.execute(
-        select(Outbox).where(Outbox.conversation_id == case.conversation_id).order_by(Outbox.id.desc()).limit(HISTORY)
+async def request(
+    session: AsyncSession, vault: Vault, reference: str, offices: Sequence[str]
+) -> tuple[Request, Case] | None:
+    """This request and who made it, likewise."""
+    found = await session.scalar(select(Request).where(Request.reference == reference, Request.status != "withdrawn"))
+    if found is None:
+        return None
+    case = await _case(session, _CASE.where(Person.id == found.person_id).order_by(Conversation.id))
+    if case is None:
+        return None
+    direction = vault.open(case.key, found.answers_sealed).get("direction")
+    return (found, case) if theirs(PLACES.get(str(direction)), offices) else None
+
+
+_CASE = (
+    select(
+        Person.id, Conversation.id, Person.key, Person.language, Address.channel, Person.stopped_at,
+        Address.unreachable_at,
     )
-    heard = await session.execute(
-        select(Inbox.content_sealed, Inbox.received_at, Inbox.kind)
-        .where(Inbox.conversation_id == case.conversation_id, Inbox.content_sealed.is_not(None))
-        .where(Inbox.kind.in_([Kind.TEXT, Kind.PRESS, Kind.MEDIA]))
-        .order_by(Inbox.id.desc())
-        .limit(HISTORY)
+    .join(Conversation, Conversation.person_id == Person.id)
+    .join(Address, Address.id == Conversation.address_id)
+)  # fmt: skip
+
+
+async def _case(session: AsyncSession, which: Select[*tuple[Any, ...]]) -> Case | None:
+    row = (await session.execute(which.limit(1))).first()
+    return Case(*row) if row is not None else None
+
+
+async def handoffs_of(session: AsyncSession, person_id: int, offices: Sequence[str]) -> list[Handoff]:
+    """Every time that a person was asked for, the newest first."""
+    rows = await session.scalars(
+        select(Handoff).where(Handoff.person_id == person_id).order_by(Handoff.id.desc()).limit(20)
     )
-    lines, titles = [], {}
-    for one in said.scalars():
-        content = database.vault.open(case.key, one.content_sealed)
-        titles.update(dict(content["buttons"]))
-        by = "staff" if content.get("staff") else "assistant"
-        buttons = [title for _, title in content["buttons"]]
-        lines.append(Line(by, content["text"], one.created_at, one.status, one.error or "", "text", buttons))
-    for row in heard:
-        content = database.vault.open(case.key, row.content_sealed)
-        words = content["text"] or titles.get(content["press"], "")
-        if words or row.kind == Kind.MEDIA:
-            lines.append(Line("person", words, row.received_at, "", "", row.kind))
-    return sorted(lines, key=lambda line: line.at)[-HISTORY:]
+    return [one for one in rows if theirs(one.place, offices)]
 
 
-async def consents(session: AsyncSession, person_id: int) -> list[Consent]:
-    """What the person agreed to, and what they took back."""
-    return list(await session.scalars(select(Consent).where(Consent.person_id == person_id).order_by(Consent.id)))
-
-
-async def media_count(session: AsyncSession, person_id: int) -> int:
-    """How many voice messages and pictures are kept of them."""
-    return await session.scalar(select(func.count()).where(Media.person_id == person_id, Media.status == "kept")) or 0
-
-
-async def requests(session: AsyncSession, person_id: int) -> list[Request]:
+async def requests_of(session: AsyncSession, person_id: int) -> list[Request]:
     """Their requests, the newest first."""
     found = select(Request).where(Request.person_id == person_id, Request.status != "withdrawn")
     return list(await session.scalars(found.order_by(Request.id.desc())))
 
 
-def answers(database: Database, key: bytes, request: Request, language: Language, hidden: set[str]) -> list[list[str]]:
-    """What the person answered: labels and values in the reader's language, without the `hidden` ones."""
-    given: dict[str, Any] = database.vault.open(key, request.answers_sealed)
+async def consents_of(session: AsyncSession, person_id: int) -> list[Consent]:
+    """What the person agreed to, and what they took back."""
+    return list(await session.scalars(select(Consent).where(Consent.person_id == person_id).order_by(Consent.id)))
+
+
+async def kept_media(session: AsyncSession, conversation_id: int) -> Mapping[int, Media]:
+    """The voice messages and pictures of a conversation that are kept, by number."""
+    rows = await session.scalars(select(Media).where(Media.conversation_id == conversation_id, Media.status == "kept"))
+    return {one.id: one for one in rows}
+
+
+async def names(session: AsyncSession) -> dict[uuid.UUID, str]:
+    """Everybody of the team, those who left too."""
+    return {row.id: row.name for row in await session.execute(select(StaffMember.id, StaffMember.name))}
+
+
+async def colleagues(session: AsyncSession, place: str | None) -> list[Colleague]:
+    """Who may be handed a conversation of this place."""
+    rows = await session.scalars(
+        select(StaffMember).where(StaffMember.active, StaffMember.role.in_(ROLES)).order_by(StaffMember.name)
+    )
+    return [Colleague(one.id, one.name) for one in rows if theirs(place, one.offices)]
+
+
+def supervises(role: str) -> bool:
+    """Whether this role may move conversations that are somebody else's."""
+    return role in SUPERVISING
+
+
+def answers(vault: Vault, key: bytes, request: Request, language: Language, everything: bool) -> list[tuple[str, str]]:
+    """What the person answered: labels and values in the reader's language; not `everything`: the plain ones alone."""
+    given: dict[str, Any] = vault.open(key, request.answers_sealed)
     shown = []
     for step in forms()[first_contact.FORM]:
         value = given.get(step.slot)
-        if value is None or step.slot in hidden or step.slot in first_contact.HIDDEN:
+        if value is None or step.slot in first_contact.HIDDEN or not (everything or step.slot in PLAIN):
             continue
         if value in step.choices:
             value = i18n.say(step.choice_text(value), language)
         elif step.answer == "country":
             value = i18n.country_name(value, language)
-        shown.append([i18n.say(f"{step.say}.label", language), str(value)])
+        shown.append((i18n.say(f"{step.say}.label", language), str(value)))
     return shown
 
 
-def hidden_answers(sees_name: bool, sees_phone: bool) -> set[str]:
-    """The answers of a request that somebody may not see: all but the plain ones, or nothing."""
-    if sees_name and sees_phone:
-        return set()
-    return {step.slot for step in forms()[first_contact.FORM]} - set(PLAIN)
-
-
 async def by_reference(session: AsyncSession, words: str) -> list[str]:
-    """The page of whom this reference is of, as a path; also without its dash or in lower case."""
+    """The page of whom this reference is of, as a path; the dash and capitals may lack."""
     plain = "".join(character for character in words.upper() if character.isalnum())
     for prefix, table, page in (("AV", Request, "requests"), ("H", Handoff, "handoffs")):
-        if plain.startswith(prefix):
-            reference = f"{prefix}-{plain.removeprefix(prefix)}"
-            if await session.scalar(select(table.id).where(table.reference == reference)) is not None:
-                return [f"{page}/{reference}"]
+        reference = f"{prefix}-{plain.removeprefix(prefix)}"
+        found = select(table.id).where(table.reference == reference)
+        if plain.startswith(prefix) and await session.scalar(found) is not None:
+            return [f"{page}/{reference}"]
     return []
 
 
-async def by_phone(database: Database, session: AsyncSession, words: str) -> list[str]:
+async def by_phone(session: AsyncSession, vault: Vault, words: str) -> list[str]:
     """The pages of those who gave this number in a request or write from it, as paths."""
     number = read_phone(words)
     if number is None:
         return []
-    vault = database.vault
     asked = await session.scalars(
         select(Request.reference)
         .where(Request.phone_digest == first_contact.phone_digest(vault, number), Request.status != "withdrawn")

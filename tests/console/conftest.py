@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 import pyotp
 import pytest
+from argon2 import PasswordHasher
 from fastapi import FastAPI
 from sqlalchemy import text
 
@@ -119,7 +120,7 @@ class Team:
 @pytest.fixture
 async def team(database: Database, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Team]:
     """A team, whose passwords are hashed cheaply: there are many of them."""
-    monkeypatch.setattr(accounts, "_hasher", accounts.PasswordHasher(time_cost=1, memory_cost=64, parallelism=1))
+    monkeypatch.setattr(accounts, "_hasher", PasswordHasher(time_cost=1, memory_cost=64, parallelism=1))
     team = Team(database, settings)
     yield team
     await team.close()

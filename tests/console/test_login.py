@@ -7,22 +7,23 @@ from datetime import UTC, datetime, timedelta
 
 import pyotp
 import pytest
+from argon2 import PasswordHasher
 from sqlalchemy import text
 
 from bot.console import accounts
 from bot.console.access import Role
 from bot.db.session import Database
 from bot.settings import Settings
-from tests.console.conftest import PASSWORD, Team, change, value
+from tests.console.conftest import PASSWORD, Browser, Team, change, value
 
 CLOSED = 303  # to the page of signing in
 
 
-async def inside(browser: object) -> bool:
+async def inside(browser: Browser) -> bool:
     """Whether this browser is signed in."""
-    response = await browser.get("/console")  # type: ignore[attr-defined]
+    response = await browser.get("/console")
     assert response.status_code == 200 or response.headers["location"].startswith("/console/login?next=")
-    return response.status_code == 200
+    return bool(response.status_code == 200)
 
 
 async def test_password_and_code_open_the_console(team: Team) -> None:
@@ -56,7 +57,7 @@ async def test_secrets_are_kept_unreadable(team: Team, database: Database) -> No
 
 def test_the_real_hasher_is_strong() -> None:
     """argon2id with the library's own cost (RFC 9106's second choice or better)."""
-    hasher = accounts.PasswordHasher()
+    hasher = PasswordHasher()
     assert hasher.type.name == "ID" and hasher.memory_cost >= 47_104 and hasher.time_cost >= 1
 
 
