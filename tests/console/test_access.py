@@ -7,7 +7,9 @@ import uuid
 
 import pytest
 
-from bot.console import accounts, guard
+from bot import i18n
+from bot.assistant.forms import forms
+from bot.console import accounts
 from bot.console.access import PAGES, Role
 from bot.console.pages import HANDLERS
 from bot.db.session import Database
@@ -128,9 +130,10 @@ async def test_fields_follow_the_role(team: Team, database: Database, role: Role
     """Name, number and words are for those who counsel; the rest sees direction, age group and how it stands."""
     person = await somebody(database)
     browser = await team.at_work(role)
+    [adult] = [step.choice_text("adult") for step in forms()["first_contact_form"] if step.slot == "age_group"]
     for page in (f"/console/handoffs/{person.handoff}", f"/console/requests/{person.request}"):
         shown = (await browser.get(page)).text
-        assert person.request in shown and "Adult" in shown
+        assert person.request in shown and i18n.say(adult, "en") in shown
         assert (PHONE in shown) == (NAME in shown) == (role in COUNSELLORS)
         if "handoffs" in page:
             assert (WORDS in shown) == (role in COUNSELLORS)
@@ -240,7 +243,6 @@ async def test_every_page_is_sealed(team: Team, database: Database) -> None:
         if "media" not in page:
             assert answer.headers["x-frame-options"] == "DENY"
             assert not re.search(r"<script(?![^>]*\ssrc=)|\son\w+=|\sstyle=|javascript:", answer.text), page
-    assert guard.POLICY.count("'self'") == 7
 
 
 async def test_a_search_cannot_try_every_number(
