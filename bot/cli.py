@@ -22,6 +22,7 @@ from bot import supervisor
 from bot.messages import LANGUAGES, SendError
 
 if TYPE_CHECKING:
+    from bot.console import accounts
     from bot.db.session import Database
 
 Outcome = TypeVar("Outcome")
@@ -320,71 +321,138 @@ def _numbers(which: list[str]) -> list[int] | None:
     return [int(one) for one in which]
 
 
-staff = typer.Typer(help="Who may sign in to the console.", no_args_is_help=True)
-app.add_typer(staff, name="staff")
+team = typer.Typer(
+    help="The team: who takes conversations over (docs/handoff.md) and may sign in to the console.",
+    no_args_is_help=True,
+)
+app.add_typer(team, name="staff")
+Several = Annotated[list[str] | None, typer.Option(help="May be given several times; without it: all of them.")]
 
 
-@staff.command("add")
-def add_staff(
-    email: Annotated[str, typer.Argument(help="Their e-mail address: what they sign in with.")],
-    name: Annotated[str, typer.Option(help="Their name, as people in a conversation read it.")],
-    role: Annotated[str, typer.Option(help="orientation, counsellor, supervisor, coordinator or administrator.")],
-    languages: Annotated[str, typer.Option(help="The languages they answer in, the one they read first: ar,fr.")] = "",
-    password: Annotated[str, typer.Option(prompt=True, hide_input=True, confirmation_prompt=True)] = "",
+@team.command("add")
+def staff_add(
+    name: Annotated[str, typer.Argument(help="As people in a conversation read it.")],
+    email: Annotated[str, typer.Argument(help="Where notifications go.")],
+    role: Annotated[str, typer.Option(help="orientation, counsellor, supervisor, coordinator, administrator")] = (
+        "counsellor"
+    ),
+    language: Several = None,
+    office: Several = None,
+    priority: Several = None,
+    hours: Annotated[str | None, typer.Option(help="On duty, as RAFIQ_READING_HOURS; without it those.")] = None,
 ) -> None:
-    """Let somebody in, or give them a new password and code; asks for the password and prints the code's secret."""
-    import segno
-
+    """Add somebody to the team: asks for a password and prints what their authenticator app needs."""
     from bot.console import accounts
-    from bot.console.access import Role
+    from bot.conversation import staff
 
-    speaks = [one for one in languages.replace(",", " ").split() if one]
-    if role not in list(Role):
-        raise configuration.SettingsError(f"--role is {role}: it must be one of {', '.join(Role)}")
-    if not set(speaks) <= set(LANGUAGES):
-        raise configuration.SettingsError(f"--languages is {languages}: they must be of {', '.join(LANGUAGES)}")
-    if "@" not in email:
-        raise configuration.SettingsError(f"{email} is no e-mail address")
     settings = configuration.load()
+    for kind, known, chosen in (
+        ("role", staff.ALL_ROLES, [role]),
+        ("language", LANGUAGES, language or []),
+        ("priority", ("P0", "P1", "P2"), priority or []),
+    ):
+        wrong = [one for one in chosen if one not in known]
+        if wrong:
+            raise configuration.SettingsError(f"{wrong[0]} is no {kind}: {', '.join(known)}")
+
+    password = _new_password(name, email)
+
+    async def add(database: Database) -> accounts.Enrolment | None:
+        async with database.session() as session:
+            added = await staff.add(
+                session, settings, name, email, role,
+                languages=language or (), offices=office or (), priorities=priority or (), hours=hours,
+            )  # fmt: skip
+            await session.commit()
+        return await accounts.enrol(database, email, password) if added is not None else None
+
     try:
-        enrolment = _in_database(
-            settings,
-            lambda database: accounts.enrol(
-                database, name=name, email=email, role=role, password=password, languages=speaks, by=None
-            ),
-        )
+        enrolment = _in_database(settings, add)
+    except ValueError as error:
+        raise configuration.SettingsError(f"--hours is wrong: {error}") from None
+    if enrolment is None:
+        raise configuration.SettingsError(f"{email} is in the team already: see rafiq staff renew")
+    _show(enrolment, settings)
+
+
+def _new_password(name: str, email: str) -> str:
+    from bot.console import accounts
+
+    password = str(typer.prompt("Password for the console", hide_input=True, confirmation_prompt=True))
+    try:
+        accounts.check_password(password, name=name, email=email)
     except accounts.WeakPassword:
         raise configuration.SettingsError(
             f"this password is weak: {accounts.SHORTEST} to {accounts.LONGEST} characters, not the name or address"
         ) from None
-    segno.make(enrolment.uri, error="m").terminal(compact=True)
+    return password
+
+
+def _show(enrolment: accounts.Enrolment, settings: configuration.Settings) -> None:
+    import segno
+
+    segno.make(enrolment.uri, error="m").terminal(sys.stdout, compact=True)
     typer.echo(f"Scan this with an authenticator app, or type in: {enrolment.secret}")
     typer.echo(f"Then sign in at {settings.rafiq_public_url or settings.own_url}/console")
 
 
-@staff.command("list")
-def list_staff() -> None:
-    """Everybody of the team: address, name, role, and whether they may sign in."""
-    from sqlalchemy import select
+@team.command("renew")
+def staff_renew(email: Annotated[str, typer.Argument(help="Of whom in the team.")]) -> None:
+    """Give somebody a new password and secret, also who was stopped; their sessions end."""
+    from bot.console import accounts
 
-    from bot.db.models import StaffMember
-
-    async def everybody(database: Database) -> list[StaffMember]:
-        async with database.session() as session:
-            return list(await session.scalars(select(StaffMember).order_by(StaffMember.email)))
-
-    for one in _in_database(configuration.load(), everybody):
-        typer.echo(f"{one.email}\t{one.name}\t{one.role}\t{'active' if one.active else 'stopped'}")
+    password, settings = _new_password("", email), configuration.load()
+    enrolment = _in_database(settings, lambda database: accounts.enrol(database, email, password))
+    if enrolment is None:
+        raise configuration.SettingsError(f"{email} is nobody of the team")
+    _show(enrolment, settings)
 
 
-@staff.command("stop")
-def stop_staff(email: Annotated[str, typer.Argument(help="Their e-mail address.")]) -> None:
+@team.command("stop")
+def staff_stop(email: Annotated[str, typer.Argument(help="Of whom in the team.")]) -> None:
     """Let somebody in no more, and sign them out now."""
     from bot.console import accounts
 
     if not _in_database(configuration.load(), lambda database: accounts.stop(database, email, None)):
         raise configuration.SettingsError(f"{email} is nobody of the team")
     typer.echo(f"{email} is signed out and may sign in no more")
+
+
+@team.command("list")
+def staff_list() -> None:
+    """Who is in the team, and whether their chat is linked."""
+    from sqlalchemy import select
+
+    from bot.db.models import StaffMember
+
+    async def everybody(database: Database) -> list[StaffMember]:
+        async with database.session() as session:
+            return list(await session.scalars(select(StaffMember).order_by(StaffMember.created_at)))
+
+    for one in _in_database(configuration.load(), everybody):
+        state = "active" if one.active else "not active"
+        chat = "chat linked" if one.conversation_id is not None else "no chat"
+        scope = [" ".join(map(str, several)) or "all" for several in (one.languages, one.offices, one.priorities)]
+        typer.echo("\t".join((one.name, one.email, one.role, *scope, one.duty or "reading hours", chat, state)))
+
+
+@team.command("link")
+def staff_link(email: Annotated[str, typer.Argument(help="Of whom in the team.")]) -> None:
+    """Print a code that links their Telegram chat: they send it to the bot once, within a day."""
+    from bot.conversation import staff
+
+    settings = configuration.load()
+
+    async def make(database: Database) -> str | None:
+        async with database.session() as session:
+            code = await staff.link_code(session, database.vault, email)
+            await session.commit()
+            return code
+
+    code = _in_database(settings, make)
+    if code is None:
+        raise configuration.SettingsError(f"{email} is nobody of the team")
+    typer.echo(f"/start {code}")
 
 
 auditing = typer.Typer(help="Who saw, changed and signed in to what.", no_args_is_help=True)

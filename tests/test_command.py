@@ -28,6 +28,7 @@ COMMANDS = [
     "case-answer",
     "case-replay",
     "outbox",
+    "staff",
     "telegram",
     "whatsapp",
     "doctor",

@@ -161,6 +161,12 @@ WRONG = [
     ("RAFIQ_READING_HOURS", "Mon-Day 09:00-17:00 Africa/Casablanca"),
     ("RAFIQ_READING_HOURS", "Mon-Fri 17:00-09:00 Africa/Casablanca"),
     ("RAFIQ_READING_HOURS", "Mon-Fri 09:00-17:00 Mars/Olympus"),
+    ("RAFIQ_HANDOFF_P0_MINUTES", "0"),
+    ("RAFIQ_HANDOFF_REMIND", "5 60"),
+    ("RAFIQ_HANDOFF_SILENCE", "0 60 240"),
+    ("RAFIQ_MAIL_URL", "mail.example.org"),
+    ("RAFIQ_MAIL_URL", "smtp://rafiq:canary@"),
+    ("RAFIQ_MAIL_FROM", "Rafiq"),
 ]
 
 
@@ -261,6 +267,7 @@ MISSING: list[tuple[str, Mapping[str, str]]] = [
     ("CASE_WEBHOOK_SECRETS", {"CASE_WEBHOOK_URL": "https://cases.example.org/rafiq"}),
     ("CASE_WEBHOOK_SECRETS", {"CASE_WEBHOOK_URL": "https://cases.example.org/rafiq", "CASE_WEBHOOK_SECRETS": " , "}),
     ("CASE_SYSTEM_URL", {"CASE_SYSTEM": "primero", "CASE_SYSTEM_SECRET": "canary"}),
+    ("RAFIQ_MAIL_FROM", {"RAFIQ_MAIL_URL": "smtps://rafiq:canary@mail.example.org"}),
     ("RAFIQ_MASTER_KEY", {"DATABASE_URL": "postgresql://rafiq:canary@127.0.0.1:1/rafiq"}),
 ]
 

@@ -88,47 +88,35 @@ def check_password(password: str, *, name: str, email: str) -> None:
         raise WeakPassword
 
 
-async def enrol(
-    database: Database,
-    *,
-    name: str,
-    email: str,
-    role: str,
-    password: str,
-    languages: Sequence[str],
-    by: uuid.UUID | None,
-) -> Enrolment:
-    """A new member of the team; or, for an address that is known, a new password and secret and no session left."""
-    email = email.strip().lower()
-    check_password(password, name=name, email=email)
-    secret = pyotp.random_base32()
-    key = database.vault.new_key()
-    login = {
-        "password": await asyncio.to_thread(_hasher.hash, password),
-        "key": key,
-        "totp_sealed": database.vault.seal(key, secret),
-        "totp_step": 0,
-    }
+async def enrol(database: Database, email: str, password: str) -> Enrolment | None:
+    """A password and a secret for a member of the team, new ones for who had some; None for an unknown address.
+
+    Their sessions end, and who was stopped may sign in again. Raises `WeakPassword`.
+    """
+    vault, secret = database.vault, pyotp.random_base32()
+    key = vault.new_key()
     async with database.session() as session:
-        staff_id = await session.scalar(
-            upsert(StaffMember)
-            .values(name=name, email=email, role=role, offices=[], languages=list(languages))
-            .on_conflict_do_update(
-                index_elements=["email"],
-                set_={"name": name, "role": role, "languages": list(languages), "active": True},
-            )
-            .returning(StaffMember.id)
-        )
-        assert staff_id is not None  # noqa: S101 (RETURNING of an upsert)
+        member = await session.scalar(select(StaffMember).where(StaffMember.email == email.strip().lower()))
+        if member is None:
+            return None
+        check_password(password, name=member.name, email=member.email)
+        login = {
+            "password": await asyncio.to_thread(_hasher.hash, password),
+            "key": key,
+            "totp_sealed": vault.seal(key, secret),
+            "totp_step": 0,
+        }
         await session.execute(
             upsert(StaffLogin)
-            .values(staff_id=staff_id, **login)
+            .values(staff_id=member.id, **login)
             .on_conflict_do_update(index_elements=["staff_id"], set_=login)
         )
-        await _end_all(session, staff_id)
-        await audit.record(session, database.vault, by, "staff.enrolled", str(staff_id), {"role": role})
+        member.active = True
+        await _end_all(session, member.id)
+        await audit.record(session, vault, None, "staff.enrolled", str(member.id), {"role": member.role})
         await session.commit()
-    return Enrolment(staff_id, secret, pyotp.TOTP(secret).provisioning_uri(name=email, issuer_name="Rafiq"))
+    uri = pyotp.TOTP(secret).provisioning_uri(name=member.email, issuer_name="Rafiq")
+    return Enrolment(member.id, secret, uri)
 
 
 async def stop(database: Database, email: str, by: uuid.UUID | None) -> bool:

@@ -37,11 +37,12 @@ from bot.db.models import (
 from bot.db.session import Lane, wake
 from bot.journeys.context import Context
 from bot.journeys.handoff import due, patience
-from bot.journeys.hours import when_somebody_reads
+from bot.journeys.hours import closed_since, when_somebody_reads
 from bot.messages import Language
 from bot.settings import Settings
 
 SUPERVISING = ("supervisor", "administrator")
+ROLES = ("counsellor", *SUPERVISING)  # who takes conversations over
 LONGEST = 3500  # characters of one answer: with its writer's name it is one message on every channel
 
 
@@ -278,8 +279,16 @@ class Desk:
         if reference is not None:
             await self._return(await self._lock(reference), None)
 
-    async def heard(self, conversation_id: int) -> tuple[Handoff | None, bool]:
-        """The person wrote: the owner's patience begins; the most urgent handoff, and whether it began just now."""
+    async def dismiss(self, staff_id: uuid.UUID) -> None:
+        """Somebody leaves the team: what they have goes back to the queue, their chat is theirs alone again."""
+        for one in await self.held_by(staff_id):
+            await self.give_back(one.reference, None)
+        left = {"active": False, "conversation_id": None, "link_digest": None, "link_expires_at": None}
+        await self.session.execute(update(StaffMember).where(StaffMember.id == staff_id).values(left))
+
+    async def heard(self, conversation_id: int, hours: str) -> tuple[Handoff | None, bool]:
+        """The person wrote: the owner's patience begins. The most urgent handoff, and whether to say that at this hour
+        nobody reads: once each time that it closes."""
         rows = list(
             await self.session.scalars(
                 select(Handoff)
@@ -288,12 +297,15 @@ class Desk:
                 .with_for_update()
             )
         )
-        begins = bool(rows) and all(one.unanswered_at is None for one in rows)
-        if begins:
-            for one in rows:
+        closed = closed_since(hours, self.now)
+        untold = closed is not None and all(one.told_at is None or one.told_at < closed for one in rows)
+        for one in rows:
+            if one.unanswered_at is None:
                 one.unanswered_at = self.now
                 one.look_at = patience(self.settings, one.priority, self.now)
-        return (rows[0] if rows else None), begins
+            if untold:
+                one.told_at = self.now
+        return (rows[0] if rows else None), untold
 
     async def show(
         self,
@@ -378,6 +390,23 @@ class Desk:
             lines.append(Line(at, who, text, status, error, outbox_id, name=name))
         return sorted(lines, key=lambda line: line.at)[-last:]
 
+    async def media(self, reference: str, media_id: int) -> tuple[bytes, str] | None:
+        """A voice message or picture of this handoff's conversation and its type; None when it is not kept (any more).
+
+        Nobody but who has the conversation, or might take it, should be shown it: that is the caller's to know.
+        """
+        row = (
+            await self.session.execute(
+                select(Media.content_sealed, Media.mime, Person.key)
+                .join(Person, Person.id == Media.person_id)
+                .join(Handoff, Handoff.conversation_id == Media.conversation_id)
+                .where(Handoff.reference == reference, Media.id == media_id, Media.status == "kept")
+            )
+        ).first()
+        if row is None or row.content_sealed is None:
+            return None
+        return self.vault.open_bytes(row.key, row.content_sealed), row.mime or "application/octet-stream"
+
     async def history(self, reference: str) -> list[tuple[HandoffEntry, str | None]]:
         """What happened to the handoff, in order, with the words of its notes."""
         rows = await self.session.execute(
@@ -438,7 +467,7 @@ class Desk:
 
     async def _member(self, reference: str, staff_id: uuid.UUID) -> StaffMember:
         member = await self.session.get(StaffMember, staff_id)
-        if member is None or not member.active:
+        if member is None or not member.active or member.role not in ROLES:
             raise NotYours(reference)
         return member
 
@@ -461,7 +490,7 @@ class Desk:
                 .where(Handoff.id == handoff_id)
                 .values(
                     status="taken", owner_id=staff_id, taken_at=self.now, released_at=None, unanswered_at=self.now,
-                    look_at=patience(self.settings, priority, self.now),
+                    told_at=self.now, look_at=patience(self.settings, priority, self.now),
                 )
             )  # fmt: skip
         await self.session.execute(
@@ -495,16 +524,14 @@ class Desk:
 
     async def _withdraw_notices(self, conversation_id: int) -> None:
         """What was to tell the team that this waits and did not go yet is not said any more."""
-        of_this = select(Handoff.id).where(Handoff.conversation_id == conversation_id)
-        gone = await self.session.scalars(
-            update(HandoffNotice)
-            .where(HandoffNotice.handoff_id.in_(of_this), HandoffNotice.status == "queued")
-            .values(status="cancelled")
-            .returning(HandoffNotice.outbox_id)
+        of_this = HandoffNotice.handoff_id.in_(select(Handoff.id).where(Handoff.conversation_id == conversation_id))
+        await self.session.execute(
+            update(HandoffNotice).where(of_this, HandoffNotice.status == "queued").values(status="cancelled")
         )
+        in_chats = select(HandoffNotice.outbox_id).where(of_this, HandoffNotice.way == "chat")
         await self.session.execute(
             update(Outbox)
-            .where(Outbox.id.in_([one for one in gone if one is not None]), Outbox.status.in_(("queued", "held")))
+            .where(Outbox.id.in_(in_chats), Outbox.status.in_(("queued", "held")))
             .values(status="cancelled", error="taken")
         )
 

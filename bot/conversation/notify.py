@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from email.message import EmailMessage
 from email.utils import format_datetime
 from typing import Any
@@ -21,7 +21,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from bot import faults, i18n
-from bot.conversation.handoffs import SUPERVISING, Desk, duty, reads
+from bot.conversation.handoffs import ROLES, SUPERVISING, Desk, duty, reads
 from bot.conversation.letters import backoff
 from bot.db.models import Alert, Conversation, Handoff, HandoffEntry, HandoffNotice, Outbox, StaffMember
 from bot.db.session import Database, Lane, wake
@@ -30,12 +30,22 @@ from bot.journeys.hours import is_open, opening
 from bot.settings import Settings, reading_hours
 
 log = structlog.get_logger()
-ROLES = ("counsellor", *SUPERVISING)  # who takes conversations over
 EVERYBODY = 2  # the step at which those who supervise are told, on duty or not
 ALARM = 3  # and the one at which operators are
 ATTEMPTS = 5  # at one mail
 PATIENCE = 20.0  # seconds for one mail
 TROUBLE = {"held": "desk.held", "failed": "desk.not_sent", "cancelled": "desk.not_sent"}
+
+# answers of which something is to be written down: they are held or did not go, or it is certain that they went
+_TO_TELL = (
+    (HandoffEntry.what == "replied")
+    & (HandoffEntry.told.is_(None) | (HandoffEntry.told == "held"))
+    & HandoffEntry.told.is_distinct_from(Outbox.status)
+    & (
+        Outbox.status.in_((*TROUBLE, "delivered", "read"))
+        | ((Outbox.status == "sent") & (HandoffEntry.at < func.now() - timedelta(days=1)))
+    )
+)
 
 
 @dataclass(slots=True)
@@ -49,14 +59,13 @@ class Watch:
         """Conversations to look after now."""
         async with self.database.autocommit() as connection:
             waiting = select(Handoff.conversation_id).where(Handoff.look_at <= func.now())
-            trouble = (
+            answered = (
                 select(Handoff.conversation_id)
                 .join(HandoffEntry, HandoffEntry.handoff_id == Handoff.id)
                 .join(Outbox, Outbox.id == HandoffEntry.outbox_id)
-                .where(HandoffEntry.what == "replied", Outbox.status.in_(TROUBLE))
-                .where(HandoffEntry.told.is_distinct_from(Outbox.status))
+                .where(_TO_TELL)
             )
-            return list(await connection.scalars(waiting.union(trouble).limit(200)))
+            return list(await connection.scalars(waiting.union(answered).limit(200)))
 
     async def work(self, conversation_id: int) -> None:
         """Do what is due in this conversation, in one transaction."""
@@ -142,7 +151,7 @@ class Watch:
         language = reads(member)
         ways: list[tuple[str, int | None]] = []
         if member.conversation_id is not None:
-            text = i18n.say("desk.waiting", language, **self._facts(handoff, member))
+            text = i18n.say("desk.waiting", language, **facts(handoff, member, self.settings))
             ways.append(("chat", await desk.to_chat(member, text, [take(handoff.reference, language)])))
         if self.settings.mail_server is not None:
             ways.append(("mail", None))
@@ -151,15 +160,12 @@ class Watch:
                 insert(HandoffNotice)
                 .values(
                     handoff_id=handoff.id, staff_id=member.id, round=handoff.rounds + 1, way=way, outbox_id=outbox_id,
-                    created_at=desk.now,
+                    status="told" if way == "chat" else "queued", created_at=desk.now,
                 )
                 .returning(HandoffNotice.id)
             )  # fmt: skip
             if way == "mail" and notice_id is not None:
                 await wake(desk.session, Lane.MAIL, notice_id)
-
-    def _facts(self, handoff: Handoff, member: StaffMember) -> dict[str, object]:
-        return facts(handoff, member, self.settings)
 
     async def _troubles(self, desk: Desk, conversation_id: int) -> None:
         """An answer that is held or did not go: its writer is told, once for each."""
@@ -168,16 +174,17 @@ class Watch:
             .join(Handoff, Handoff.id == HandoffEntry.handoff_id)
             .join(Outbox, Outbox.id == HandoffEntry.outbox_id)
             .join(StaffMember, StaffMember.id == HandoffEntry.staff_id)
-            .where(Handoff.conversation_id == conversation_id, HandoffEntry.what == "replied")
-            .where(Outbox.status.in_(TROUBLE), HandoffEntry.told.is_distinct_from(Outbox.status))
+            .where(Handoff.conversation_id == conversation_id, _TO_TELL)
         )
         for entry, handoff, status, member in rows.all():
+            await desk.session.execute(update(HandoffEntry).where(HandoffEntry.id == entry.id).values(told=status))
+            if status not in TROUBLE:
+                continue
             language = reads(member)
             held = status == "held" and handoff.status == "taken"
             button = (i18n.say("desk.button.knock", language), {"staff": "knock", "handoff": handoff.reference})
             text = i18n.say(TROUBLE[status], language, reference=handoff.reference)
             await desk.show(handoff.id, member, text, [button] if held else [])
-            await desk.session.execute(update(HandoffEntry).where(HandoffEntry.id == entry.id).values(told=status))
 
 
 @dataclass(slots=True)
@@ -296,7 +303,7 @@ def facts(handoff: Handoff, member: StaffMember, settings: Settings) -> dict[str
     return {
         "reference": handoff.reference,
         "priority": handoff.priority,
-        "language": i18n.say("language.own_name", handoff.language),  # type: ignore[arg-type]
+        "speaks": i18n.say("language.own_name", handoff.language),  # type: ignore[arg-type]
         "due": f"{day}, {format_time(due, 'HH:mm', locale='en')}",
     }
 

@@ -20,8 +20,8 @@ from bot import i18n
 from bot.assistant.commands import command
 from bot.assistant.triage import Cue
 from bot.conversation import handoffs
-from bot.conversation.handoffs import Desk, HandoffError, duty, reads, why
-from bot.conversation.notify import ROLES, facts
+from bot.conversation.handoffs import ROLES, Desk, HandoffError, duty, reads, why
+from bot.conversation.notify import facts
 from bot.db.encryption import Vault
 from bot.db.models import Handoff, HandoffEntry, Inbox, IssuedButton, Outbox, StaffMember
 from bot.journeys import handoff as journey
@@ -31,6 +31,7 @@ from bot.journeys.hours import is_open, when_somebody_reads
 from bot.messages import Kind, Language
 from bot.settings import Settings, reading_hours
 
+ALL_ROLES = ("orientation", "counsellor", "supervisor", "coordinator", "administrator")
 CODE_LIFE = timedelta(hours=24)
 READ_BACK = 6  # messages of before that whoever takes a conversation is shown
 COLLEAGUES = 8  # shown to hand a conversation on to
@@ -129,9 +130,7 @@ async def turn(ctx: Context, staff_id: uuid.UUID, kind: Kind, press: str) -> Non
 async def _wrote(ctx: Context, desk: Desk, member: StaffMember) -> None:
     """Words for the person whose conversation they have; a note when they begin with #."""
     held = await desk.held_by(member.id)
-    if not ctx.text:
-        return
-    if not held:
+    if not held or not ctx.text or ctx.text.startswith("/"):  # a command of the bot's menu goes to nobody
         await _open(ctx, desk, member)
     elif len(held) == 1:
         await _send(ctx, desk, member, held[0].reference, ctx.text)
@@ -268,19 +267,25 @@ async def _hand_on(ctx: Context, desk: Desk, member: StaffMember, reference: str
 async def relay(ctx: Context, kind: Kind, words: str) -> None:
     """What the person did goes to whoever of the team has the conversation; the assistant says nothing.
 
-    Only when nobody reads at that hour is the person told so, once until they are answered.
+    Only when nobody reads at that hour is the person told so, once each time that it closes.
     """
     desk = Desk(ctx.session, ctx.vault, ctx.settings, ctx.now)
-    handoff, begins = await desk.heard(ctx.conversation_id)
     owner = await ctx.session.get(StaffMember, ctx.owner_id) if ctx.owner_id is not None else None
-    if handoff is None or owner is None:
+    if owner is None or not owner.active:  # who left the team reads nothing any more
+        await desk.give_back_silently(ctx.conversation_id)
+        ctx.owner_id = None
+        when = when_somebody_reads(ctx.settings.rafiq_reading_hours, ctx.now, ctx.language)
+        ctx.say("handoff.returned", name=owner.name if owner is not None else "–", when=when)
+        return
+    handoff, untold = await desk.heard(ctx.conversation_id, duty(owner, ctx.settings))
+    if handoff is None:
         return
     language = reads(owner)
     text_id = {Kind.TEXT: "desk.relay", Kind.PRESS: "desk.pressed"}.get(kind, "desk.media")
     await desk.show(
         handoff.id, owner, i18n.say(text_id, language, reference=handoff.reference, words=words), (), ctx.inbox_id
     )
-    if begins and not is_open(duty(owner, ctx.settings), ctx.now):
+    if untold:
         when = when_somebody_reads(duty(owner, ctx.settings), ctx.now, ctx.language)
         ctx.say("handoff.reached", name=owner.name, when=when)
 

@@ -316,7 +316,7 @@ class Turns:
             task.add_done_callback(self._told.discard)
 
     def _language(self, work: _Work, typed: str) -> Language:
-        if work.kind is Kind.TEXT:
+        if work.kind is Kind.TEXT and work.staff_id is None and not staff.is_code(typed):
             hint = work.content.get("hint")
             return language.of_conversation(self._languages, typed, work.language, work.language_chosen, hint)
         return work.language or language.hinted(work.content.get("hint")) or "fr"

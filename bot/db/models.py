@@ -307,6 +307,7 @@ class Handoff(Base):
     due_at: Mapped[datetime] = _now()  # what the team promised itself
     look_at: Mapped[datetime | None] = mapped_column(server_default=func.now())  # next reminder, or owner's patience
     unanswered_at: Mapped[datetime | None]  # taken: since when the person waits for the owner's word
+    told_at: Mapped[datetime | None]  # taken: when the person was last told the owner's hours
     rounds: Mapped[int] = mapped_column(SmallInteger, server_default=text("0"))  # of notifications, ever
     step: Mapped[int] = mapped_column(SmallInteger, server_default=text("0"))  # how far it is escalated
     created_at: Mapped[datetime] = _now()
@@ -414,6 +415,13 @@ class HandoffEntry(Base):
     reopened; `shown` is a copy in the owner's own chat."""
 
     __tablename__ = "handoff_entry"
+    __table_args__ = (
+        Index(
+            "handoff_entry_answers",
+            "handoff_id",
+            postgresql_where=text("what = 'replied' AND (told IS NULL OR told = 'held')"),
+        ),
+    )
     id: Mapped[int] = _id()
     handoff_id: Mapped[int] = mapped_column(ForeignKey("handoff.id", ondelete="CASCADE"), index=True)
     what: Mapped[str]
@@ -429,7 +437,7 @@ class HandoffNotice(Base):
     """Somebody of the team was told that a handoff waits: once a round, in their chat and by mail.
 
     `status` of a mail: queued → sending → sent; failed, cancelled, or unknown when its sender died meanwhile (the
-    next round reminds; the same one is never sent twice).
+    next round reminds; the same one is never sent twice). A message in a chat is `told`.
     """
 
     __tablename__ = "handoff_notice"

@@ -40,6 +40,19 @@ def opening(setting: str, at: datetime) -> datetime:
     return datetime.combine(day.date(), opens, zone)
 
 
+def closed_since(setting: str, at: datetime) -> datetime | None:
+    """The closing after which nobody reads at that moment; None when it is open."""
+    if is_open(setting, at):
+        return None
+    days, _, closes, zone = reading_hours(setting)
+    day = at.astimezone(zone).date()
+    while True:
+        closed = datetime.combine(day, closes, zone)
+        if day.weekday() in days and closed <= at:
+            return closed
+        day -= timedelta(days=1)
+
+
 def closing(setting: str, at: datetime, days: int = 1) -> datetime:
     """The end of the working day that it is or that comes next; with `days`, of as many working days."""
     _, _, closes, zone = reading_hours(setting)

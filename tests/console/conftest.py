@@ -20,6 +20,7 @@ from bot.console.access import Role
 from bot.console.accounts import Enrolment
 from bot.console.guard import Console
 from bot.console.live import Live
+from bot.conversation import staff
 from bot.db.session import Database
 from bot.settings import Settings
 
@@ -87,15 +88,18 @@ class Team:
 
     def __init__(self, database: Database, settings: Settings) -> None:
         self.database = database
+        self.settings = settings
         self.app = application(database, settings)
         self._clients: list[httpx.AsyncClient] = []
 
     async def member(self, role: str = Role.COUNSELLOR, name: str = "Salma") -> Browser:
         """Somebody new, with a browser that is not signed in."""
         email = f"{uuid.uuid4().hex}@example.org"
-        enrolment = await accounts.enrol(
-            self.database, name=name, email=email, role=role, password=PASSWORD, languages=["en"], by=None
-        )
+        async with self.database.session() as session:
+            await staff.add(session, self.settings, name, email, role, languages=["en"])
+            await session.commit()
+        enrolment = await accounts.enrol(self.database, email, PASSWORD)
+        assert enrolment is not None
         return self.browser(enrolment, email)
 
     async def at_work(self, role: str = Role.COUNSELLOR, name: str = "Salma") -> Browser:

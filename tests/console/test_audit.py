@@ -104,7 +104,8 @@ async def test_the_command_verifies(
         result = await asyncio.to_thread(CliRunner().invoke, cli.app, list(words), input=typed)
         return result.exit_code, result.output
 
-    adding = ("staff", "add", "Boss@Example.org", "--name", "Salma", "--role", "administrator", "--languages", "ar,fr")
+    adding = ("staff", "add", "Salma", "Boss@Example.org", "--role", "administrator", "--language", "ar")
+    assert (await run(*adding, typed="short\nshort\n"))[0] != 0
     status, said = await run(*adding, typed=f"{PASSWORD}\n{PASSWORD}\n")
     assert status == 0 and "█" in said and PASSWORD not in said
     secret = said.split("or type in: ")[1].split()[0]
@@ -120,7 +121,9 @@ async def test_the_command_verifies(
     assert "active" in (await run("staff", "list"))[1]
     assert (await run("staff", "stop", "boss@example.org"))[0] == 0
     assert (await browser.get("/console/staff")).status_code == 303
-    assert "stopped" in (await run("staff", "list"))[1]
+    assert "not active" in (await run("staff", "list"))[1]
+    assert (await run("staff", "renew", "boss@example.org", typed=f"{PASSWORD}\n{PASSWORD}\n"))[0] == 0
+    assert (await browser.login()).status_code == 403  # with the old secret
 
 
 async def _only_member(database: Database) -> uuid.UUID:

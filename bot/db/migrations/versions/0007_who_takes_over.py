@@ -45,6 +45,7 @@ def upgrade() -> None:
         sa.Column("due_at", sa.DateTime(timezone=True), server_default=now, nullable=False),
         sa.Column("look_at", sa.DateTime(timezone=True), server_default=now, nullable=True),
         sa.Column("unanswered_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("told_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("rounds", sa.SmallInteger(), server_default=sa.text("0"), nullable=False),
         sa.Column("step", sa.SmallInteger(), server_default=sa.text("0"), nullable=False),
         sa.Column("taken_at", sa.DateTime(timezone=True), nullable=True),
@@ -73,6 +74,12 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id"),
     )
     op.create_index("ix_handoff_entry_handoff_id", "handoff_entry", ["handoff_id"])
+    op.create_index(
+        "handoff_entry_answers",
+        "handoff_entry",
+        ["handoff_id"],
+        postgresql_where=sa.text("what = 'replied' AND (told IS NULL OR told = 'held')"),
+    )
     op.create_index("ix_handoff_entry_outbox_id", "handoff_entry", ["outbox_id"])
     op.create_table(
         "handoff_notice",
@@ -103,8 +110,8 @@ def downgrade() -> None:
     op.drop_table("handoff_entry")
     for name in ("handoff_open", "handoff_due"):
         op.drop_index(name, "handoff")
-    for name in ("language", "place", "owner_id", "due_at", "look_at", "unanswered_at", "rounds", "step", "taken_at",
-                 "released_at"):  # fmt: skip
+    for name in ("language", "place", "owner_id", "due_at", "look_at", "unanswered_at", "told_at", "rounds",
+                 "step", "taken_at", "released_at"):  # fmt: skip
         op.drop_column("handoff", name)
     op.drop_constraint("conversation_owner", "conversation")
     op.drop_column("conversation", "owner_id")
