@@ -402,7 +402,10 @@ def staff_renew(email: Annotated[str, typer.Argument(help="Of whom in the team."
     from bot.console import accounts
 
     password, settings = _new_password("", email), configuration.load()
-    enrolment = _in_database(settings, lambda database: accounts.enrol(database, email, password))
+    try:
+        enrolment = _in_database(settings, lambda database: accounts.enrol(database, email, password))
+    except accounts.WeakPassword:
+        raise configuration.SettingsError("this password is weak: it is made of their name") from None
     if enrolment is None:
         raise configuration.SettingsError(f"{email} is nobody of the team")
     _show(enrolment, settings)
