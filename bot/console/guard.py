@@ -5,7 +5,7 @@ from __future__ import annotations
 import hmac
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
@@ -22,7 +22,7 @@ from bot.console.accounts import Limits, Staff
 from bot.console.live import Live
 from bot.db.session import Database
 from bot.messages import LANGUAGES, Language
-from bot.settings import Settings
+from bot.settings import Settings, reading_hours
 
 HERE = Path(__file__).parent
 LANGUAGE_COOKIE = "rafiq_console_language"
@@ -124,6 +124,11 @@ class Visit:
         """The same with a number."""
         return i18n.say_number(text_id, number, self.language)
 
+    def clock(self, at: datetime) -> str:
+        """Day and time where the team works."""
+        zone = reading_hours(self.console.settings.rafiq_reading_hours)[3]
+        return at.astimezone(zone).strftime("%Y-%m-%d %H:%M")
+
     def show(self, template: str, status: int = 200, **values: Any) -> Response:
         """A page or a part of one."""
         html = _TEMPLATES.get_template(template).render(
@@ -135,6 +140,7 @@ class Visit:
             native=lambda one: i18n.language_name(one, one),
             form_token=accounts.form_token(self.console.database, self.token) if self.token else "",
             path=self.request.url.path,
+            clock=self.clock,
             **values,
         )
         return HTMLResponse(html, status)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import dataclass
 from typing import Any
 
+from PIL import Image
 from sqlalchemy import insert, select, text
 
 from bot.db.models import CaseEvent, Consent, Conversation, Handoff, Inbox, Media, Person, Request, Suggestion
@@ -14,6 +16,13 @@ from tests.conversation.letters import queue, writes
 
 PHONE = "+212612345678"
 NAME = "Awa Diallo"
+WORDS = "je veux rentrer chez moi"
+
+
+def _picture() -> bytes:
+    written = io.BytesIO()
+    Image.new("RGB", (240, 120), "teal").save(written, "JPEG")
+    return written.getvalue()
 
 
 @dataclass(frozen=True)
@@ -37,7 +46,7 @@ async def somebody(
     handoff: str = "H-AAAAA",
     request: str = "AV-7K3Q",
     name: str = NAME,
-    words: str = "je veux rentrer chez moi",
+    words: str = WORDS,
     place: str | None = "MA",
     priority: str = "P1",
     language: str = "fr",
@@ -74,7 +83,7 @@ async def somebody(
             insert(Media)
             .values(
                 person_id=person.id, conversation_id=conversation_id, inbox_id=inbox_id, kind="photo", status="kept",
-                details_sealed=b"", content_sealed=vault.seal_bytes(person.key, b"\xff\xd8picture"), mime="image/jpeg",
+                details_sealed=b"", content_sealed=vault.seal_bytes(person.key, _picture()), mime="image/jpeg",
                 expires_at=text("now() + interval '1 day'"),
             )
             .returning(Media.id)

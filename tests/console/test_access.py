@@ -14,7 +14,7 @@ from bot.console.access import PAGES, Role
 from bot.console.pages import HANDLERS
 from bot.db.session import Database
 from tests.console.conftest import Team, change, value
-from tests.console.people import NAME, PHONE, Somebody, somebody
+from tests.console.people import NAME, PHONE, WORDS, Somebody, somebody
 
 COUNSELLORS = {Role.COUNSELLOR, Role.SUPERVISOR, Role.ADMINISTRATOR}
 OVERSEERS = {Role.SUPERVISOR, Role.COORDINATOR, Role.ADMINISTRATOR}
@@ -58,7 +58,6 @@ EXPECTED: dict[tuple[str, str], set[Role]] = {
     ("POST", "/console/logout"): EVERYBODY,
 }
 OPEN = {("GET", "/console/login"), ("POST", "/console/login"), ("GET", "/console/static/{name}")}
-WORDS = "je veux rentrer chez moi"
 
 
 def real(path: str, person: Somebody) -> str:

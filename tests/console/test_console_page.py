@@ -65,14 +65,13 @@ async def page(browser: Chromium, console_url: str) -> AsyncIterator[Page]:  # n
     opened.on("console", lambda said: errors.append(said.text) if said.type == "error" else None)
     yield opened
     await context.close()
-    assert [error for error in errors if "409" not in error] == []  # Chromium reports a refused form as an error
+    assert errors == []
 
 
 async def picture(page: Page, folder: Path, name: str) -> None:
     """A picture of the whole page, to be looked at."""
-    pictures = Path(os.environ.get("CONSOLE_PICTURES") or folder)
-    pictures.mkdir(parents=True, exist_ok=True)
-    await page.screenshot(path=pictures / f"{name}.png", full_page=True)
+    pictures = os.environ.get("CONSOLE_PICTURES") or str(folder)
+    await page.screenshot(path=f"{pictures}/{name}.png", full_page=True)
 
 
 async def sign_in(page: Page, member: Browser, language: Language) -> None:
@@ -158,13 +157,13 @@ async def test_every_other_page(page: Page, team: Team, database: Database, tmp_
     async def weigh(url: str) -> None:
         loaded.append(len(await (await page.context.request.get(url)).body()))
 
-    for address in ("deliveries", "review", "people", "staff", "account", "audit", "requests/AV-7K3Q", "nowhere"):
-        answer = await page.goto(f"/console/{address}")
-        assert answer is not None and answer.status == (404 if address == "nowhere" else 200)
-        if address == "nowhere":
-            break
+    for address in ("deliveries", "review", "people", "staff", "account", "audit", "requests/AV-7K3Q"):
+        await page.goto(f"/console/{address}")
         wide = await page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
         assert wide <= 0, address
+        for button in await page.get_by_role("button").all():
+            box = await button.bounding_box()
+            assert box is not None and box["x"] >= 0 and box["x"] + box["width"] <= 390, address
         await picture(page, tmp_path, f"{address.replace('/', '-')}-{language}")
     for url in ("/console", *(f"/console/static/{name}" for name in ("console.css", "console.js", "htmx.js"))):
         await weigh(url)
