@@ -43,6 +43,7 @@ from bot.settings import Settings
 
 SUPERVISING = ("supervisor", "administrator")
 ROLES = ("counsellor", *SUPERVISING)  # who takes conversations over
+RESTRICTED = ("cue:staff_misconduct",)  # only for those who supervise: it may be about whoever would take it
 LONGEST = 3500  # characters of one answer: with its writer's name it is one message on every channel
 
 
@@ -157,6 +158,7 @@ class Desk:
         if thread.handoff.status != "waiting":
             raise NotYours(reference)
         member = await self._member(reference, staff_id)
+        await self._may_have(thread, member)
         await self._own(thread, staff_id, "waiting")
         await self._log(thread, "taken", staff_id)
         await self._tell(thread, "handoff.claimed", name=member.name, when=self._when(member, thread.language))
@@ -225,6 +227,7 @@ class Desk:
         if thread.owner_id != staff_id and member.role not in SUPERVISING:
             await self._nobody_elses(thread, staff_id)
         colleague = await self._member(reference, to_id)
+        await self._may_have(thread, colleague)
         if thread.owner_id == to_id:
             return
         before = await self._name(thread.owner_id)
@@ -251,6 +254,7 @@ class Desk:
         if thread.handoff.released_at <= self.now - timedelta(hours=self.settings.rafiq_handoff_reopen_hours):
             raise TooLate(reference)
         member = await self._member(reference, staff_id)
+        await self._may_have(thread, member)
         if thread.owner_id is None:
             await self._own(thread, staff_id, "waiting")  # what else waits comes along
         await self._own(thread, staff_id, "released", only=True)
@@ -471,6 +475,15 @@ class Desk:
             raise NotYours(reference)
         return member
 
+    async def _may_have(self, thread: _Thread, member: StaffMember) -> None:
+        """Whether this conversation may be theirs, for all that is open in it and for this handoff."""
+        reasons = select(Handoff.reason).where(
+            Handoff.conversation_id == thread.conversation_id,
+            (Handoff.status != "released") | (Handoff.id == thread.handoff.id),
+        )
+        if not all(may_know(member, reason) for reason in await self.session.scalars(reasons)):
+            raise NotYours(thread.handoff.reference)
+
     async def _name(self, staff_id: uuid.UUID | None) -> str:
         return str(await self.session.scalar(select(StaffMember.name).where(StaffMember.id == staff_id)) or "")
 
@@ -599,6 +612,11 @@ class Desk:
         )
         await wake(self.session, Lane.DELIVERY, conversation_id)
         return outbox_id
+
+
+def may_know(member: StaffMember, reason: str) -> bool:
+    """Whether a handoff of this reason is for this person of the team."""
+    return reason not in RESTRICTED or member.role in SUPERVISING
 
 
 def duty(member: StaffMember, settings: Settings) -> str:

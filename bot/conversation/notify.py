@@ -21,7 +21,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from bot import faults, i18n
-from bot.conversation.handoffs import ROLES, SUPERVISING, Desk, duty, reads
+from bot.conversation.handoffs import ROLES, SUPERVISING, Desk, duty, may_know, reads
 from bot.conversation.letters import backoff
 from bot.db.models import Alert, Conversation, Handoff, HandoffEntry, HandoffNotice, Outbox, StaffMember
 from bot.db.session import Database, Lane, wake
@@ -140,6 +140,8 @@ class Watch:
         return [member for member in rows if self._concerns(member, handoff, step, desk.now)]
 
     def _concerns(self, member: StaffMember, handoff: Handoff, step: int, now: datetime) -> bool:
+        if not may_know(member, handoff.reason):
+            return False
         if step >= EVERYBODY and member.role in SUPERVISING:
             return True
         if not is_open(duty(member, self.settings), now) or not _among(handoff.priority, member.priorities):

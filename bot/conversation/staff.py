@@ -20,7 +20,7 @@ from bot import i18n
 from bot.assistant.commands import command
 from bot.assistant.triage import Cue
 from bot.conversation import handoffs
-from bot.conversation.handoffs import ROLES, Desk, HandoffError, duty, reads, why
+from bot.conversation.handoffs import ROLES, Desk, HandoffError, duty, may_know, reads, why
 from bot.conversation.notify import facts
 from bot.db.encryption import Vault
 from bot.db.models import Handoff, HandoffEntry, Inbox, IssuedButton, Outbox, StaffMember
@@ -130,12 +130,13 @@ async def turn(ctx: Context, staff_id: uuid.UUID, kind: Kind, press: str) -> Non
 async def _wrote(ctx: Context, desk: Desk, member: StaffMember) -> None:
     """Words for the person whose conversation they have; a note when they begin with #."""
     held = await desk.held_by(member.id)
+    ctx.forget_words = True
     if not held or not ctx.text or ctx.text.startswith("/"):  # a command of the bot's menu goes to nobody
         await _open(ctx, desk, member)
     elif len(held) == 1:
         await _send(ctx, desk, member, held[0].reference, ctx.text)
-        ctx.forget_words = True
     else:
+        ctx.forget_words = False  # needed once more
         ctx.say(
             "desk.which",
             [
@@ -158,7 +159,7 @@ async def _send(ctx: Context, desk: Desk, member: StaffMember, reference: str, w
 async def _open(ctx: Context, desk: Desk, member: StaffMember) -> None:
     """What they have and what waits, with what can be done."""
     held = await desk.held_by(member.id)
-    waiting = await desk.queue(("waiting",))
+    waiting = [one for one in await desk.queue(("waiting",)) if may_know(member, one.reason)]
     if not held:
         buttons = [
             Choice(f"{one.priority} · {one.reference}", {"staff": "take", "handoff": one.reference})
@@ -294,10 +295,12 @@ async def alarm(ctx: Context, cue: Cue, words: str) -> None:
     """A cue in a conversation that somebody of the team has: they are told at once, and the assistant stays silent.
 
     Where they are off duty, it is no time for silence: the conversation goes back to the queue and safety answers.
+    So it does where the sign may be about them.
     """
     desk = Desk(ctx.session, ctx.vault, ctx.settings, ctx.now)
     owner = await ctx.session.get(StaffMember, ctx.owner_id) if ctx.owner_id is not None else None
-    if owner is None or not owner.active or not is_open(duty(owner, ctx.settings), ctx.now):
+    there = owner is not None and owner.active and is_open(duty(owner, ctx.settings), ctx.now)
+    if owner is None or not there or not may_know(owner, f"cue:{cue.name}"):
         await desk.give_back_silently(ctx.conversation_id)
         ctx.owner_id = None
         await safety.respond(ctx, cue)
