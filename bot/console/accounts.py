@@ -179,8 +179,8 @@ async def sign_in(
     return token
 
 
-async def verify_again(database: Database, staff: Staff, *, password: str, code: str) -> None:
-    """The one who is signed in shows again that it is they. Raises `Refused`, `TooMany`."""
+async def verify_again(database: Database, staff: Staff, *, password: str, code: str) -> str:
+    """The one who is signed in shows again that it is they; the session's new token. Raises `Refused`, `TooMany`."""
     vault = database.vault
     by_email = vault.digest("login again", str(staff.id))
     async with database.session() as session:
@@ -193,10 +193,14 @@ async def verify_again(database: Database, staff: Staff, *, password: str, code:
             await audit.record(session, vault, staff.id, "login.refused")
             await session.commit()
             raise Refused
+        token = secrets.token_urlsafe(32)
         await session.execute(
-            update(StaffSession).where(StaffSession.id == staff.session_id).values(verified_at=func.now())
+            update(StaffSession)
+            .where(StaffSession.id == staff.session_id)
+            .values(verified_at=func.now(), digest=_digest(database, token))
         )
         await session.commit()
+    return token
 
 
 async def change_password(database: Database, staff: Staff, new: str) -> None:

@@ -67,11 +67,8 @@ async def login(visit: Visit) -> Response:
         return visit.show("login.html", 403, next=onward, error="console.login.refused", email=email)
     except accounts.TooMany:
         return visit.show("login.html", 429, next=onward, error="console.login.too_many", email=email)
-    response = visit.go(onward)
-    response.set_cookie(
-        visit.console.cookie, token, path="/", secure=visit.console.secure, httponly=True, samesite="lax"
-    )
-    return response
+    visit.token = token
+    return _renewed(visit, visit.go(onward))
 
 
 async def logout(visit: Visit) -> Response:
@@ -92,19 +89,26 @@ async def verify(visit: Visit) -> Response:
     """Good for ten minutes."""
     onward = safe_path(visit.form.get("next", ""))
     error = await _verified(visit)
-    return visit.show("verify.html", 403, next=onward, error=error) if error else visit.go(onward)
+    return visit.show("verify.html", 403, next=onward, error=error) if error else _renewed(visit, visit.go(onward))
 
 
 async def _verified(visit: Visit) -> str:
-    """The text id of why not, or nothing."""
+    """The text id of why not, or nothing; then the session goes on under a new token."""
     password, code = visit.form.get("password", ""), visit.form.get("code", "")
     try:
-        await accounts.verify_again(visit.console.database, visit.staff, password=password, code=code)
+        visit.token = await accounts.verify_again(visit.console.database, visit.staff, password=password, code=code)
     except accounts.Refused:
         return "console.login.refused"
     except accounts.TooMany:
         return "console.login.too_many"
     return ""
+
+
+def _renewed(visit: Visit, response: Response) -> Response:
+    response.set_cookie(
+        visit.console.cookie, visit.token or "", path="/", secure=visit.console.secure, httponly=True, samesite="lax"
+    )
+    return response
 
 
 # --- the inbox
@@ -122,7 +126,7 @@ async def inbox_list(visit: Visit) -> Response:
 
 async def _inbox(visit: Visit) -> dict[str, Any]:
     async with visit.console.database.session() as session:
-        rows = await reading.queue(session, visit.staff.offices)
+        rows = await reading.queue(session, visit.staff)
     return {
         "rows": rows,
         "now": datetime.now(UTC),
@@ -133,11 +137,11 @@ async def _inbox(visit: Visit) -> dict[str, Any]:
 
 async def live(visit: Visit) -> Response:
     """Events for the inbox: one when it is no longer what it was."""
-    offices, database = visit.staff.offices, visit.console.database
+    staff, database = visit.staff, visit.console.database
 
     async def state() -> list[tuple[Any, ...]]:
         async with database.session() as session:
-            return [(one.id, one.status, one.priority, name) for one, name in await reading.queue(session, offices)]
+            return [(one.id, one.status, one.priority, name) for one, name in await reading.queue(session, staff)]
 
     seen = await state()
 
@@ -179,7 +183,7 @@ async def handoff(visit: Visit) -> Response:
 async def _handoff(visit: Visit, error: str = "", words: str = "", status: int = 200) -> Response:
     database, reference = visit.console.database, visit.path("reference")
     async with database.session() as session:
-        found = await reading.handoff(session, reference, visit.staff.offices)
+        found = await reading.handoff(session, reference, visit.staff)
         if found is None:
             raise NotThere
         one, case = found
@@ -221,7 +225,7 @@ async def _about(visit: Visit, session: AsyncSession, case: reading.Case) -> dic
             (one, reading.answers(vault, case.key, one, visit.language, everything))
             for one in await reading.requests_of(session, case.person_id)
         ],
-        "handoffs": await reading.handoffs_of(session, case.person_id, visit.staff.offices),
+        "handoffs": await reading.handoffs_of(session, case.person_id, visit.staff),
         "why": lambda one: handoffs.why(one, visit.language),
         "waited": lambda since: waited(visit, since),
     }
@@ -244,7 +248,7 @@ def _desk(visit: Visit, session: AsyncSession) -> Desk:
 async def thread(visit: Visit) -> Response:
     """What was said alone, for a page that is open."""
     async with visit.console.database.session() as session:
-        found = await reading.handoff(session, visit.path("reference"), visit.staff.offices)
+        found = await reading.handoff(session, visit.path("reference"), visit.staff)
         if found is None:
             raise NotThere
         shown = await _talk(visit, session, *found)
@@ -254,7 +258,7 @@ async def thread(visit: Visit) -> Response:
 async def conversation_live(visit: Visit) -> Response:
     """Events for one conversation."""
     async with visit.console.database.session() as session:
-        found = await reading.handoff(session, visit.path("reference"), visit.staff.offices)
+        found = await reading.handoff(session, visit.path("reference"), visit.staff)
     if found is None:
         raise NotThere
     conversation_id = found[1].conversation_id
@@ -269,7 +273,7 @@ async def media(visit: Visit) -> Response:
     """A voice message or picture of this conversation, opened for whoever may read it."""
     database, reference = visit.console.database, visit.path("reference")
     async with database.session() as session:
-        found = await reading.handoff(session, reference, visit.staff.offices)
+        found = await reading.handoff(session, reference, visit.staff)
         if found is None:
             raise NotThere
         case = found[1]
@@ -306,7 +310,7 @@ async def _step(visit: Visit, action: str, step: Callable[[Desk, str, uuid.UUID]
     """Do something in a conversation and write it into the audit, both or neither; then show how it stands."""
     database, reference = visit.console.database, visit.path("reference")
     async with database.session() as session:
-        if await reading.handoff(session, reference, visit.staff.offices) is None:
+        if await reading.handoff(session, reference, visit.staff) is None:
             raise NotThere
         try:
             await step(_desk(visit, session), reference, visit.staff.id)
@@ -355,7 +359,7 @@ async def transfer(visit: Visit) -> Response:
     to = _uuid(visit.form.get("to", ""))
 
     async def step(desk: Desk, reference: str, me: uuid.UUID) -> None:
-        found = await reading.handoff(desk.session, reference, visit.staff.offices)
+        found = await reading.handoff(desk.session, reference, visit.staff)
         if found is None or to not in {one.id for one in await reading.colleagues(desk.session, found[0].place)}:
             raise NotThere
         await desk.transfer(reference, me, to)
@@ -556,8 +560,8 @@ async def change_password(visit: Visit) -> Response:
     try:
         await accounts.change_password(visit.console.database, visit.staff, visit.form.get("new", ""))
     except accounts.WeakPassword:
-        return await _account(visit, "console.account.weak", "", 400)
-    return await _account(visit, "", "console.account.changed")
+        return _renewed(visit, await _account(visit, "console.account.weak", "", 400))
+    return _renewed(visit, await _account(visit, "", "console.account.changed"))
 
 
 async def end_session(visit: Visit) -> Response:

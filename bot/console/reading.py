@@ -14,8 +14,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from bot import i18n
 from bot.assistant.forms import forms
 from bot.assistant.values.phone import read_phone
-from bot.conversation.handoffs import SUPERVISING
-from bot.conversation.notify import ROLES
+from bot.console.accounts import Staff
+from bot.conversation.handoffs import RESTRICTED, ROLES, SUPERVISING
 from bot.db.encryption import Vault
 from bot.db.models import Address, Consent, Conversation, Handoff, Media, Person, Request, StaffMember
 from bot.journeys import first_contact
@@ -52,8 +52,13 @@ def theirs(place: str | None, offices: Sequence[str]) -> bool:
     return not offices or place is None or place in offices
 
 
-async def queue(session: AsyncSession, offices: Sequence[str]) -> list[tuple[Handoff, str | None]]:
-    """The open handoffs of these offices with their owners' names, the most urgent and longest waiting first."""
+def visible(one: Handoff, staff: Staff) -> bool:
+    """Whether this handoff is there for them: of their offices, and not of those that may be about themselves."""
+    return theirs(one.place, staff.offices) and (one.reason not in RESTRICTED or supervises(staff.role))
+
+
+async def queue(session: AsyncSession, staff: Staff) -> list[tuple[Handoff, str | None]]:
+    """The open handoffs that are there for them and their owners' names, the most urgent and longest waiting first."""
     rows = await session.execute(
         select(Handoff, StaffMember.name)
         .outerjoin(StaffMember, StaffMember.id == Handoff.owner_id)
@@ -61,13 +66,18 @@ async def queue(session: AsyncSession, offices: Sequence[str]) -> list[tuple[Han
         .order_by(Handoff.priority, Handoff.created_at)
         .limit(LISTED)
     )
-    return [(handoff, name) for handoff, name in rows if theirs(handoff.place, offices)]
+    return [(handoff, name) for handoff, name in rows if visible(handoff, staff)]
 
 
-async def handoff(session: AsyncSession, reference: str, offices: Sequence[str]) -> tuple[Handoff, Case] | None:
-    """This handoff and who is behind it, if its place is one of these offices."""
+async def handoff(session: AsyncSession, reference: str, staff: Staff) -> tuple[Handoff, Case] | None:
+    """This handoff and who is behind it, if it and all that its conversation has open is there for them."""
     found = await session.scalar(select(Handoff).where(Handoff.reference == reference))
-    if found is None or not theirs(found.place, offices):
+    if found is None or not visible(found, staff):
+        return None
+    others = await session.scalars(
+        select(Handoff).where(Handoff.conversation_id == found.conversation_id, Handoff.status.in_(OPEN))
+    )
+    if not all(visible(one, staff) for one in others):
         return None
     case = await _case(session, _CASE.where(Conversation.id == found.conversation_id))
     return (found, case) if case is not None else None
@@ -102,12 +112,12 @@ async def _case(session: AsyncSession, which: Select[*tuple[Any, ...]]) -> Case 
     return Case(*row) if row is not None else None
 
 
-async def handoffs_of(session: AsyncSession, person_id: int, offices: Sequence[str]) -> list[Handoff]:
+async def handoffs_of(session: AsyncSession, person_id: int, staff: Staff) -> list[Handoff]:
     """Every time that a person was asked for, the newest first."""
     rows = await session.scalars(
         select(Handoff).where(Handoff.person_id == person_id).order_by(Handoff.id.desc()).limit(20)
     )
-    return [one for one in rows if theirs(one.place, offices)]
+    return [one for one in rows if visible(one, staff)]
 
 
 async def requests_of(session: AsyncSession, person_id: int) -> list[Request]:
@@ -133,7 +143,7 @@ async def names(session: AsyncSession) -> dict[uuid.UUID, str]:
 
 
 async def colleagues(session: AsyncSession, place: str | None) -> list[Colleague]:
-    """Who may be handed a conversation of this place."""
+    """Who may be handed a conversation of this place; what else they may not have, the desk says."""
     rows = await session.scalars(
         select(StaffMember).where(StaffMember.active, StaffMember.role.in_(ROLES)).order_by(StaffMember.name)
     )

@@ -183,6 +183,25 @@ async def test_other_offices_are_not_there(team: Team, database: Database) -> No
     assert (await counsellor.get(f"/console/handoffs/{there.handoff}/media/{there.media_id}")).status_code == 200
 
 
+async def test_what_may_be_about_the_team_is_for_who_supervises(team: Team, database: Database) -> None:
+    """Counsellors find neither such a handoff nor its conversation by another one, until it is over."""
+    person = await somebody(database)
+    await change(
+        database,
+        "INSERT INTO handoff (reference, person_id, conversation_id, reason, priority)"
+        " SELECT 'H-TEAMS', person_id, conversation_id, 'cue:staff_misconduct', 'P1' FROM handoff",
+    )
+    counsellor, boss = await team.at_work(), await team.at_work(Role.SUPERVISOR)
+    for reference in (person.handoff, "H-TEAMS"):
+        assert (await counsellor.get(f"/console/handoffs/{reference}")).status_code == 404
+        assert (await counsellor.post(f"/console/handoffs/{reference}/take")).status_code == 404
+        assert (await boss.get(f"/console/handoffs/{reference}")).status_code == 200
+    assert "H-TEAMS" not in (await counsellor.get("/console")).text and "H-TEAMS" in (await boss.get("/console")).text
+    await change(database, "UPDATE handoff SET status = 'released' WHERE reference = 'H-TEAMS'")
+    assert (await counsellor.get(f"/console/handoffs/{person.handoff}")).status_code == 200
+    assert (await counsellor.get("/console/handoffs/H-TEAMS")).status_code == 404
+
+
 async def test_nobody_speaks_in_a_conversation_that_is_somebody_elses(team: Team, database: Database) -> None:
     """Reply, release, give back and transfer are the owner's; a supervisor may transfer."""
     person = await somebody(database)

@@ -172,8 +172,9 @@ async def test_who_is_stopped_is_out_at_once(team: Team, database: Database) -> 
     assert await inside(counsellor)
     wrong = await boss.post("/console/verify", password=PASSWORD, code="000000", next="/console/staff")
     assert wrong.status_code == 403
+    before = boss.client.cookies["rafiq_console"]
     right = await boss.post("/console/verify", password=PASSWORD, code=await boss.fresh_code(), next="/console/staff")
-    assert right.headers["location"] == "/console/staff"
+    assert right.headers["location"] == "/console/staff" and boss.client.cookies["rafiq_console"] != before
     assert (await boss.post(path)).status_code == 303
     assert not await inside(counsellor)
     assert (await counsellor.login()).status_code == 403

@@ -110,7 +110,7 @@ async def test_a_burst_is_one_event_and_a_revoked_session_ends_the_stream() -> N
 
     stream = live.stream(changed, still)
     assert await anext(stream) == b"retry: 1000\n\n"
-    waiting = asyncio.create_task(anext(stream))  # type: ignore[arg-type]
+    waiting = asyncio.ensure_future(anext(stream))
     await asyncio.sleep(0)
     for _ in range(50):
         live.heard(Lane.TURN, 7)
