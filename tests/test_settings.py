@@ -22,7 +22,7 @@ from bot.settings import PREFIXES, ROOT, Settings, reading_hours
 from bot.supervisor import free_port
 
 EXAMPLE = (ROOT / ".env.example").read_text(encoding="utf-8").splitlines()
-SETTING = re.compile(r"#?([A-Z_]+)=(.*)")
+SETTING = re.compile(r"#?([A-Z][A-Z0-9_]*)=(.*)")
 KEY = base64.b64encode(bytes(range(32))).decode()
 SECRET = "whsec_" + base64.b64encode(bytes(range(32))).decode()
 
@@ -156,6 +156,8 @@ WRONG = [
     ("RAFIQ_RASA_TIMEOUT", "0"),
     ("RAFIQ_RASA_TIMEOUT", "soon"),
     ("RAFIQ_RASA_TIMEOUT", "nan"),
+    ("RAFIQ_CONSOLE_IDLE_MINUTES", "0"),
+    ("RAFIQ_CONSOLE_HOURS", "48"),
     ("RAFIQ_READING_HOURS", "always"),
     ("RAFIQ_READING_HOURS", "Mon-Fri 25:00-17:00 Africa/Casablanca"),
     ("RAFIQ_READING_HOURS", "Mon-Day 09:00-17:00 Africa/Casablanca"),
