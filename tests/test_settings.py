@@ -22,7 +22,7 @@ from bot.settings import PREFIXES, ROOT, Settings, reading_hours
 from bot.supervisor import free_port
 
 EXAMPLE = (ROOT / ".env.example").read_text(encoding="utf-8").splitlines()
-SETTING = re.compile(r"#?([A-Z][A-Z0-9_]*)=(.*)")
+SETTING = re.compile(r"#?([A-Z0-9_]+)=(.*)")
 KEY = base64.b64encode(bytes(range(32))).decode()
 SECRET = "whsec_" + base64.b64encode(bytes(range(32))).decode()
 
