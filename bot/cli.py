@@ -23,6 +23,7 @@ from bot import supervisor
 from bot.messages import LANGUAGES, Language, SendError
 
 if TYPE_CHECKING:
+    from bot.console import accounts
     from bot.db.session import Database
     from bot.orientation.poster import Format, Size
 
@@ -133,7 +134,8 @@ def understand(context: typer.Context) -> None:
 def export_review() -> None:
     """Messages that were not understood and what their writers said they meant, one JSON object a line, for review.
 
-    Only those whose writers agreed. Out: text, label (a topic, or none_of_these), language, offered, at.
+    Only those whose writers agreed. Out: text, label (a topic, or none_of_these; `reviewed` in the console or not),
+    language, offered, at.
     """
     from bot.journeys import learning
 
@@ -501,7 +503,10 @@ def _numbers(which: list[str]) -> list[int] | None:
     return [int(one) for one in which]
 
 
-team = typer.Typer(help="Who takes conversations over (docs/handoff.md).", no_args_is_help=True)
+team = typer.Typer(
+    help="The team: who takes conversations over (docs/handoff.md) and may sign in to the console.",
+    no_args_is_help=True,
+)
 app.add_typer(team, name="staff")
 Several = Annotated[list[str] | None, typer.Option(help="May be given several times; without it: all of them.")]
 
@@ -518,7 +523,8 @@ def staff_add(
     priority: Several = None,
     hours: Annotated[str | None, typer.Option(help="On duty, as RAFIQ_READING_HOURS; without it those.")] = None,
 ) -> None:
-    """Add somebody to the team."""
+    """Add somebody to the team: asks for a password and prints what their authenticator app needs."""
+    from bot.console import accounts
     from bot.conversation import staff
 
     settings = configuration.load()
@@ -531,22 +537,70 @@ def staff_add(
         if wrong:
             raise configuration.SettingsError(f"{wrong[0]} is no {kind}: {', '.join(known)}")
 
-    async def add(database: Database) -> uuid.UUID | None:
+    password = _new_password(name, email)
+
+    async def add(database: Database) -> accounts.Enrolment | None:
         async with database.session() as session:
             added = await staff.add(
                 session, settings, name, email, role,
                 languages=language or (), offices=office or (), priorities=priority or (), hours=hours,
             )  # fmt: skip
             await session.commit()
-            return added
+        return await accounts.enrol(database, email, password) if added is not None else None
 
     try:
-        added = _in_database(settings, add)
+        enrolment = _in_database(settings, add)
     except ValueError as error:
         raise configuration.SettingsError(f"--hours is wrong: {error}") from None
-    if added is None:
-        raise configuration.SettingsError(f"{email} is in the team already")
-    typer.echo(added)
+    if enrolment is None:
+        raise configuration.SettingsError(f"{email} is in the team already: see rafiq staff renew")
+    _show(enrolment, settings)
+
+
+def _new_password(name: str, email: str) -> str:
+    from bot.console import accounts
+
+    password = str(typer.prompt("Password for the console", hide_input=True, confirmation_prompt=True))
+    try:
+        accounts.check_password(password, name=name, email=email)
+    except accounts.WeakPassword:
+        raise configuration.SettingsError(
+            f"this password is weak: {accounts.SHORTEST} to {accounts.LONGEST} characters, not the name or address"
+        ) from None
+    return password
+
+
+def _show(enrolment: accounts.Enrolment, settings: configuration.Settings) -> None:
+    import segno
+
+    segno.make(enrolment.uri, error="m").terminal(sys.stdout, compact=True)
+    typer.echo(f"Scan this with an authenticator app, or type in: {enrolment.secret}")
+    typer.echo(f"Then sign in at {settings.rafiq_public_url or settings.own_url}/console")
+
+
+@team.command("renew")
+def staff_renew(email: Annotated[str, typer.Argument(help="Of whom in the team.")]) -> None:
+    """Give somebody a new password and secret, also who was stopped; their sessions end."""
+    from bot.console import accounts
+
+    password, settings = _new_password("", email), configuration.load()
+    try:
+        enrolment = _in_database(settings, lambda database: accounts.enrol(database, email, password))
+    except accounts.WeakPassword:
+        raise configuration.SettingsError("this password is weak: it is made of their name") from None
+    if enrolment is None:
+        raise configuration.SettingsError(f"{email} is nobody of the team")
+    _show(enrolment, settings)
+
+
+@team.command("stop")
+def staff_stop(email: Annotated[str, typer.Argument(help="Of whom in the team.")]) -> None:
+    """Let somebody in no more, and sign them out now."""
+    from bot.console import accounts
+
+    if not _in_database(configuration.load(), lambda database: accounts.stop(database, email, None)):
+        raise configuration.SettingsError(f"{email} is nobody of the team")
+    typer.echo(f"{email} is signed out and may sign in no more")
 
 
 @team.command("list")
@@ -584,6 +638,31 @@ def staff_link(email: Annotated[str, typer.Argument(help="Of whom in the team.")
     if code is None:
         raise configuration.SettingsError(f"{email} is nobody of the team")
     typer.echo(f"/start {code}")
+
+
+auditing = typer.Typer(help="Who saw, changed and signed in to what.", no_args_is_help=True)
+app.add_typer(auditing, name="audit")
+
+
+@auditing.command("verify")
+def verify_audit(
+    link: Annotated[str, typer.Option(help="The last link that you noted before: it must be in the chain.")] = "",
+) -> None:
+    """Whether no row of the audit was changed, added in between or taken out (status 1); prints its last link."""
+    from bot.console import audit
+
+    async def verify(database: Database) -> audit.Verdict:
+        async with database.session() as session:
+            return await audit.verify(session, database.vault, link)
+
+    verdict = _in_database(configuration.load(), verify)
+    if verdict.broken is not None:
+        typer.echo(f"row {verdict.broken} does not fit: the audit was changed there")
+    elif not verdict.found:
+        typer.echo(f"{verdict.rows} rows fit, but the link you noted is not among them: rows were taken off the end")
+    else:
+        typer.echo(f"{verdict.rows} rows, whole. The last link: {verdict.last}")
+    raise typer.Exit(0 if verdict.broken is None and verdict.found else 1)
 
 
 telegram = typer.Typer(help="The bot's side at Telegram.", no_args_is_help=True)

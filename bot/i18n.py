@@ -1,7 +1,8 @@
 """Every text a person reads comes from gettext catalogs, under a stable id, in three languages.
 
 `locales/<language>/LC_MESSAGES/interface.po` holds what the assistant says of itself, `knowledge.po` the
-answers. The .po files are read as they are at start, so there is no compiled copy that could be stale.
+answers, `console.po` the counsellors' pages. The .po files are read as they are at start, so there is no compiled copy
+that could be stale.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from babel.messages.pofile import read_po
 from bot.messages import LANGUAGES, Language
 
 LOCALES = Path(__file__).resolve().parent.parent / "locales"
-DOMAINS = ("interface", "knowledge")
+DOMAINS = ("interface", "knowledge", "console")
 LRI, PDI = "\u2066", "\u2069"
 _LATIN_RUN = re.compile(r"[A-Za-z0-9+@][\w@.+:/%'’-]*(?:[ \u00a0][A-Za-z0-9+@(][\w@.+:/%()'’-]*)*")
 

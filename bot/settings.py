@@ -129,6 +129,8 @@ class Settings(BaseSettings):
     rafiq_handoff_reopen_hours: int = Field(72, ge=1, le=720)
     rafiq_mail_url: SecretStr | None = None
     rafiq_mail_from: str | None = None
+    rafiq_console_idle_minutes: int = Field(30, ge=5, le=120)
+    rafiq_console_hours: int = Field(10, ge=1, le=24)
     telegram_token: SecretStr | None = None
     telegram_username: str | None = None
     telegram_api_url: str = "https://api.telegram.org"

@@ -20,6 +20,8 @@ from bot import i18n
 from bot.assistant import forms, knowledge
 from bot.cases import answers
 from bot.checkins import questions as checkins
+from bot.console.access import Role
+from bot.console.pages import CANNED
 from bot.conversation.handoffs import HandoffError
 from bot.conversation.notify import TROUBLE
 from bot.journeys import VERBS, interviews, my_data
@@ -34,6 +36,7 @@ BUTTONS = {"button", "do", "intend", "_choice"}
 _PLACEHOLDER = re.compile(r"\{(\w+)\}")
 _ID = re.compile(r"[a-z_]+(\.[A-Za-z_0-9]+)*")
 _FIGURE = re.compile(r"\d+(?:[ \u00a0\u202f.,]\d+)*")
+_CONSOLE = re.compile(r"\"(console\.(?!css|js)[a-z_.]*[a-z_])\"")
 _LIST_MARK = re.compile(r"^\s*\d\.\s", re.M)
 _EMAIL = re.compile(r"[\w.+-]+@[\w-]+\.[\w.]+")
 
@@ -86,8 +89,10 @@ def used_ids() -> tuple[set[str], set[str]]:
     used |= {f"care.{cue}" for cue in catalogue}
     used |= {f"desk.reason.cue.{cue}" for cue in catalogue} | {
         f"desk.reason.{reason}"
-        for reason in ("asked", "interview", "complaint", "no_followup", "not_understood", "media", "minor")
-        + ("checkin_red", "checkin_amber", "checkin_unreached")
+        for reason in (
+            *("asked", "interview", "complaint", "no_followup", "not_understood", "media", "minor"),
+            *("checkin_red", "checkin_amber", "checkin_unreached"),
+        )
     }
     used |= {HandoffError.say, *(error.say for error in HandoffError.__subclasses__()), *TROUBLE.values()}
     used |= {"handoff.claimed", "handoff.transferred", "handoff.returned", "handoff.released"}
@@ -103,7 +108,29 @@ def used_ids() -> tuple[set[str], set[str]]:
     services = ("police", "gendarmerie", "civil_protection", "ambulance", "samu", "children", "women")
     used |= countries | {f"emergency.service.{service}" for service in services}
     desk = {f"desk.button.{one}" for one in ("take", "release", "transfer", "back", "reopen", "knock")}
-    return used | desk, buttons | countries | desk
+    return used | desk | _console(), buttons | countries | desk
+
+
+def _console() -> set[str]:
+    """What the console's pages and their templates name, with what stands behind each state, role and language."""
+    used: set[str] = set()
+    for file in (ROOT / "bot" / "console").rglob("*"):
+        if file.suffix in (".py", ".html"):
+            used.update(_CONSOLE.findall(file.read_text(encoding="utf-8")))
+    kinds: dict[str, Iterable[str]] = {
+        "role": Role,
+        "speaks": [*LANGUAGES, "none"],
+        "by": ["person", "assistant", "team"],
+        "sent": ["queued", "sending", "sent", "delivered", "read", "failed", "held", "cancelled"],
+        "held": ["window", "template", "identity"],
+        "status": ["waiting", "taken", "released"],
+        "request.status": ["open", "acknowledged", "closed"],
+        "consent": ["request", "learning"],
+        "happened": ["taken", "replied", "noted", "transferred", "returned", "released", "reopened"],
+        "canned": CANNED,
+    }
+    used |= {f"console.{kind}.{one}" for kind, ones in kinds.items() for one in ones}
+    return used | {f"console.canned.{one}.title" for one in CANNED}
 
 
 def _constants(node: ast.expr) -> Iterator[str]:

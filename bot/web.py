@@ -29,6 +29,9 @@ from bot.channels.body import TooLarge, read_body
 from bot.channels.pull import House, Signals
 from bot.channels.telegram import Telegram
 from bot.channels.whatsapp import WhatsApp
+from bot.console import pages
+from bot.console.guard import Console
+from bot.console.live import Live
 from bot.conversation import answers, inbox, notices, people, receipts
 from bot.conversation.appointments import Appointments
 from bot.conversation.checkins import Checkins
@@ -86,6 +89,8 @@ class Service:
         self.lanes.add(Lane.HANDOFF, Worker(self.watch.work, 2), self.watch.due)
         self.lanes.add(Lane.MAIL, Worker(self.mailer.work, 2), self.mailer.due)
         self.lanes.watch(self.signals.heard)
+        self.live = Live()
+        self.lanes.watch(self.live.heard)
         self._tasks: list[asyncio.Task[None]] = []
         self._hurrying: set[asyncio.Task[None]] = set()  # a task that nobody holds may vanish
 
@@ -217,6 +222,7 @@ def create_app(settings: Settings, database_url: str) -> FastAPI:
     app.include_router(web_chat.router(house, secure))
     app.include_router(terminal.router(house, settings.local_token))
     app.include_router(answers.router(service.database, settings.case_answer_keys))
+    app.include_router(pages.router(Console(service.database, settings, service.live)))
     executor = ActionExecutor()
     executor.register_action(FormCheck(first_contact.FORM, first_contact.is_over))
 

@@ -105,6 +105,7 @@ async def emptied(database: Database) -> Database:
     """The database without a row."""
     tables = ", ".join(table.name for table in Base.metadata.sorted_tables)
     async with database.engine.begin() as connection:
+        await connection.execute(text("SET LOCAL session_replication_role = replica"))  # the audit too
         await connection.execute(text(f"TRUNCATE {tables} RESTART IDENTITY CASCADE"))
     return database
 

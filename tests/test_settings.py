@@ -160,6 +160,8 @@ WRONG = [
     ("RAFIQ_RASA_TIMEOUT", "0"),
     ("RAFIQ_RASA_TIMEOUT", "soon"),
     ("RAFIQ_RASA_TIMEOUT", "nan"),
+    ("RAFIQ_CONSOLE_IDLE_MINUTES", "0"),
+    ("RAFIQ_CONSOLE_HOURS", "48"),
     ("RAFIQ_READING_HOURS", "always"),
     ("RAFIQ_READING_HOURS", "Mon-Fri 25:00-17:00 Africa/Casablanca"),
     ("RAFIQ_READING_HOURS", "Mon-Day 09:00-17:00 Africa/Casablanca"),

@@ -257,6 +257,7 @@ class Suggestion(Base):
     label: Mapped[str]  # a topic, or none_of_these
     offered: Mapped[list[Any]]  # the topics that were suggested
     text_sealed: Mapped[bytes | None]
+    right_label: Mapped[str | None]  # what a reviewer in the console says it meant, or unusable
     created_at: Mapped[datetime] = _now()
 
 
@@ -271,6 +272,9 @@ class Request(Base):
     status: Mapped[str] = mapped_column(server_default=text("'open'"))  # open → acknowledged → closed; or withdrawn
     priority: Mapped[str]
     answers_sealed: Mapped[bytes]
+    phone_digest: Mapped[bytes | None] = mapped_column(
+        index=True
+    )  # of the number in the answers: for the console's search
     interview_sealed: Mapped[bytes | None]  # the last one that was proposed
     created_at: Mapped[datetime] = _now()
     updated_at: Mapped[datetime] = _now()
@@ -645,3 +649,51 @@ class HandoffNotice(Base):
     next_at: Mapped[datetime | None]
     error: Mapped[str | None]
     created_at: Mapped[datetime] = _now()
+
+
+class StaffLogin(Base):
+    """How a member of the team signs in to the console. The TOTP secret is sealed with a key of its own."""
+
+    __tablename__ = "staff_login"
+    staff_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("staff_member.id", ondelete="CASCADE"), primary_key=True)
+    password: Mapped[str]  # argon2id's own string
+    key: Mapped[bytes]  # wrapped by the master key
+    totp_sealed: Mapped[bytes]
+    totp_step: Mapped[int] = mapped_column(server_default=text("0"))  # of the last code that was used: once each
+
+
+class StaffSession(Base):
+    """Somebody signed in: the digest of a random token that only their browser holds."""
+
+    __tablename__ = "staff_session"
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True, server_default=func.gen_random_uuid())
+    staff_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("staff_member.id", ondelete="CASCADE"), index=True)
+    digest: Mapped[bytes] = mapped_column(unique=True)
+    created_at: Mapped[datetime] = _now()
+    seen_at: Mapped[datetime] = _now()  # the last click
+    verified_at: Mapped[datetime] = _now()  # when password and code were last given
+    ended_at: Mapped[datetime | None]
+
+
+class LoginAttempt(Base):
+    """A failed attempt to sign in, counted by e-mail and by network address: hashes of both."""
+
+    __tablename__ = "login_attempt"
+    __table_args__ = (Index("login_attempt_email", "email", "at"), Index("login_attempt_place", "place", "at"))
+    id: Mapped[int] = _id()
+    email: Mapped[bytes]
+    place: Mapped[bytes]
+    at: Mapped[datetime] = _now()
+
+
+class AuditEntry(Base):
+    """Who saw or changed what: added only, each row chained to the one before (bot/console/audit.py)."""
+
+    __tablename__ = "audit"
+    id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)  # 1, 2, 3 … without a gap
+    at: Mapped[datetime]
+    staff_id: Mapped[uuid.UUID | None]  # no foreign key: this row outlives the member; None is the command line
+    action: Mapped[str]
+    target: Mapped[str]
+    detail: Mapped[dict[str, Any]]
+    link: Mapped[bytes]

@@ -16,6 +16,7 @@ from sqlalchemy.dialects.postgresql import insert
 from bot import i18n
 from bot.assistant.forms import SKIPPED, forms
 from bot.cases import events
+from bot.db.encryption import Vault
 from bot.db.models import Consent, Request
 from bot.journeys import handoff
 from bot.journeys.context import Choice, Context, new_reference
@@ -84,12 +85,13 @@ async def _send(ctx: Context, answers: dict[str, Any], minor: bool) -> None:
         insert(Consent).values(person_id=ctx.person_id, purpose="request", version=CONSENT_VERSION, channel=ctx.channel)
     )
     sealed = ctx.vault.seal(ctx.person_key, kept)
+    phone = phone_digest(ctx.vault, kept.get("phone", "chat"))
     if open_request is not None:
         reference, kind = open_request.reference, "request.updated"
         await ctx.session.execute(
             update(Request)
             .where(Request.id == open_request.id)
-            .values(answers_sealed=sealed, priority=priority, updated_at=ctx.now)
+            .values(answers_sealed=sealed, phone_digest=phone, priority=priority, updated_at=ctx.now)
         )
     else:
         reference, kind = await _unused_reference(ctx), "request.created"
@@ -100,6 +102,7 @@ async def _send(ctx: Context, answers: dict[str, Any], minor: bool) -> None:
                 inbox_id=ctx.inbox_id,
                 priority=priority,
                 answers_sealed=sealed,
+                phone_digest=phone,
             )
         )
     flag = answers.get("urgent")
@@ -144,6 +147,11 @@ async def _send(ctx: Context, answers: dict[str, Any], minor: bool) -> None:
             reference=reference,
             when=when,
         )
+
+
+def phone_digest(vault: Vault, phone: str) -> bytes | None:
+    """What finds a request by the number that was given in it; None for who wants to be written to here."""
+    return vault.digest("phone", phone) if phone != "chat" else None
 
 
 async def _unused_reference(ctx: Context) -> str:
@@ -215,12 +223,10 @@ async def withdraw_all(ctx: Context, reference: str | None = None) -> int:
     which = update(Request).where(Request.person_id == ctx.person_id, Request.status != "withdrawn")
     if reference is not None:
         which = which.where(Request.reference == reference)
-    empty = ctx.vault.seal(ctx.person_key, {})
+    emptied = {"answers_sealed": ctx.vault.seal(ctx.person_key, {}), "phone_digest": None, "interview_sealed": None}
     gone = list(
         await ctx.session.scalars(
-            which.values(status="withdrawn", answers_sealed=empty, interview_sealed=None, updated_at=ctx.now).returning(
-                Request.reference
-            )
+            which.values(status="withdrawn", updated_at=ctx.now, **emptied).returning(Request.reference)
         )
     )
     if gone:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import func, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from bot.db.models import Consent, Inbox, Person, Suggestion
@@ -15,6 +16,7 @@ from bot.journeys.context import Context
 PURPOSE = "learning"
 CONSENT_VERSION = "1"
 NONE = "none_of_these"
+UNUSABLE = "unusable"  # what a reviewer says of a message that teaches nothing
 
 
 async def note(ctx: Context, label: str, asked: int, offered: Sequence[str]) -> bool:
@@ -68,19 +70,62 @@ async def _words(ctx: Context, asked: int) -> str | None:
     return str(ctx.vault.open(ctx.person_key, sealed).get("text", "")) if sealed is not None else None
 
 
-async def export(database: Database) -> AsyncIterator[dict[str, Any]]:
-    """The examples whose writers agreed, the oldest first, for a reviewer to correct and add to nlu/."""
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A message to be reviewed."""
+
+    id: int
+    text: str
+    language: str
+    label: str
+    offered: Sequence[str]
+
+
+async def to_review(database: Database, most: int = 50) -> list[Example]:
+    """Messages whose writers agreed and that nobody has reviewed, the oldest first."""
     async with database.session() as session:
         rows = await session.execute(
             select(Suggestion, Person.key)
             .join(Person, Person.id == Suggestion.person_id)
-            .where(Suggestion.text_sealed.is_not(None))
+            .where(Suggestion.text_sealed.is_not(None), Suggestion.right_label.is_(None))
+            .order_by(Suggestion.id)
+            .limit(most)
+        )
+        return [
+            Example(
+                one.id, database.vault.open(key, one.text_sealed or b"")["text"], one.language, one.label, one.offered
+            )
+            for one, key in rows
+        ]
+
+
+async def reviewed(database: Database, suggestion_id: int, right_label: str) -> bool:
+    """A reviewer says what it meant; False for a message that is not there (any more) or not to be read."""
+    async with database.session() as session:
+        found = await session.scalar(
+            update(Suggestion)
+            .where(Suggestion.id == suggestion_id, Suggestion.text_sealed.is_not(None))
+            .values(right_label=right_label)
+            .returning(Suggestion.id)
+        )
+        await session.commit()
+    return found is not None
+
+
+async def export(database: Database) -> AsyncIterator[dict[str, Any]]:
+    """The examples whose writers agreed, the oldest first, to be added to nlu/; a reviewer's label counts."""
+    async with database.session() as session:
+        rows = await session.execute(
+            select(Suggestion, Person.key)
+            .join(Person, Person.id == Suggestion.person_id)
+            .where(Suggestion.text_sealed.is_not(None), func.coalesce(Suggestion.right_label, "") != UNUSABLE)
             .order_by(Suggestion.id)
         )
         for one, key in rows:
             yield {
                 "text": database.vault.open(key, one.text_sealed or b"")["text"],
-                "label": one.label,
+                "label": one.right_label or one.label,
+                "reviewed": one.right_label is not None,
                 "language": one.language,
                 "offered": one.offered,
                 "at": one.created_at.isoformat(),

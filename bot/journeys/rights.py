@@ -50,6 +50,10 @@ KEPT = {
     "closed_day": "days of the calendar",
     "slot": "times of the team; whose they were goes with the appointment",
     "staff_member": "the team's own accounts",
+    "staff_login": "the team's passwords and codes",
+    "staff_session": "who of the team is signed in",
+    "login_attempt": "how often a sign-in failed, of the team",
+    "audit": "who of the team saw or changed what, by numbers: no name, no words of a person",
     "orientation_point": "places with a poster",
     "alembic_version": "the version of the tables",
 }

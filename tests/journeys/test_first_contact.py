@@ -9,6 +9,7 @@ from sqlalchemy import text
 
 from bot import i18n
 from bot.assistant import knowledge
+from bot.console import reading
 from bot.db.session import Database
 from bot.messages import LANGUAGES, Language
 from bot.settings import Settings
@@ -87,6 +88,9 @@ async def test_request_with_digression_and_correction(
     async with database.session() as session:
         event = (await session.execute(text("SELECT type, payload::text FROM case_event"))).one()
         tracked = await session.scalar(text("SELECT count(*) FROM rasa_tracker"))
+        found = await reading.by_phone(session, database.vault, "06 12 34 56 78")
+        assert await reading.by_phone(session, database.vault, "06 12 34 56 79") == []
+    assert [path.split("/")[0] for path in found] == ["requests"]  # the console finds it by its number
     assert event.type == "request.created"
     assert "Mariam" not in event.payload and "612345678" not in event.payload
     assert tracked == 0  # Rasa's memory of the answers is gone

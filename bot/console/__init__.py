@@ -1,0 +1,1 @@
+"""The console: pages for the people behind the assistant, rendered here, with htmx and server-sent events."""

@@ -1,0 +1,92 @@
+"""Who may open which page and see which fields: one table, which the tests walk through row by row."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Role(StrEnum):
+    """What somebody is in the team. Orientation workers and coordinators see nothing personal."""
+
+    ORIENTATION = "orientation"
+    COUNSELLOR = "counsellor"
+    SUPERVISOR = "supervisor"
+    COORDINATOR = "coordinator"
+    ADMINISTRATOR = "administrator"
+
+
+class Field(StrEnum):
+    """What a page may hold that not everybody who opens it may see."""
+
+    WORDS = "words"  # what was written in a conversation
+    NAME = "name"
+    PHONE = "phone"
+    NOTES = "notes"
+
+
+_COUNSELLORS = frozenset({Role.COUNSELLOR, Role.SUPERVISOR, Role.ADMINISTRATOR})
+_OVERSEERS = frozenset({Role.SUPERVISOR, Role.COORDINATOR, Role.ADMINISTRATOR})
+_EVERYBODY = frozenset(Role)
+
+FIELDS: dict[Field, frozenset[Role]] = dict.fromkeys(Field, _COUNSELLORS)
+
+# None: nobody has to be signed in
+PAGES: dict[tuple[str, str], frozenset[Role] | None] = {
+    ("GET", "/console/login"): None,
+    ("POST", "/console/login"): None,
+    ("GET", "/console/static/{name}"): None,
+    ("GET", "/console"): _EVERYBODY,
+    ("GET", "/console/handoffs/list"): _EVERYBODY,
+    ("GET", "/console/live"): _EVERYBODY,
+    ("GET", "/console/handoffs/{reference}"): _EVERYBODY,
+    ("GET", "/console/handoffs/{reference}/thread"): _COUNSELLORS,
+    ("GET", "/console/handoffs/{reference}/live"): _COUNSELLORS,
+    ("GET", "/console/handoffs/{reference}/media/{id}"): _COUNSELLORS,
+    ("POST", "/console/handoffs/{reference}/take"): _COUNSELLORS,
+    ("POST", "/console/handoffs/{reference}/reopen"): _COUNSELLORS,
+    ("POST", "/console/handoffs/{reference}/reply"): _COUNSELLORS,
+    ("POST", "/console/handoffs/{reference}/knock"): _COUNSELLORS,
+    ("POST", "/console/handoffs/{reference}/note"): _COUNSELLORS,
+    ("POST", "/console/handoffs/{reference}/transfer"): _COUNSELLORS,
+    ("POST", "/console/handoffs/{reference}/give-back"): _COUNSELLORS,
+    ("POST", "/console/handoffs/{reference}/release"): _COUNSELLORS,
+    ("GET", "/console/requests/{reference}"): _EVERYBODY,
+    ("GET", "/console/people"): _EVERYBODY,
+    ("POST", "/console/people"): _EVERYBODY,
+    ("GET", "/console/deliveries"): _OVERSEERS,
+    ("POST", "/console/deliveries/messages/{id}/replay"): _OVERSEERS,
+    ("POST", "/console/deliveries/messages/{id}/cancel"): _OVERSEERS,
+    ("POST", "/console/deliveries/events/{id}/replay"): _OVERSEERS,
+    ("POST", "/console/deliveries/endpoint"): _OVERSEERS,
+    ("GET", "/console/review"): _OVERSEERS,
+    ("POST", "/console/review/{id}"): _OVERSEERS,
+    ("POST", "/console/review/export"): _OVERSEERS,
+    ("GET", "/console/audit"): frozenset({Role.SUPERVISOR, Role.ADMINISTRATOR}),
+    ("GET", "/console/staff"): frozenset({Role.ADMINISTRATOR}),
+    ("POST", "/console/staff/{id}/stop"): frozenset({Role.ADMINISTRATOR}),
+    ("GET", "/console/account"): _EVERYBODY,
+    ("POST", "/console/account/password"): _EVERYBODY,
+    ("POST", "/console/account/sessions/{id}/end"): _EVERYBODY,
+    ("GET", "/console/verify"): _EVERYBODY,
+    ("POST", "/console/verify"): _EVERYBODY,
+    ("POST", "/console/logout"): _EVERYBODY,
+}
+
+# what a page asks for by itself: it keeps no session alive
+BY_ITSELF = {
+    "/console/handoffs/list",
+    "/console/live",
+    "/console/handoffs/{reference}/thread",
+    "/console/handoffs/{reference}/live",
+}
+
+
+def may(role: str, method: str, path: str) -> bool:
+    """Whether this role may do this."""
+    allowed = PAGES[method, path]
+    return allowed is None or role in allowed
+
+
+def sees(role: str, field: Field) -> bool:
+    """Whether this role sees this field."""
+    return role in FIELDS[field]

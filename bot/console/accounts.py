@@ -1,0 +1,321 @@
+"""Who may sign in: passwords (argon2id), six digits from an authenticator app (TOTP), sessions that can be revoked."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import pyotp
+from argon2 import PasswordHasher
+from argon2.exceptions import InvalidHashError, VerificationError
+from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from bot.console import audit
+from bot.db.models import LoginAttempt, StaffLogin, StaffMember, StaffSession
+from bot.db.session import Database
+
+SHORTEST, LONGEST = 12, 128  # characters of a password
+STEP = 30  # seconds that a code is shown
+WINDOW = timedelta(minutes=15)  # in which failures count
+MOST_FAILURES = 5  # for one e-mail address
+MOST_FROM_ONE_PLACE = 30  # for one network address
+KEPT = timedelta(days=30)  # attempts, and sessions that are over
+RECENT = timedelta(minutes=10)  # how long the password and code just given stand for what is grave
+_hasher = PasswordHasher()
+_HASH_OF_NOBODY = _hasher.hash(secrets.token_hex())  # unknown addresses take as long as known ones
+
+
+class Refused(Exception):
+    """No: wrong password or code, unknown, or no longer active. Which of them is nobody's business."""
+
+
+class TooMany(Exception):
+    """Too many failures: wait."""
+
+
+class WeakPassword(Exception):
+    """Too short, too long, or made of the person's own name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How long a session lives without a click, and at most."""
+
+    idle: timedelta
+    absolute: timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class Staff:
+    """Who is signed in, with which session."""
+
+    id: uuid.UUID
+    name: str
+    role: str
+    offices: Sequence[str]
+    languages: Sequence[str]
+    session_id: uuid.UUID
+    verified_at: datetime
+
+    @property
+    def recently(self) -> bool:
+        """Whether the password and code were given just now."""
+        return datetime.now(UTC) - self.verified_at < RECENT
+
+
+@dataclass(frozen=True, slots=True)
+class Enrolment:
+    """What a new member of the team puts into their authenticator app, shown once."""
+
+    staff_id: uuid.UUID
+    secret: str
+    uri: str
+
+
+def check_password(password: str, *, name: str, email: str) -> None:
+    """Long enough, and neither name nor address; nothing else is asked of it. Raises `WeakPassword`."""
+    words = {word.casefold() for word in (*name.split(), *email.replace("@", ".").split(".")) if len(word) > 3}
+    rest = password.casefold()
+    for word in words:
+        rest = rest.replace(word, "")
+    if not SHORTEST <= len(password) <= LONGEST or len(set(rest)) < 5:
+        raise WeakPassword
+
+
+async def enrol(database: Database, email: str, password: str) -> Enrolment | None:
+    """A password and a secret for a member of the team, new ones for who had some; None for an unknown address.
+
+    Their sessions end, and who was stopped may sign in again. Raises `WeakPassword`.
+    """
+    vault, secret = database.vault, pyotp.random_base32()
+    key = vault.new_key()
+    async with database.session() as session:
+        member = await session.scalar(select(StaffMember).where(StaffMember.email == email.strip().lower()))
+        if member is None:
+            return None
+        check_password(password, name=member.name, email=member.email)
+        login = {
+            "password": await asyncio.to_thread(_hasher.hash, password),
+            "key": key,
+            "totp_sealed": vault.seal(key, secret),
+            "totp_step": 0,
+        }
+        await session.execute(
+            upsert(StaffLogin)
+            .values(staff_id=member.id, **login)
+            .on_conflict_do_update(index_elements=["staff_id"], set_=login)
+        )
+        member.active = True
+        await _end_all(session, member.id)
+        await audit.record(session, vault, None, "staff.enrolled", str(member.id), {"role": member.role})
+        await session.commit()
+    uri = pyotp.TOTP(secret).provisioning_uri(name=member.email, issuer_name="Rafiq")
+    return Enrolment(member.id, secret, uri)
+
+
+async def stop(database: Database, email: str, by: uuid.UUID | None) -> bool:
+    """This member of the team signs in no more, and is signed out now; False for an unknown address."""
+    async with database.session() as session:
+        staff_id = await session.scalar(
+            update(StaffMember)
+            .where(StaffMember.email == email.strip().lower())
+            .values(active=False)
+            .returning(StaffMember.id)
+        )
+        if staff_id is not None:
+            await _end_all(session, staff_id)
+            await audit.record(session, database.vault, by, "staff.stopped", str(staff_id))
+            await session.commit()
+    return staff_id is not None
+
+
+async def sign_in(
+    database: Database, *, email: str, password: str, code: str, place: str, replaces: str | None = None
+) -> str:
+    """A new session's token for who knows the password and the code. Raises `Refused`, `TooMany`.
+
+    `place` is the network address, `replaces` the session that the browser had: it ends, whoever's it was.
+    """
+    vault = database.vault
+    email = email.strip().lower()
+    by_email, by_place = vault.digest("login", email), vault.digest("login place", place)
+    async with database.session() as session:
+        await _not_too_many(session, by_email, by_place)
+        found = (
+            await session.execute(
+                select(StaffMember.id, StaffLogin)
+                .join(StaffLogin, StaffLogin.staff_id == StaffMember.id)
+                .where(StaffMember.email == email, StaffMember.active)
+            )
+        ).first()
+        login: StaffLogin | None = found[1] if found else None
+        right = await _is_password(login, password)
+        step = _step_of(vault.open(login.key, login.totp_sealed), code) if login is not None else None
+        if login is None or not right or step is None or not await _use(session, login.staff_id, step):
+            await session.execute(insert(LoginAttempt).values(email=by_email, place=by_place))
+            who = login.staff_id if login else None
+            await audit.record(session, vault, who, "login.refused")
+            await session.commit()
+            raise Refused
+        if replaces is not None:
+            await session.execute(
+                update(StaffSession)
+                .where(StaffSession.digest == _digest(database, replaces))
+                .values(ended_at=func.now())
+            )
+        await session.execute(delete(LoginAttempt).where(LoginAttempt.email == by_email))
+        await session.execute(delete(StaffSession).where(StaffSession.created_at < func.now() - KEPT))
+        await session.execute(delete(LoginAttempt).where(LoginAttempt.at < func.now() - KEPT))
+        token = secrets.token_urlsafe(32)
+        await session.execute(insert(StaffSession).values(staff_id=login.staff_id, digest=_digest(database, token)))
+        await audit.record(session, vault, login.staff_id, "login")
+        await session.commit()
+    return token
+
+
+async def verify_again(database: Database, staff: Staff, *, password: str, code: str) -> str:
+    """The one who is signed in shows again that it is they; the session's new token. Raises `Refused`, `TooMany`."""
+    vault = database.vault
+    by_email = vault.digest("login again", str(staff.id))
+    async with database.session() as session:
+        await _not_too_many(session, by_email, by_email)
+        login = await session.get_one(StaffLogin, staff.id)
+        right = await _is_password(login, password)
+        step = _step_of(vault.open(login.key, login.totp_sealed), code)
+        if not right or step is None or not await _use(session, staff.id, step):
+            await session.execute(insert(LoginAttempt).values(email=by_email, place=by_email))
+            await audit.record(session, vault, staff.id, "login.refused")
+            await session.commit()
+            raise Refused
+        token = secrets.token_urlsafe(32)
+        await session.execute(
+            update(StaffSession)
+            .where(StaffSession.id == staff.session_id)
+            .values(verified_at=func.now(), digest=_digest(database, token))
+        )
+        await session.commit()
+    return token
+
+
+async def change_password(database: Database, staff: Staff, new: str) -> None:
+    """Another password; every other session ends. Raises `WeakPassword`."""
+    async with database.session() as session:
+        member = await session.get_one(StaffMember, staff.id)
+        check_password(new, name=member.name, email=member.email)
+        await session.execute(
+            update(StaffLogin)
+            .where(StaffLogin.staff_id == staff.id)
+            .values(password=await asyncio.to_thread(_hasher.hash, new))
+        )
+        await _end_all(session, staff.id, but=staff.session_id)
+        await audit.record(session, database.vault, staff.id, "password.changed", str(staff.id))
+        await session.commit()
+
+
+async def find(database: Database, token: str, limits: Limits, *, quietly: bool = False) -> Staff | None:
+    """Who this session's token belongs to, while it lives. `quietly`: the page asked by itself, nobody clicked."""
+    async with database.session() as session:
+        row = (
+            await session.execute(
+                select(StaffMember, StaffSession)
+                .join(StaffSession, StaffSession.staff_id == StaffMember.id)
+                .where(StaffSession.digest == _digest(database, token), StaffSession.ended_at.is_(None))
+                .where(StaffSession.seen_at > func.now() - limits.idle)
+                .where(StaffSession.created_at > func.now() - limits.absolute)
+                .where(StaffMember.active)
+            )
+        ).first()
+        if row is None:
+            return None
+        member, own = row
+        if not quietly:
+            await session.execute(update(StaffSession).where(StaffSession.id == own.id).values(seen_at=func.now()))
+            await session.commit()
+    return Staff(member.id, member.name, member.role, member.offices, member.languages, own.id, own.verified_at)
+
+
+async def sessions(database: Database, staff_id: uuid.UUID, limits: Limits) -> list[StaffSession]:
+    """Their sessions that live, the newest first."""
+    async with database.session() as session:
+        found = await session.scalars(
+            select(StaffSession)
+            .where(StaffSession.staff_id == staff_id, StaffSession.ended_at.is_(None))
+            .where(StaffSession.seen_at > func.now() - limits.idle)
+            .where(StaffSession.created_at > func.now() - limits.absolute)
+            .order_by(StaffSession.created_at.desc())
+        )
+        return list(found)
+
+
+async def end(database: Database, staff: Staff, session_id: uuid.UUID) -> bool:
+    """End one of one's own sessions; False when it is not theirs."""
+    async with database.session() as session:
+        ended = await session.scalar(
+            update(StaffSession)
+            .where(StaffSession.id == session_id, StaffSession.staff_id == staff.id, StaffSession.ended_at.is_(None))
+            .values(ended_at=func.now())
+            .returning(StaffSession.id)
+        )
+        if ended is not None:
+            await audit.record(session, database.vault, staff.id, "logout", str(session_id))
+            await session.commit()
+    return ended is not None
+
+
+def form_token(database: Database, token: str) -> str:
+    """What every form of this session carries, so that no other site can send one."""
+    return database.vault.digest("console form", token).hex()
+
+
+async def _not_too_many(session: AsyncSession, by_email: bytes, by_place: bytes) -> None:
+    recent = LoginAttempt.at > func.now() - WINDOW
+    of_email = await session.scalar(select(func.count()).where(LoginAttempt.email == by_email, recent))
+    of_place = await session.scalar(select(func.count()).where(LoginAttempt.place == by_place, recent))
+    if (of_email or 0) >= MOST_FAILURES or (of_place or 0) >= MOST_FROM_ONE_PLACE:
+        raise TooMany
+
+
+async def _is_password(login: StaffLogin | None, password: str) -> bool:
+    given = password[: LONGEST + 1]
+    try:
+        await asyncio.to_thread(_hasher.verify, login.password if login else _HASH_OF_NOBODY, given)
+    except (VerificationError, InvalidHashError):
+        return False
+    return login is not None
+
+
+def _step_of(secret: str, code: str) -> int | None:
+    """Which half minute this code is of: this one or a neighbour, for clocks that differ."""
+    code = code.replace(" ", "")
+    now = int(datetime.now(UTC).timestamp())
+    found = None
+    for moment in (now - STEP, now, now + STEP):
+        if secrets.compare_digest(pyotp.TOTP(secret).at(moment).encode(), code.encode()):
+            found = moment // STEP
+    return found
+
+
+async def _use(session: AsyncSession, staff_id: uuid.UUID, step: int) -> bool:
+    """A code counts once."""
+    used = await session.scalar(
+        update(StaffLogin)
+        .where(StaffLogin.staff_id == staff_id, StaffLogin.totp_step < step)
+        .values(totp_step=step)
+        .returning(StaffLogin.staff_id)
+    )
+    return used is not None
+
+
+async def _end_all(session: AsyncSession, staff_id: uuid.UUID, but: uuid.UUID | None = None) -> None:
+    others = update(StaffSession).where(StaffSession.staff_id == staff_id, StaffSession.ended_at.is_(None))
+    await session.execute((others.where(StaffSession.id != but) if but else others).values(ended_at=func.now()))
+
+
+def _digest(database: Database, token: str) -> bytes:
+    return database.vault.digest("console session", token)

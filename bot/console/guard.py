@@ -1,0 +1,248 @@
+"""What every request to the console passes: where it comes from, who sends it, whether their role may do this."""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+import jinja2
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+
+from bot import i18n
+from bot.channels.body import TooLarge, read_body, readable
+from bot.console import access, accounts, audit
+from bot.console.access import Field
+from bot.console.accounts import Limits, Staff
+from bot.console.live import Live
+from bot.db.session import Database
+from bot.messages import LANGUAGES, Language
+from bot.settings import Settings, reading_hours
+
+HERE = Path(__file__).parent
+LANGUAGE_COOKIE = "rafiq_console_language"
+LARGEST = 64 * 1024  # bytes of a form
+POLICY = (
+    "default-src 'none'; object-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
+    "media-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+HEADERS = {
+    "content-security-policy": POLICY,
+    "referrer-policy": "no-referrer",
+    "x-content-type-options": "nosniff",
+    "x-frame-options": "DENY",
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+    "permissions-policy": "camera=(), microphone=(), geolocation=()",
+    "cache-control": "no-store",
+}
+_TEMPLATES = jinja2.Environment(
+    loader=jinja2.FileSystemLoader(HERE / "templates"),
+    autoescape=True,
+    undefined=jinja2.StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+
+
+class NotThere(Exception):
+    """No such page, or not for them to know of."""
+
+
+@dataclass(frozen=True, slots=True)
+class Console:
+    """What the pages work with."""
+
+    database: Database
+    settings: Settings
+    live: Live
+
+    @property
+    def secure(self) -> bool:
+        """Whether browsers reach us over https."""
+        return (self.settings.rafiq_public_url or "").startswith("https://")
+
+    @property
+    def cookie(self) -> str:
+        """The session cookie's name: with https, one that no other host or path can set."""
+        return "__Host-rafiq_console" if self.secure else "rafiq_console"
+
+    @property
+    def limits(self) -> Limits:
+        """How long sessions live."""
+        return Limits(
+            timedelta(minutes=self.settings.rafiq_console_idle_minutes),
+            timedelta(hours=self.settings.rafiq_console_hours),
+        )
+
+
+@dataclass(slots=True)
+class Visit:
+    """One request, checked."""
+
+    console: Console
+    request: Request
+    language: Language
+    form: Mapping[str, str] = field(default_factory=dict)
+    token: str | None = None
+    signed_in: Staff | None = None
+
+    @property
+    def staff(self) -> Staff:
+        """Who is signed in: on every page but those of signing in."""
+        if self.signed_in is None:
+            raise RuntimeError("this page is open to everybody")
+        return self.signed_in
+
+    @property
+    def place(self) -> str:
+        """The network address that the request comes from."""
+        return self.request.client.host if self.request.client else ""
+
+    def path(self, name: str) -> str:
+        """A part of the address."""
+        return str(self.request.path_params[name])
+
+    def sees(self, what: Field) -> bool:
+        """Whether their role sees this."""
+        return access.sees(self.staff.role, what)
+
+    def may(self, method: str, path: str) -> bool:
+        """Whether their role may do this."""
+        return self.signed_in is not None and access.may(self.signed_in.role, method, path)
+
+    def say(self, text_id: str, **values: object) -> str:
+        """A text of the catalogs in the reader's language."""
+        return i18n.say(text_id, self.language, **values)
+
+    def count(self, text_id: str, number: int) -> str:
+        """The same with a number."""
+        return i18n.say_number(text_id, number, self.language)
+
+    def clock(self, at: datetime) -> str:
+        """Day and time where the team works."""
+        zone = reading_hours(self.console.settings.rafiq_reading_hours)[3]
+        return at.astimezone(zone).strftime("%Y-%m-%d %H:%M")
+
+    def show(self, template: str, status: int = 200, **values: Any) -> Response:
+        """A page or a part of one."""
+        html = _TEMPLATES.get_template(template).render(
+            visit=self,
+            t=self.say,
+            n=self.count,
+            language=self.language,
+            languages=LANGUAGES,
+            native=lambda one: i18n.language_name(one, one),
+            form_token=accounts.form_token(self.console.database, self.token) if self.token else "",
+            path=self.request.url.path,
+            clock=self.clock,
+            **values,
+        )
+        return HTMLResponse(html, status)
+
+    def go(self, path: str) -> Response:
+        """On to another page, after something was done."""
+        return RedirectResponse(path, 303)
+
+    async def note(self, action: str, target: str = "", **detail: str | int) -> None:
+        """Write into the audit what is seen or done now."""
+        async with self.console.database.session() as session:
+            await audit.record(session, self.console.database.vault, self.staff.id, action, target, detail)
+            await session.commit()
+
+
+Handler = Callable[[Visit], Awaitable[Response]]
+
+
+def guarded(console: Console, method: str, path: str, handler: Handler) -> Callable[[Request], Awaitable[Response]]:
+    """The handler behind all checks. A page that is not in the table of `access` cannot be served."""
+    allowed = access.PAGES[method, path]
+
+    async def serve(request: Request) -> Response:
+        visit = Visit(console, request, _language(request, None))
+        response = await _answer(visit)
+        response.headers.update({name: value for name, value in HEADERS.items() if name not in response.headers})
+        if console.secure:
+            response.headers["strict-transport-security"] = "max-age=31536000"
+        chosen = request.query_params.get("lang", "")
+        if chosen in LANGUAGES:
+            response.set_cookie(
+                LANGUAGE_COOKIE, chosen, max_age=31_536_000, path="/console", secure=console.secure, httponly=True,
+                samesite="lax",
+            )  # fmt: skip
+        return response
+
+    async def _answer(visit: Visit) -> Response:
+        request = visit.request
+        if method == "POST":
+            if not _from_here(request):
+                return visit.show("refused.html", 403, why="console.refused.origin")
+            try:
+                body = await read_body(request, LARGEST)
+                visit.form = dict(parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=40))
+                visit.form = {name: readable(given) for name, given in visit.form.items()}
+            except TooLarge:
+                return visit.show("refused.html", 413, why="console.refused.size")
+            except ValueError:
+                return visit.show("refused.html", 400, why="console.refused.form")
+        visit.token = request.cookies.get(console.cookie)
+        if allowed is None:
+            return await handler(visit)
+        quietly = path in access.BY_ITSELF
+        if visit.token is not None:
+            visit.signed_in = await accounts.find(console.database, visit.token, console.limits, quietly=quietly)
+        if visit.signed_in is None:
+            return _sign_in_first(visit)
+        visit.language = _language(request, visit.signed_in)
+        if method == "POST" and not hmac.compare_digest(
+            visit.form.get("form_token", "").encode(),
+            accounts.form_token(console.database, visit.token or "").encode(),
+        ):
+            return visit.show("refused.html", 403, why="console.refused.form")
+        if visit.signed_in.role not in allowed:
+            await visit.note("access.refused", f"{method} {path}")
+            return visit.show("refused.html", 403, why="console.refused.role")
+        try:
+            return await handler(visit)
+        except NotThere:
+            return visit.show("refused.html", 404, why="console.refused.missing")
+
+    return serve
+
+
+def safe_path(given: str) -> str:
+    """Where to go on after signing in: a page of ours, or the inbox."""
+    parts = urlsplit(given)
+    ours = not parts.scheme and not parts.netloc and "\\" not in given and (parts.path + "/").startswith("/console/")
+    return given if ours and given.isprintable() else "/console"
+
+
+def _sign_in_first(visit: Visit) -> Response:
+    if "hx-request" in visit.request.headers:
+        return Response(status_code=200, headers={"hx-redirect": "/console/login"})
+    if visit.request.headers.get("accept", "").startswith("text/event-stream"):
+        return Response(status_code=204)  # a browser does not ask again
+    here = visit.request.url.path if visit.request.method == "GET" else "/console"
+    return visit.go(f"/console/login?next={here}")
+
+
+def _from_here(request: Request) -> bool:
+    """Whether a form was sent by a page of ours. Browsers say so; what is no browser holds no cookie of ours."""
+    site = request.headers.get("sec-fetch-site")
+    if site is not None:
+        return site == "same-origin"
+    origin = request.headers.get("origin")
+    return origin is None or urlsplit(origin).netloc == request.headers.get("host")
+
+
+def _language(request: Request, staff: Staff | None) -> Language:
+    """What the reader chose; else their first language; else what their browser prefers of ours."""
+    wishes = [request.query_params.get("lang", ""), request.cookies.get(LANGUAGE_COOKIE, "")]
+    wishes += [str(one) for one in staff.languages] if staff else []
+    wishes += [one.split(";")[0].strip()[:2].lower() for one in request.headers.get("accept-language", "").split(",")]
+    return next((language for wish in wishes for language in LANGUAGES if wish == language), "fr")

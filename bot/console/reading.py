@@ -1,0 +1,204 @@
+"""What the pages show beyond what the rooms tell themselves. Nothing is written here."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Select, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from bot import i18n
+from bot.assistant.forms import forms
+from bot.assistant.values.phone import read_phone
+from bot.console.accounts import Staff
+from bot.conversation.handoffs import RESTRICTED, ROLES, SUPERVISING
+from bot.db.encryption import Vault
+from bot.db.models import Address, Consent, Conversation, Handoff, Media, Person, Request, StaffMember
+from bot.journeys import first_contact
+from bot.journeys.handoff import OPEN, PLACES
+from bot.messages import Language
+
+LISTED = 300  # rows of a list
+PLAIN = ("direction", "age_group", "country", "urgent")  # what everybody of the team may read of a request
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """Who is behind a reference, without their address."""
+
+    person_id: int
+    conversation_id: int
+    key: bytes
+    language: str | None
+    channel: str
+    stopped_at: datetime | None
+    unreachable_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Colleague:
+    """Somebody of the team, as a page names them."""
+
+    id: uuid.UUID
+    name: str
+
+
+def theirs(place: str | None, offices: Sequence[str]) -> bool:
+    """Whether this place is one of somebody's offices: all are, for who has none; no place is everybody's."""
+    return not offices or place is None or place in offices
+
+
+def visible(one: Handoff, staff: Staff) -> bool:
+    """Whether this handoff is there for them: of their offices, and not of those that may be about themselves."""
+    return theirs(one.place, staff.offices) and (one.reason not in RESTRICTED or supervises(staff.role))
+
+
+async def queue(session: AsyncSession, staff: Staff) -> list[tuple[Handoff, str | None]]:
+    """The open handoffs that are there for them and their owners' names, the most urgent and longest waiting first."""
+    rows = await session.execute(
+        select(Handoff, StaffMember.name)
+        .outerjoin(StaffMember, StaffMember.id == Handoff.owner_id)
+        .where(Handoff.status.in_(OPEN))
+        .order_by(Handoff.priority, Handoff.created_at)
+        .limit(LISTED)
+    )
+    return [(handoff, name) for handoff, name in rows if visible(handoff, staff)]
+
+
+async def handoff(session: AsyncSession, reference: str, staff: Staff) -> tuple[Handoff, Case] | None:
+    """This handoff and who is behind it, if it and all that its conversation has open is there for them."""
+    found = await session.scalar(select(Handoff).where(Handoff.reference == reference))
+    if found is None or not visible(found, staff):
+        return None
+    others = await session.scalars(
+        select(Handoff).where(Handoff.conversation_id == found.conversation_id, Handoff.status.in_(OPEN))
+    )
+    if not all(visible(one, staff) for one in others):
+        return None
+    case = await _case(session, _CASE.where(Conversation.id == found.conversation_id))
+    return (found, case) if case is not None else None
+
+
+async def request(
+    session: AsyncSession, vault: Vault, reference: str, offices: Sequence[str]
+) -> tuple[Request, Case] | None:
+    """This request and who made it, likewise."""
+    found = await session.scalar(select(Request).where(Request.reference == reference, Request.status != "withdrawn"))
+    if found is None:
+        return None
+    case = await _case(session, _CASE.where(Person.id == found.person_id).order_by(Conversation.id))
+    if case is None:
+        return None
+    direction = vault.open(case.key, found.answers_sealed).get("direction")
+    return (found, case) if theirs(PLACES.get(str(direction)), offices) else None
+
+
+_CASE = (
+    select(
+        Person.id, Conversation.id, Person.key, Person.language, Address.channel, Person.stopped_at,
+        Address.unreachable_at,
+    )
+    .join(Conversation, Conversation.person_id == Person.id)
+    .join(Address, Address.id == Conversation.address_id)
+)  # fmt: skip
+
+
+async def _case(session: AsyncSession, which: Select[*tuple[Any, ...]]) -> Case | None:
+    row = (await session.execute(which.limit(1))).first()
+    return Case(*row) if row is not None else None
+
+
+async def handoffs_of(session: AsyncSession, person_id: int, staff: Staff) -> list[Handoff]:
+    """Every time that a person was asked for, the newest first."""
+    rows = await session.scalars(
+        select(Handoff).where(Handoff.person_id == person_id).order_by(Handoff.id.desc()).limit(20)
+    )
+    return [one for one in rows if visible(one, staff)]
+
+
+async def requests_of(session: AsyncSession, person_id: int) -> list[Request]:
+    """Their requests, the newest first."""
+    found = select(Request).where(Request.person_id == person_id, Request.status != "withdrawn")
+    return list(await session.scalars(found.order_by(Request.id.desc())))
+
+
+async def consents_of(session: AsyncSession, person_id: int) -> list[Consent]:
+    """What the person agreed to, and what they took back."""
+    return list(await session.scalars(select(Consent).where(Consent.person_id == person_id).order_by(Consent.id)))
+
+
+async def kept_media(session: AsyncSession, conversation_id: int) -> Mapping[int, Media]:
+    """The voice messages and pictures of a conversation that are kept, by number."""
+    rows = await session.scalars(select(Media).where(Media.conversation_id == conversation_id, Media.status == "kept"))
+    return {one.id: one for one in rows}
+
+
+async def names(session: AsyncSession) -> dict[uuid.UUID, str]:
+    """Everybody of the team, those who left too."""
+    return {row.id: row.name for row in await session.execute(select(StaffMember.id, StaffMember.name))}
+
+
+async def colleagues(session: AsyncSession, place: str | None) -> list[Colleague]:
+    """Who may be handed a conversation of this place; what else they may not have, the desk says."""
+    rows = await session.scalars(
+        select(StaffMember).where(StaffMember.active, StaffMember.role.in_(ROLES)).order_by(StaffMember.name)
+    )
+    return [Colleague(one.id, one.name) for one in rows if theirs(place, one.offices)]
+
+
+def supervises(role: str) -> bool:
+    """Whether this role may move conversations that are somebody else's."""
+    return role in SUPERVISING
+
+
+def answers(vault: Vault, key: bytes, request: Request, language: Language, everything: bool) -> list[tuple[str, str]]:
+    """What the person answered: labels and values in the reader's language; not `everything`: the plain ones alone."""
+    given: dict[str, Any] = vault.open(key, request.answers_sealed)
+    shown = []
+    for step in forms()[first_contact.FORM]:
+        value = given.get(step.slot)
+        if value is None or step.slot in first_contact.HIDDEN or not (everything or step.slot in PLAIN):
+            continue
+        if value in step.choices:
+            value = i18n.say(step.choice_text(value), language)
+        elif step.answer == "country":
+            value = i18n.country_name(value, language)
+        shown.append((i18n.say(f"{step.say}.label", language), str(value)))
+    return shown
+
+
+async def by_reference(session: AsyncSession, words: str) -> list[str]:
+    """The page of whom this reference is of, as a path; the dash and capitals may lack."""
+    plain = "".join(character for character in words.upper() if character.isalnum())
+    for prefix, table, page in (("AV", Request, "requests"), ("H", Handoff, "handoffs")):
+        reference = f"{prefix}-{plain.removeprefix(prefix)}"
+        found = select(table.id).where(table.reference == reference)
+        if plain.startswith(prefix) and await session.scalar(found) is not None:
+            return [f"{page}/{reference}"]
+    return []
+
+
+async def by_phone(session: AsyncSession, vault: Vault, words: str) -> list[str]:
+    """The pages of those who gave this number in a request or write from it, as paths."""
+    number = read_phone(words)
+    if number is None:
+        return []
+    asked = await session.scalars(
+        select(Request.reference)
+        .where(Request.phone_digest == first_contact.phone_digest(vault, number), Request.status != "withdrawn")
+        .order_by(Request.id.desc())
+        .limit(20)
+    )
+    writing = await session.scalars(
+        select(Handoff.reference)
+        .join(Conversation, Conversation.id == Handoff.conversation_id)
+        .join(Address, Address.id == Conversation.address_id)
+        .where(Address.channel == "whatsapp", Address.digest == vault.digest("whatsapp", number.removeprefix("+")))
+        .order_by(Handoff.id.desc())
+        .limit(20)
+    )
+    return [f"requests/{reference}" for reference in asked] + [f"handoffs/{reference}" for reference in writing]

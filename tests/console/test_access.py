@@ -1,0 +1,294 @@
+"""Every address of the console for every role: allowed or not, and which fields."""
+
+from __future__ import annotations
+
+import re
+import uuid
+
+import pytest
+
+from bot import i18n
+from bot.assistant.forms import forms
+from bot.console import accounts
+from bot.console.access import PAGES, Role
+from bot.console.pages import HANDLERS
+from bot.db.session import Database
+from tests.console.conftest import Team, change, value
+from tests.console.people import NAME, PHONE, WORDS, Somebody, somebody
+
+COUNSELLORS = {Role.COUNSELLOR, Role.SUPERVISOR, Role.ADMINISTRATOR}
+OVERSEERS = {Role.SUPERVISOR, Role.COORDINATOR, Role.ADMINISTRATOR}
+EVERYBODY = set(Role)
+# written down here once more, by hand: the table of the code must say the same
+EXPECTED: dict[tuple[str, str], set[Role]] = {
+    ("GET", "/console"): EVERYBODY,
+    ("GET", "/console/handoffs/list"): EVERYBODY,
+    ("GET", "/console/live"): EVERYBODY,
+    ("GET", "/console/handoffs/{reference}"): EVERYBODY,
+    ("GET", "/console/handoffs/{reference}/thread"): COUNSELLORS,
+    ("GET", "/console/handoffs/{reference}/live"): COUNSELLORS,
+    ("GET", "/console/handoffs/{reference}/media/{id}"): COUNSELLORS,
+    ("POST", "/console/handoffs/{reference}/take"): COUNSELLORS,
+    ("POST", "/console/handoffs/{reference}/reopen"): COUNSELLORS,
+    ("POST", "/console/handoffs/{reference}/reply"): COUNSELLORS,
+    ("POST", "/console/handoffs/{reference}/knock"): COUNSELLORS,
+    ("POST", "/console/handoffs/{reference}/note"): COUNSELLORS,
+    ("POST", "/console/handoffs/{reference}/transfer"): COUNSELLORS,
+    ("POST", "/console/handoffs/{reference}/give-back"): COUNSELLORS,
+    ("POST", "/console/handoffs/{reference}/release"): COUNSELLORS,
+    ("GET", "/console/requests/{reference}"): EVERYBODY,
+    ("GET", "/console/people"): EVERYBODY,
+    ("POST", "/console/people"): EVERYBODY,
+    ("GET", "/console/deliveries"): OVERSEERS,
+    ("POST", "/console/deliveries/messages/{id}/replay"): OVERSEERS,
+    ("POST", "/console/deliveries/messages/{id}/cancel"): OVERSEERS,
+    ("POST", "/console/deliveries/events/{id}/replay"): OVERSEERS,
+    ("POST", "/console/deliveries/endpoint"): OVERSEERS,
+    ("GET", "/console/review"): OVERSEERS,
+    ("POST", "/console/review/{id}"): OVERSEERS,
+    ("POST", "/console/review/export"): OVERSEERS,
+    ("GET", "/console/audit"): {Role.SUPERVISOR, Role.ADMINISTRATOR},
+    ("GET", "/console/staff"): {Role.ADMINISTRATOR},
+    ("POST", "/console/staff/{id}/stop"): {Role.ADMINISTRATOR},
+    ("GET", "/console/account"): EVERYBODY,
+    ("POST", "/console/account/password"): EVERYBODY,
+    ("POST", "/console/account/sessions/{id}/end"): EVERYBODY,
+    ("GET", "/console/verify"): EVERYBODY,
+    ("POST", "/console/verify"): EVERYBODY,
+    ("POST", "/console/logout"): EVERYBODY,
+}
+OPEN = {("GET", "/console/login"), ("POST", "/console/login"), ("GET", "/console/static/{name}")}
+
+
+def real(path: str, person: Somebody) -> str:
+    """The address of something that exists."""
+    if "deliveries/events" in path:
+        number = person.event_id
+    elif "deliveries/messages" in path:
+        number = str(person.outbox_id)
+    elif "review" in path:
+        number = str(person.suggestion_id)
+    elif "media" in path:
+        number = str(person.media_id)
+    else:
+        number = str(uuid.uuid4())
+    reference = person.request if "requests" in path else person.handoff
+    return path.replace("{id}", number).replace("{reference}", reference)
+
+
+def test_every_address_is_in_the_table() -> None:
+    """What is served is what the table names, and what this test expects."""
+    assert HANDLERS.keys() == PAGES.keys() == EXPECTED.keys() | OPEN
+    assert {page for page, roles in PAGES.items() if roles is None} == OPEN
+
+
+@pytest.mark.parametrize("role", list(Role))
+async def test_every_address_for_every_role(team: Team, database: Database, role: Role) -> None:
+    """Allowed: the page, or the way on. Not allowed: 403, nothing of the person in it, nothing changed, and noted."""
+    person = await somebody(database)
+    browser = await team.at_work(role)
+    refused = 0
+    for (method, path), roles in EXPECTED.items():
+        if path.endswith(("/live", "/logout")):  # streams and the end of the session: below
+            continue
+        address = real(path, person)
+        if method == "GET":
+            answer = await browser.get(address)
+        else:
+            answer = await browser.post(address, label="none_of_these", words="", to=str(uuid.uuid4()))
+        if role in roles:
+            assert answer.status_code != 403 or "password" in path or "verify" in path, (method, path)
+        else:
+            refused += 1
+            assert answer.status_code == 403, (method, path)
+            assert NAME not in answer.text and WORDS not in answer.text and PHONE not in answer.text
+    assert await value(database, "SELECT count(*) FROM audit WHERE action = 'access.refused'") == refused
+    if role not in COUNSELLORS:  # for the others it is a stream that does not end
+        assert (await browser.get(f"/console/handoffs/{person.handoff}/live")).status_code == 403
+
+
+async def test_forbidden_actions_change_nothing(team: Team, database: Database) -> None:
+    """An orientation worker takes nothing, replays nothing, labels nothing."""
+    person = await somebody(database)
+    worker = await team.at_work(Role.ORIENTATION)
+    for method, path in EXPECTED:
+        if method == "POST" and Role.ORIENTATION not in EXPECTED[method, path]:
+            answer = await worker.post(
+                real(path, person), label="none_of_these", words="Bonjour", fresh=str(uuid.uuid4())
+            )
+            assert answer.status_code == 403
+    assert await value(database, "SELECT status FROM handoff") == "waiting"
+    assert await value(database, "SELECT count(*) FROM handoff_entry") == 0
+    assert await value(database, "SELECT status FROM outbox") == "failed"
+    assert await value(database, "SELECT status FROM case_event") == "dead"
+    assert await value(database, "SELECT right_label FROM suggestion") is None
+
+
+@pytest.mark.parametrize("role", list(Role))
+async def test_fields_follow_the_role(team: Team, database: Database, role: Role) -> None:
+    """Name, number and words are for those who counsel; the rest sees direction, age group and how it stands."""
+    person = await somebody(database)
+    browser = await team.at_work(role)
+    [adult] = [step.choice_text("adult") for step in forms()["first_contact_form"] if step.slot == "age_group"]
+    for page in (f"/console/handoffs/{person.handoff}", f"/console/requests/{person.request}"):
+        shown = (await browser.get(page)).text
+        assert person.request in shown and i18n.say(adult, "en") in shown
+        assert (PHONE in shown) == (NAME in shown) == (role in COUNSELLORS)
+        if "handoffs" in page:
+            assert (WORDS in shown) == (role in COUNSELLORS)
+    found = await browser.post("/console/people", words="06 12 34 56 78")
+    assert (found.status_code == 303) == (role in COUNSELLORS)
+    by_reference = await browser.post("/console/people", words="av7k3q")
+    assert by_reference.headers["location"] == f"/console/requests/{person.request}"
+    assert PHONE not in (await browser.get("/console")).text
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+async def test_who_is_not_signed_in_sees_nothing(team: Team, database: Database, method: str) -> None:
+    """Every address leads to the page of signing in; a made-up cookie does too."""
+    person = await somebody(database)
+    browser = await team.member()
+    browser.client.cookies.set("rafiq_console", "x" * 43)
+    for asked, path in EXPECTED:
+        if asked == method:
+            answer = await browser.client.request(method, real(path, person))
+            assert answer.status_code == 303 and answer.headers["location"].startswith("/console/login"), path
+            assert NAME not in answer.text
+    stream = await browser.get("/console/live", headers={"accept": "text/event-stream"})
+    part = await browser.get("/console/handoffs/list", headers={"hx-request": "true"})
+    assert stream.status_code == 204 and part.headers["hx-redirect"] == "/console/login"
+    assert await value(database, "SELECT status FROM handoff") == "waiting"
+
+
+async def test_other_offices_are_not_there(team: Team, database: Database) -> None:
+    """Who works for one office finds nothing of another's: by list, address, action, search or picture."""
+    here = await somebody(database, address="a", handoff="H-AAAAA", request="AV-AAAA", place="MA")
+    there = await somebody(database, address="b", handoff="H-BBBBB", request="AV-BBBB", place="MR")
+    await change(database, "UPDATE handoff SET inbox_id = NULL")
+    counsellor = await team.at_work()
+    await change(database, "UPDATE staff_member SET offices = '[\"MR\"]' WHERE id = :id", id=counsellor.staff_id)
+    inbox = (await counsellor.get("/console")).text
+    assert there.handoff in inbox and here.handoff not in inbox
+    assert (await counsellor.get(f"/console/handoffs/{there.handoff}")).status_code == 200
+    for method, path in EXPECTED:
+        if "{reference}" in path:
+            address = real(path, here)
+            form = {"words": "Bonjour", "fresh": str(uuid.uuid4()), "to": str(counsellor.staff_id)}
+            answer = await (counsellor.get(address) if method == "GET" else counsellor.post(address, **form))
+            assert answer.status_code == 404 and NAME not in answer.text, address
+    assert await value(database, "SELECT count(*) FROM handoff_entry") == 0
+    # a picture of theirs under the address of one that may be seen
+    crossed = f"/console/handoffs/{there.handoff}/media/{here.media_id}"
+    assert (await counsellor.get(crossed)).status_code == 404
+    assert (await counsellor.get(f"/console/handoffs/{there.handoff}/media/{there.media_id}")).status_code == 200
+
+
+async def test_what_may_be_about_the_team_is_for_who_supervises(team: Team, database: Database) -> None:
+    """Counsellors find neither such a handoff nor its conversation by another one, until it is over."""
+    person = await somebody(database)
+    await change(
+        database,
+        "INSERT INTO handoff (reference, person_id, conversation_id, reason, priority)"
+        " SELECT 'H-TEAMS', person_id, conversation_id, 'cue:staff_misconduct', 'P1' FROM handoff",
+    )
+    counsellor, boss = await team.at_work(), await team.at_work(Role.SUPERVISOR)
+    for reference in (person.handoff, "H-TEAMS"):
+        assert (await counsellor.get(f"/console/handoffs/{reference}")).status_code == 404
+        assert (await counsellor.post(f"/console/handoffs/{reference}/take")).status_code == 404
+        assert (await boss.get(f"/console/handoffs/{reference}")).status_code == 200
+    assert "H-TEAMS" not in (await counsellor.get("/console")).text and "H-TEAMS" in (await boss.get("/console")).text
+    await change(database, "UPDATE handoff SET status = 'released' WHERE reference = 'H-TEAMS'")
+    assert (await counsellor.get(f"/console/handoffs/{person.handoff}")).status_code == 200
+    assert (await counsellor.get("/console/handoffs/H-TEAMS")).status_code == 404
+
+
+async def test_nobody_speaks_in_a_conversation_that_is_somebody_elses(team: Team, database: Database) -> None:
+    """Reply, release, give back and transfer are the owner's; a supervisor may transfer."""
+    person = await somebody(database)
+    await change(database, "UPDATE outbox SET status = 'cancelled'")
+    owner, other = await team.at_work(name="Salma"), await team.at_work(name="Idris")
+    boss = await team.at_work(Role.SUPERVISOR, name="Mona")
+    page = f"/console/handoffs/{person.handoff}"
+    assert (await owner.post(page + "/take")).status_code == 303
+    form = {"words": "Bonjour", "fresh": str(uuid.uuid4()), "to": str(other.staff_id)}
+    for action in ("take", "reply", "release", "give-back", "transfer", "knock"):
+        answer = await other.post(f"{page}/{action}", **form)
+        assert answer.status_code == 409 and "Salma" in answer.text, action
+    assert (await boss.post(f"{page}/transfer", **form)).status_code == 303
+    assert await value(database, "SELECT owner_id FROM handoff") == other.staff_id
+    worker = await team.at_work(Role.ORIENTATION)
+    assert (await boss.post(f"{page}/transfer", **{**form, "to": str(worker.staff_id)})).status_code == 404
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"sec-fetch-site": "cross-site"},
+        {"sec-fetch-site": "same-site"},
+        {"sec-fetch-site": "", "origin": "https://evil.example"},
+    ],
+)
+async def test_forms_of_other_sites_are_refused(team: Team, database: Database, headers: dict[str, str]) -> None:
+    """Even with the right token; and without the token, or with another session's, also from here."""
+    person = await somebody(database)
+    browser, other = await team.at_work(), await team.at_work()
+    take = f"/console/handoffs/{person.handoff}/take"
+    token = accounts.form_token(database, browser.client.cookies["rafiq_console"])
+    theirs = accounts.form_token(database, other.client.cookies["rafiq_console"])
+    if headers["sec-fetch-site"] == "":
+        headers = {"origin": headers["origin"]}
+        del browser.client.headers["sec-fetch-site"]
+    assert (await browser.client.post(take, data={"form_token": token}, headers=headers)).status_code == 403
+    browser.client.headers["sec-fetch-site"] = "same-origin"
+    for wrong in ({}, {"form_token": ""}, {"form_token": theirs}, {"form_token": "é"}):
+        assert (await browser.client.post(take, data=wrong)).status_code == 403
+    assert (await browser.get(take)).status_code == 405
+    assert await value(database, "SELECT status FROM handoff") == "waiting"
+    assert (await browser.client.post(take, data={"form_token": token})).status_code == 303
+
+
+async def test_every_page_is_sealed(team: Team, database: Database) -> None:
+    """Policy without inline script, no frame, no sniffing, no store, no referrer: on every page, refused ones too."""
+    person = await somebody(database)
+    browser = await team.at_work(Role.ADMINISTRATOR)
+    pages = [real(path, person) for method, path in EXPECTED if method == "GET" and not path.endswith("/live")]
+    for page in [*pages, "/console/login", "/console/handoffs/H-NONE"]:
+        answer = await browser.get(page)
+        policy = answer.headers["content-security-policy"]
+        assert "unsafe" not in policy and policy.startswith("default-src 'none'"), page
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        assert answer.headers["cache-control"] == "no-store" and answer.headers["referrer-policy"] == "no-referrer"
+        if "media" not in page:
+            assert answer.headers["x-frame-options"] == "DENY"
+            assert not re.search(r"<script(?![^>]*\ssrc=)|\son\w+=|\sstyle=|javascript:", answer.text), page
+
+
+async def test_a_search_cannot_try_every_number(
+    team: Team, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After so many searches it is over for ten minutes; what was searched for stands nowhere."""
+    from bot.console import pages
+
+    monkeypatch.setattr(pages, "SEARCHES", 3)
+    browser = await team.at_work()
+    for number in range(3):
+        answer = await browser.post("/console/people", words=f"+21261234567{number}")
+        assert answer.status_code == 200 and "location" not in answer.headers
+    assert (await browser.post("/console/people", words=PHONE)).status_code == 429
+    told = await value(database, "SELECT string_agg(target || detail::text, ' ') FROM audit")
+    assert "2126" not in told
+
+
+async def test_what_is_seen_is_written_down(team: Team, database: Database) -> None:
+    """Opening a conversation, a picture, a request: who, what, when; nothing personal."""
+    person = await somebody(database)
+    browser = await team.at_work()
+    await browser.get(f"/console/handoffs/{person.handoff}")
+    await browser.get(f"/console/handoffs/{person.handoff}/media/{person.media_id}")
+    await browser.get(f"/console/requests/{person.request}")
+    rows = await value(
+        database,
+        "SELECT string_agg(action || ' ' || target, ', ' ORDER BY id) FROM audit WHERE staff_id = :id AND id > 2",
+        id=browser.staff_id,
+    )
+    assert rows == f"conversation.seen {person.handoff}, media.seen {person.handoff}, request.seen {person.request}"

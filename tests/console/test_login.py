@@ -1,0 +1,222 @@
+"""Signing in: what lets somebody in, what does not, and how it ends."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+
+import pyotp
+import pytest
+from argon2 import PasswordHasher
+from sqlalchemy import text
+
+from bot.console import accounts
+from bot.console.access import Role
+from bot.db.session import Database
+from bot.settings import Settings
+from tests.console.conftest import PASSWORD, Browser, Team, change, value
+
+CLOSED = 303  # to the page of signing in
+
+
+async def inside(browser: Browser) -> bool:
+    """Whether this browser is signed in."""
+    response = await browser.get("/console")
+    assert response.status_code == 200 or response.headers["location"].startswith("/console/login?next=")
+    return bool(response.status_code == 200)
+
+
+async def test_password_and_code_open_the_console(team: Team) -> None:
+    """Both are needed; a wrong one of either says the same as an unknown address."""
+    browser = await team.member()
+    assert not await inside(browser)
+    answers = [
+        await browser.login(password="something else entirely"),
+        await browser.login(code="000000"),
+        await browser.login(code=""),
+        await browser.login(email="nobody@example.org"),
+    ]
+    assert {one.status_code for one in answers} == {403}
+    said = {re.search(r'class="error"[^>]*>([^<]+)<', one.text)[1] for one in answers}  # type: ignore[index]
+    assert len(said) == 1
+    assert not await inside(browser)
+    assert (await browser.login()).headers["location"] == "/console"
+    assert await inside(browser)
+
+
+async def test_secrets_are_kept_unreadable(team: Team, database: Database) -> None:
+    """The password as argon2id, the code's secret sealed, the session's token as a digest."""
+    browser = await team.at_work()
+    async with database.session() as session:
+        login = (await session.execute(text("SELECT password, totp_sealed FROM staff_login"))).one()
+        digest = await session.scalar(text("SELECT digest FROM staff_session"))
+    assert login.password.startswith("$argon2id$") and PASSWORD not in login.password
+    assert browser.enrolment.secret.encode() not in login.totp_sealed
+    assert browser.client.cookies["rafiq_console"].encode() not in digest
+
+
+def test_the_real_hasher_is_strong() -> None:
+    """argon2id with the library's own cost (RFC 9106's second choice or better)."""
+    hasher = PasswordHasher()
+    assert hasher.type.name == "ID" and hasher.memory_cost >= 47_104 and hasher.time_cost >= 1
+
+
+async def test_a_code_counts_once(team: Team) -> None:
+    """Whoever looks over a shoulder comes too late; the code before the clock's is taken, an old one not."""
+    browser = await team.member()
+    code = await browser.fresh_code()
+    form = {"email": browser.email, "password": PASSWORD}
+    assert (await browser.client.post("/console/login", data={**form, "code": code})).status_code == 303
+    other = team.browser(browser.enrolment, browser.email)
+    assert (await other.client.post("/console/login", data={**form, "code": code})).status_code == 403
+    old = pyotp.TOTP(browser.enrolment.secret).at(datetime.now(UTC) - timedelta(minutes=3))
+    assert (await other.login(code=old)).status_code == 403
+
+
+async def test_the_session_is_new_after_login(team: Team, database: Database) -> None:
+    """A token that somebody put into the browser beforehand opens nothing, and the session of before ends."""
+    browser = await team.member()
+    browser.client.cookies.set("rafiq_console", "planted-" + "x" * 40, domain="console.test")
+    await browser.login()
+    first = browser.client.cookies["rafiq_console"]
+    assert "planted" not in first
+    await browser.login()
+    assert browser.client.cookies["rafiq_console"] != first
+    thief = team.browser(browser.enrolment, browser.email)
+    thief.client.cookies.set("rafiq_console", first)
+    assert not await inside(thief)
+
+
+async def test_the_cookie_is_out_of_reach(team: Team) -> None:
+    """No script reads it, no other site sends it with a form; over https it is bound to this host."""
+    browser = await team.member()
+    cookie = (await browser.login()).headers["set-cookie"]
+    assert "HttpOnly" in cookie and "SameSite=lax" in cookie and "Path=/" in cookie and "max-age" not in cookie.lower()
+
+
+async def test_over_https_the_cookie_is_bound_to_its_host(database: Database, settings: Settings) -> None:
+    """`__Host-`, Secure, and the browser is told to come by https only."""
+    team = Team(database, settings.model_copy(update={"rafiq_public_url": "https://rafiq.example.org"}))
+    browser = await team.member()
+    response = await browser.login()
+    cookie = response.headers["set-cookie"]
+    assert cookie.startswith("__Host-rafiq_console=") and "Secure" in cookie and "Domain" not in cookie
+    assert response.headers["strict-transport-security"].startswith("max-age=31536000")
+    await team.close()
+
+
+async def test_too_many_failures_close_the_door(team: Team, database: Database) -> None:
+    """Five for one address, also with the right password afterwards; fifteen minutes later it opens again."""
+    browser, colleague = await team.member(), await team.member()
+    for _ in range(accounts.MOST_FAILURES):
+        assert (await browser.login(password="guessing and guessing")).status_code == 403
+    assert (await browser.login()).status_code == 429
+    assert (await colleague.login()).status_code == 303
+    await change(database, "UPDATE login_attempt SET at = now() - interval '16 minutes'")
+    assert (await browser.login()).status_code == 303
+
+
+async def test_one_place_cannot_try_many_addresses(team: Team, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Thirty failures from one network address."""
+    monkeypatch.setattr(accounts, "MOST_FROM_ONE_PLACE", 3)
+    browser = await team.member()
+    for number in range(3):
+        assert (await browser.login(email=f"someone{number}@example.org")).status_code == 403
+    assert (await browser.login()).status_code == 429
+
+
+async def test_a_session_ends_when_nobody_clicks_and_in_any_case(team: Team, database: Database) -> None:
+    """After the idle limit, and after the absolute one however busy; a page that refreshes itself is no click."""
+    idle, old = await team.at_work(), await team.at_work()
+    await change(database, "UPDATE staff_session SET seen_at = now() - interval '29 minutes'")
+    seen = "SELECT seen_at < now() - interval '20 minutes' FROM staff_session WHERE staff_id = :id"
+    assert (await idle.get("/console/handoffs/list")).status_code == 200
+    assert await value(database, seen, id=idle.staff_id) is True
+    assert await inside(idle)
+    assert await value(database, seen, id=idle.staff_id) is False
+    await change(database, "UPDATE staff_session SET seen_at = now() - interval '31 minutes'")
+    assert not await inside(idle)
+    await change(database, "UPDATE staff_session SET seen_at = now(), created_at = now() - interval '11 hours'")
+    assert not await inside(old)
+
+
+async def test_signing_out_ends_the_session_here_and_there(team: Team) -> None:
+    """The token that was written down opens nothing afterwards."""
+    browser = await team.at_work()
+    token = browser.client.cookies["rafiq_console"]
+    assert (await browser.post("/console/logout")).status_code == 303
+    browser.client.cookies.set("rafiq_console", token)
+    assert not await inside(browser)
+
+
+async def test_sessions_are_seen_and_ended(team: Team) -> None:
+    """One's own, one by one; nobody else's."""
+    here = await team.at_work()
+    there = team.browser(here.enrolment, here.email)
+    await there.login()
+    stranger = await team.at_work()
+    page = (await here.get("/console/account")).text
+    [other] = re.findall(r"/console/account/sessions/([0-9a-f-]+)/end", page)
+    assert (await stranger.post(f"/console/account/sessions/{other}/end")).status_code == 404
+    assert await inside(there)
+    assert (await here.post(f"/console/account/sessions/{other}/end")).status_code == 303
+    assert not await inside(there) and await inside(here)
+
+
+async def test_who_is_stopped_is_out_at_once(team: Team, database: Database) -> None:
+    """By the administrator who just showed that it is they; nobody stops themselves."""
+    boss, counsellor = await team.at_work(Role.ADMINISTRATOR), await team.at_work()
+    path = f"/console/staff/{counsellor.staff_id}/stop"
+    await change(database, "UPDATE staff_session SET verified_at = now() - interval '1 hour'")
+    assert (await boss.post(path)).headers["location"] == "/console/verify?next=/console/staff"
+    assert await inside(counsellor)
+    wrong = await boss.post("/console/verify", password=PASSWORD, code="000000", next="/console/staff")
+    assert wrong.status_code == 403
+    before = boss.client.cookies["rafiq_console"]
+    right = await boss.post("/console/verify", password=PASSWORD, code=await boss.fresh_code(), next="/console/staff")
+    assert right.headers["location"] == "/console/staff" and boss.client.cookies["rafiq_console"] != before
+    assert (await boss.post(path)).status_code == 303
+    assert not await inside(counsellor)
+    assert (await counsellor.login()).status_code == 403
+    assert (await boss.post(f"/console/staff/{boss.staff_id}/stop")).status_code == 404
+
+
+async def test_a_new_password_ends_the_other_sessions(team: Team) -> None:
+    """It takes the old one and a code; a weak one is refused."""
+    here = await team.at_work(name="Salma Haddad")
+    there = team.browser(here.enrolment, here.email)
+    await there.login()
+    new = "quiet rivers at dawn"
+
+    async def change_to(words: str, old: str = PASSWORD) -> int:
+        code = await here.fresh_code()
+        answer = await here.post("/console/account/password", password=old, code=code, new=words)
+        return answer.status_code
+
+    assert await change_to(new, old="not the old one") == 403
+    assert await change_to("short") == 400
+    assert await change_to("salma haddad") == 400
+    assert await change_to("aaaaaaaaaaaaaaaa") == 400
+    assert await inside(there)
+    assert await change_to(new) == 200
+    assert not await inside(there) and await inside(here)
+    assert (await there.login()).status_code == 403
+    assert (await there.login(password=new)).status_code == 303
+
+
+@pytest.mark.parametrize(
+    ("given", "onward"),
+    [
+        ("/console/people", "/console/people"),
+        ("https://evil.example/console/", "/console"),
+        ("//evil.example/console/", "/console"),
+        ("/\\evil.example", "/console"),
+        ("/consoles", "/console"),
+        ("javascript:alert(1)", "/console"),
+        ("/console/\r\nx: y", "/console"),
+    ],
+)
+async def test_signing_in_leads_nowhere_else(team: Team, given: str, onward: str) -> None:
+    """Only to a page of the console."""
+    browser = await team.member()
+    assert (await browser.login(next=given)).headers["location"] == onward
