@@ -18,6 +18,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.requests import ClientDisconnect
 
+from bot import faults
 from bot.assistant.forms import FormCheck
 from bot.assistant.language import LanguageModel
 from bot.assistant.rasa import Rasa
@@ -100,9 +101,12 @@ class Service:
 
     async def accept(self, events: Sequence[Incoming | Receipt | Notice]) -> list[int | None]:
         """Write down what a channel brought; when this returns it is safe. The inbox ids are of the incoming alone."""
+        faults.point("receive.read")
         ids = await inbox.accept(self.database, [event for event in events if isinstance(event, Incoming)])
         reports = [event for event in events if isinstance(event, Receipt)]
         await receipts.apply(self.database, self.delivery.channels, reports)
+        if reports:
+            faults.point("receipts.applied")
         await notices.keep(self.database, [event for event in events if isinstance(event, Notice)])
         return ids
 

@@ -31,7 +31,7 @@ from telegram.constants import ChatAction, InlineKeyboardButtonLimit, MessageLim
 from telegram.error import BadRequest, Forbidden, InvalidToken, TelegramError
 from telegram.request import HTTPXRequest
 
-from bot import i18n
+from bot import faults, i18n
 from bot.channels import Limits, Malformed, Rate, Unverified
 from bot.channels.body import readable
 from bot.db.models import ChannelState
@@ -475,6 +475,7 @@ class Telegram:
                 events, last = self._sort(updates)
                 if events:
                     await accept(events)
+                    faults.point("telegram.accepted")
             except Exception as error:  # the network, Telegram or the inbox: the same offset once more
                 failures += 1
                 await self._after(error, failures)
@@ -483,6 +484,7 @@ class Telegram:
             if last is not None:
                 offset = last + 1
                 await self._keep(connection, offset, confirmed=False)
+                faults.point("telegram.kept")
             elif offset is not None:  # Telegram has seen the offset: sent again in a week it would do harm
                 await self._keep(connection, offset, confirmed=True)
                 offset = None

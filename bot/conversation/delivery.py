@@ -146,6 +146,7 @@ class Delivery:
             await connection.execute(_SENT, settled)
             if letter.throttled:
                 await connection.execute(update(Address).where(Address.id == letter.address_id).values(throttled=0))
+        faults.point("delivery.settled")
         return True
 
     async def _send(
@@ -175,6 +176,7 @@ class Delivery:
                 ),
             )
             if not last:
+                faults.point("delivery.part_sent")
                 async with each_alone(connection):
                     await connection.execute(update(Outbox).where(Outbox.id == letter.id).values(parts=number))
         return external_id

@@ -18,6 +18,7 @@ from PIL import Image, ImageOps
 from sqlalchemy import delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 
+from bot import faults
 from bot.channels import Channel, Downloads
 from bot.conversation.letters import backoff
 from bot.db.models import Address, Conversation, Media, Person
@@ -105,6 +106,7 @@ class Keeper:
             if row is None or row.channel not in self.channels:
                 return
             values = await self._fetched(row, self.database.vault.open(row.key, row.details_sealed))
+            faults.point("media.fetched")
             await connection.execute(
                 update(Media)
                 .where(Media.id == media_id, Media.status == "pending")
