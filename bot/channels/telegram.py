@@ -220,10 +220,9 @@ class Telegram:
         caption = _words(message.get("caption", ""))
         media = next((name for name in MEDIA if name in message), None)
         if media is not None:
-            album = message.get("media_group_id")
-            if album is not None and not caption:  # ten pictures sent at once are one event
-                external_id = f"a{address}:{_words(album)}"
             details = {"media": media, **(_file(message[media]) if media in FILES else {})}
+            if "media_group_id" in message:  # pictures that were sent together are answered together
+                details["album"] = _words(message["media_group_id"])
             return [self._event(external_id, address, Kind.MEDIA, sender, text=caption, details=details)]
         if any(name in message for name in SERVICE):
             return []
@@ -429,6 +428,14 @@ class Telegram:
                 raise
             else:
                 return
+
+    async def reaches_us(self) -> bool:
+        """Whether Telegram answers and, where it posts to us, gets through with what it has. Never raises."""
+        try:
+            found = await _call(self._bot.get_webhook_info())
+        except SendError:
+            return False
+        return not (found.url and found.pending_update_count and found.last_error_date)
 
     async def set_profile(self) -> None:
         """The bot's name, descriptions and commands in each language, the first also for everybody else.

@@ -20,13 +20,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
 from bot import faults
 from bot.channels import Channel, Limits
-from bot.conversation import letters, outbox, pacing
+from bot.conversation import letters, notices, outbox, pacing
 from bot.conversation.splitting import split
 from bot.db.models import Address, Conversation, Outbox
 from bot.db.session import Database, Lane, each_alone
 from bot.jobs import SWEEP
-from bot.messages import Button, Language, Outgoing, SendError, Template
+from bot.messages import Button, Language, Notice, Outgoing, SendError, Template
 
+PEOPLE = "people"  # error of a message `queued`: as many people as the platform allows were written to first today
 _NEXT = (
     letters.letters()
     .where(Outbox.conversation_id == bindparam("conversation"))
@@ -120,6 +121,13 @@ class Delivery:
                     await letters.settle(session, letter.id, "held", error="template" if templates else "window")
                     return True
                 template = _template(templates[letter.template], letter)
+                most = channel.limits.people_a_day
+                later = await pacing.open_to(session, letter, most) if most is not None else None
+                if later is not None:
+                    told = {"people a day": most or 0}
+                    await notices.keep(self.database, [Notice(letter.channel, "daily limit of people reached", told)])
+                    await letters.settle(session, letter.id, "queued", error=PEOPLE, pause=later - letter.now)
+                    return True
         buttons = tuple(Button(button_id, title) for button_id, title in content["buttons"])
         parts = [""] if template is not None else split(content["text"], channel.longest, channel.room(buttons))
         async with each_alone(connection):

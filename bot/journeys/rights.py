@@ -12,6 +12,7 @@ from bot import i18n
 from bot.assistant.forms import forms
 from bot.db.models import (
     Address,
+    AddressAlias,
     Consent,
     Conversation,
     Inbox,
@@ -152,6 +153,7 @@ async def erase_person(ctx: Context) -> None:
     await ctx.session.execute(
         update(Inbox).where(Inbox.conversation_id == ctx.conversation_id).values(content_sealed=None, error=None)
     )
+    await ctx.session.execute(delete(AddressAlias).where(AddressAlias.address_id == row.id))
     await ctx.session.execute(
         update(Address)
         .where(Address.id == row.id)

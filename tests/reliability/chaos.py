@@ -12,12 +12,13 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
+from bot.conversation.people import find
 from bot.db import embedded, migrate
 from bot.settings import ROOT, load
 from tests.conversation import oracles
@@ -27,6 +28,7 @@ from tests.reliability.outside import TELEGRAM_TOKEN, Outside, outside
 from tests.simulators import telegram, whatsapp
 
 Platform = Literal["telegram", "whatsapp"]
+Someone = telegram.Person | whatsapp.Person
 WORDS = "je veux parler à une personne"
 LONG = "Bonjour. " * 600  # two messages on either platform
 VOICE = b"OggS" + bytes(200)
@@ -104,50 +106,78 @@ class Chaos:
         """Kill so often at this point, on an empty database; what came of it. Raises what an oracle found."""
         world, outcome = self._world, Outcome(point)
         await world.empty()
-        people = [self._person(point.platform) for _ in range(kills)]
-        letters_: list[int] = []
-        for person in people:
+        people = {number: self._person(point.platform) for number in range(kills)}
+        letters_: dict[int, int] = {}
+        for number, person in people.items():
             if point.provoked_by == "long letter":
                 async with world.process():
                     await person.send_text(WORDS)
-                    outcome.accepted += 1
-                    await world.drained(outcome.accepted)
-                conversation = await value(world.database, "SELECT max(id) FROM conversation")
-                letters_.append(await queue(world.database, conversation, LONG))
+                    await world.drained(number + 1)
+                letters_[number] = await queue(world.database, await self._conversation(person), LONG)
             async with world.process(point.name) as dying:
                 sending = asyncio.create_task(self._provoke(point, person))
-                assert await dying.died() == -9
+                assert await dying.died() == -9, point
             outcome.kills += 1
             began = time.monotonic()
             async with world.process():
-                if await sending:
-                    outcome.accepted += 1
+                await sending
+                outcome.accepted = number + 1
                 await world.drained(outcome.accepted)
                 outcome.slowest = max(outcome.slowest, time.monotonic() - began)
         await self._judge(outcome, people, letters_)
         return outcome
 
-    def _person(self, platform: Platform) -> telegram.Person | whatsapp.Person:
+    async def relay(self, points: Sequence[Point]) -> Outcome:
+        """Kill once at each point, each process finding what the one before it left; what came of it all."""
+        world, outcome = self._world, Outcome(points[0])
+        await world.empty()
+        people = {point: self._person(point.platform) for point in points}
+        letters_: dict[Point, int] = {}
+        first = [point for point in points if point.provoked_by == "long letter"]
+        async with world.process():
+            for point in first:
+                await people[point].send_text(WORDS)
+            await world.drained(len(first))
+        sending = []
+        for point in points:
+            if point in first:
+                letters_[point] = await queue(world.database, await self._conversation(people[point]), LONG)
+            async with world.process(point.name) as dying:
+                sending.append(asyncio.create_task(self._provoke(point, people[point])))
+                assert await dying.died() == -9, point
+            outcome.kills += 1
+        began = time.monotonic()
+        async with world.process():
+            await asyncio.gather(*sending)
+            outcome.accepted = len(points)
+            await world.drained(outcome.accepted)
+        outcome.slowest = time.monotonic() - began
+        await self._judge(outcome, people, letters_)
+        return outcome
+
+    async def _conversation(self, person: Someone) -> int:
+        where = ("telegram", str(person.id)) if isinstance(person, telegram.Person) else ("whatsapp", person.address)
+        known = await find(self._world.database, *where)
+        assert known is not None
+        return known.conversation_id
+
+    def _person(self, platform: Platform) -> Someone:
         if platform == "telegram":
             return telegram.Person(self._world.telegram, TELEGRAM_TOKEN)
         return whatsapp.Person(self._world.whatsapp)
 
-    async def _provoke(self, point: Point, person: telegram.Person | whatsapp.Person) -> bool:
-        """Make the service come to the point; whether a message of a person was accepted in the end."""
+    async def _provoke(self, point: Point, person: Someone) -> None:
+        """Make the service come to the point; returns when it was accepted."""
         if point.provoked_by == "voice" and isinstance(person, whatsapp.Person):
             await person.send_file("audio", VOICE, "audio/ogg", voice=True)
         elif point.provoked_by == "text":
             await person.send_text(WORDS)
-        return point.provoked_by != "long letter"
 
-    async def _judge(
-        self, outcome: Outcome, people: Sequence[telegram.Person | whatsapp.Person], letters_: Sequence[int]
-    ) -> None:
+    async def _judge(self, outcome: Outcome, people: Mapping[Any, Someone], letters_: Mapping[Any, int]) -> None:
         """Ask every oracle, and count what the platforms and the case backend saw."""
         database, point = self._world.database, outcome.point
-        outcome.lost = outcome.accepted - await value(
-            database, "SELECT count(*) FROM inbox WHERE status = 'done' AND turn IS NOT NULL"
-        )
+        finished = "SELECT count(*) FROM inbox WHERE status = 'done' AND turn IS NOT NULL"
+        outcome.lost = outcome.accepted - await value(database, finished)
         wanted = len(people)
         handoffs = await value(database, "SELECT count(*) FROM handoff")
         told = await value(database, "SELECT count(*) FROM case_event WHERE status = 'delivered'")
@@ -155,35 +185,29 @@ class Chaos:
         assert (handoffs, told, len(self._world.backend.ids)) == (wanted, wanted, wanted), point
         outcome.reposted = sum(self._world.backend.ids.values()) - wanted
         await oracles.assert_sound(database, outcome.accepted)
-        seen = await self._seen(people, letters_)
+        seen = [our_id for key, person in people.items() for our_id in await self._seen(person, key in letters_)]
         outcome.again = len(seen) - len(set(seen))
         assert await oracles.delivered(database, seen, outcome.kills) == [], point
         assert await oracles.never_silent(database) == [], point
         assert await value(database, "SELECT count(*) FROM outbox") == wanted + len(letters_), point
         assert await value(database, "SELECT count(*) FROM alert") == 0, point
 
-    async def _seen(
-        self, people: Sequence[telegram.Person | whatsapp.Person], letters_: Sequence[int]
-    ) -> list[str]:
-        """Our ids of all that telephones show, as often as they show it."""
-        seen: list[str] = []
-        for person in people:
-            if isinstance(person, whatsapp.Person):
-                seen += [said.our_id or "" for said in person.history()]
-                continue
-            digest = self._world.database.vault.digest("telegram", str(person.id))
-            ours = await rows(
-                self._world.database,
-                """SELECT o.public_id FROM outbox o JOIN conversation c ON c.id = o.conversation_id
-                JOIN address a ON a.id = c.address_id WHERE a.digest = :digest ORDER BY o.id""",
-                digest=digest,
-            )  # Telegram does not know our ids; what it shows is told apart by its words
-            shown = [said.text for said in await person.history()]
-            distinct = list(dict.fromkeys(shown))
-            parts = [str(ours[0].public_id)]
-            parts += [f"{ours[1].public_id}.1", str(ours[1].public_id)] if letters_ else []
-            seen += [parts[distinct.index(text)] for text in shown]
-        return seen
+    async def _seen(self, person: Someone, letter: bool) -> list[str]:
+        """Our ids of all that a telephone shows, as often as it shows it."""
+        if isinstance(person, whatsapp.Person):
+            return [said.our_id or "" for said in person.history()]
+        # Telegram does not know our ids: what it shows is told apart by its words
+        conversation = await self._conversation(person)
+        ours = await rows(
+            self._world.database,
+            "SELECT public_id FROM outbox WHERE conversation_id = :conversation ORDER BY id",
+            conversation=conversation,
+        )
+        parts = [str(ours[0].public_id)]
+        parts += [f"{ours[1].public_id}.1", str(ours[1].public_id)] if letter else []
+        shown = [said.text for said in await person.history()]
+        distinct = list(dict.fromkeys(shown))
+        return [parts[distinct.index(text)] for text in shown]
 
 
 @asynccontextmanager

@@ -28,7 +28,7 @@ from bot.db.models import Base
 from bot.db.session import Database, connect
 from bot.settings import Settings
 from bot.supervisor import free_port
-from tests.conversation.conftest import Process, until, value
+from tests.conversation.conftest import Process, value
 from tests.conversation.letters import change
 from tests.simulators.rasa import GREETING, FakeRasa
 from tests.simulators.telegram import TelegramServer
@@ -37,7 +37,7 @@ from tests.simulators.whatsapp import TOKEN as WHATSAPP_TOKEN
 
 TELEGRAM_TOKEN = "123456789:AAEchaos-chaos-chaos-chaos-chaos-12"
 _forks = multiprocessing.get_context("forkserver")
-_forks.set_forkserver_preload(["bot.web", "tests.reliability.outside"])
+_forks.set_forkserver_preload(["tests.reliability.outside", "tests.reliability.warm"])
 
 
 class Forked(Process):
@@ -58,7 +58,7 @@ class Forked(Process):
                     await client.get(f"{self.settings.own_url}/live")
                     break
                 except httpx.HTTPError:
-                    await asyncio.sleep(0.02)
+                    await asyncio.sleep(0.05)
         return self
 
     async def died(self, seconds: float = 60) -> int:
@@ -168,17 +168,14 @@ class Outside:
         of the platform was taken: nothing more can come.
         """
 
-        async def over() -> bool:
-            if not self.whatsapp._webhooks:
-                await change(
-                    self.database,
-                    "UPDATE outbox SET next_at = now() WHERE status = 'sending' AND error = 'Ambiguous' AND next_at > now()",
-                )
-            return bool(await value(self.database, _OVER, accepted=accepted)) and not self.whatsapp._webhooks
-
-        await until(over, seconds)
+        async with asyncio.timeout(seconds):
+            while self.whatsapp._webhooks or not await value(self.database, _OVER, accepted=accepted):
+                if not self.whatsapp._webhooks:
+                    await change(self.database, _DUE)
+                await asyncio.sleep(0.1)
 
 
+_DUE = "UPDATE outbox SET next_at = now() WHERE status = 'sending' AND error = 'Ambiguous' AND next_at > now()"
 _OVER = """SELECT (SELECT count(*) FROM inbox) >= :accepted
     AND NOT EXISTS (SELECT 1 FROM inbox WHERE status NOT IN ('done', 'dead'))
     AND NOT EXISTS (SELECT 1 FROM outbox WHERE status IN ('queued', 'sending'))
