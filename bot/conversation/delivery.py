@@ -20,12 +20,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
 from bot import faults
 from bot.channels import Channel, Limits
-from bot.conversation import letters, notices, outbox, pacing
+from bot.conversation import letters, outbox, pacing
 from bot.conversation.splitting import split
 from bot.db.models import Address, Conversation, Outbox
 from bot.db.session import Database, Lane, each_alone
 from bot.jobs import SWEEP
-from bot.messages import Button, Language, Notice, Outgoing, SendError, Template
+from bot.messages import Button, Language, Outgoing, SendError, Template
 
 PEOPLE = "people"  # error of a message `queued`: as many people as the platform allows were written to first today
 _NEXT = (
@@ -124,8 +124,6 @@ class Delivery:
                 most = channel.limits.people_a_day
                 later = await pacing.open_to(session, letter, most) if most is not None else None
                 if later is not None:
-                    told = {"people a day": most or 0}
-                    await notices.keep(self.database, [Notice(letter.channel, "daily limit of people reached", told)])
                     await letters.settle(session, letter.id, "queued", error=PEOPLE, pause=later - letter.now)
                     return True
         buttons = tuple(Button(button_id, title) for button_id, title in content["buttons"])

@@ -23,6 +23,7 @@ DOWN_PAUSE = timedelta(minutes=1)  # after the first refusal of our account; dou
 LONGEST_DOWN_PAUSE = timedelta(minutes=15)
 UNWELCOME_PAUSE = timedelta(days=1)  # of what nobody waits for, after people blocked or reported us
 DAY = timedelta(days=1)
+FULL = "daily limit of people reached"
 FORGOTTEN = timedelta(hours=1)  # a channel that went well for so long was mended
 
 # The parts of the statement refer to each other in nothing: PostgreSQL runs them all, and whoever waited for a row
@@ -104,7 +105,10 @@ async def take(connection: AsyncConnection, letter: Any, limits: Limits, message
 
 
 async def open_to(session: AsyncSession, letter: Any, people_a_day: int) -> datetime | None:
-    """Whether one more person may be written to first now: None if so, else when; counted over all processes."""
+    """Whether one more person may be written to first now: None if so, else when; counted over all processes.
+
+    An operator is told once a day that the others wait.
+    """
     await session.execute(insert(ChannelPace).values(channel=letter.channel).on_conflict_do_nothing())
     await session.scalar(select(ChannelPace.channel).where(ChannelPace.channel == letter.channel).with_for_update())
     others = (Address.channel == letter.channel, Address.opened_at > func.now() - DAY, Address.id != letter.address_id)
@@ -113,6 +117,11 @@ async def open_to(session: AsyncSession, letter: Any, people_a_day: int) -> date
     )
     if last is None:
         await session.execute(update(Address).where(Address.id == letter.address_id).values(opened_at=func.now()))
+    else:
+        detail = {"channel": letter.channel, "people a day": people_a_day}
+        same = select(Alert.id).where(Alert.kind == FULL, Alert.detail == detail, Alert.created_at > func.now() - DAY)
+        if await session.scalar(same.limit(1)) is None:
+            await session.execute(insert(Alert).values(kind=FULL, detail=detail))
     await session.commit()
     return last + DAY if last is not None else None
 

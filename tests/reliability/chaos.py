@@ -211,7 +211,7 @@ class Chaos:
 
 
 @asynccontextmanager
-async def _alone() -> AsyncIterator[Outside]:
+async def alone() -> AsyncIterator[Outside]:
     """The world for a run by hand, on a database of its own."""
     settings = load(None)
     with tempfile.TemporaryDirectory(prefix="rafiq-chaos-") as folder:
@@ -230,7 +230,7 @@ async def main(kills: int, only: str) -> int:
     chosen = [point for point in POINTS if only in point.name]
     outcomes = []
     say(HEADER + "\n")
-    async with _alone() as world:
+    async with alone() as world:
         for point in chosen:
             outcomes.append(await Chaos(world).at(point, kills))
             say(outcomes[-1].row() + "\n")

@@ -11,7 +11,7 @@ import os
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ import httpx
 import uvicorn
 from pydantic import SecretStr
 from starlette.applications import Starlette
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
@@ -110,7 +110,10 @@ class CaseBackend:
         self.status = 200
 
     async def _take(self, request: Request) -> Response:
-        await request.body()
+        try:
+            await request.body()
+        except ClientDisconnect:  # killed while it posted
+            return Response(status_code=400)
         self.ids[request.headers["webhook-id"]] += 1
         return Response(status_code=self.status)
 
@@ -146,11 +149,14 @@ class Outside:
     rasa: FakeRasa
     backend: CaseBackend
     log: Path
-    sending: list[asyncio.Task[Any]] = field(default_factory=list)
 
     def process(self, fault: str = "", **changed: Any) -> Forked:
         """A service process with this fault armed, or without."""
         return Forked(self.settings.model_copy(update=changed), self.url, fault, self.log)
+
+    def with_settings(self, **changed: Any) -> Outside:
+        """The same world with a service set otherwise."""
+        return replace(self, settings=self.settings.model_copy(update=changed))
 
     async def empty(self) -> None:
         """Nothing was ever said; no service may be running."""
@@ -158,6 +164,8 @@ class Outside:
         await change(self.database, f"TRUNCATE {tables} RESTART IDENTITY CASCADE")
         self.whatsapp.sent.clear()
         self.whatsapp.calls.clear()
+        self.whatsapp.moments.clear()
+        self.whatsapp.opened.clear()
         self.backend.ids.clear()
         self.rasa.turns.clear()
 

@@ -13,7 +13,7 @@
 // and it has what tests ask for beyond the library:
 //   POST /simulator/update  {token, update}             any update, such as edited_message or my_chat_member
 //   POST /simulator/fail    {method, status, body, times}  the next calls of a method are answered like this
-//   GET  /simulator/calls                                every call of the Bot API so far: [{method, parameters}]
+//   GET  /simulator/calls                                every call of the Bot API so far: [{method, parameters, at}]
 'use strict';
 
 const path = require('path');
@@ -87,7 +87,7 @@ async function botApi(req, res, next) {
   const [, token, method] = /^\/bot([^/]+)\/(\w+)$/.exec(req.path) || [];
   if (!method) return next();
   const parameters = { ...req.query, ...req.body };
-  if (method !== 'getUpdates') calls.push({ method, parameters });
+  if (method !== 'getUpdates') calls.push({ method, parameters, at: Date.now() / 1000 });
   const failure = failures.find((one) => one.method === method && one.times > 0);
   if (failure) {
     failure.times -= 1;

@@ -44,6 +44,7 @@ PHONE_NUMBER_ID, ACCOUNT_ID = "106540352242922", "102290129340398"
 WINDOW = 24 * 3600
 PAIR_BURST, PAIR_PAUSE = 45, 6.0  # messages at once to one person, seconds for each of them
 A_SECOND = 80  # messages, both ways
+PEOPLE_A_DAY = 250  # who may be written to first in 24 hours
 PATIENCE = 10.0
 
 _numbers = itertools.count(212_600_000_001)
@@ -108,6 +109,9 @@ class WhatsAppServer:
         self._lost = 0
         self._pairs: dict[str, tuple[float, float]] = {}  # tokens left, counted when
         self._second: list[float] = []
+        self.moments: list[float] = []  # of every message that was taken
+        self.people_a_day = PEOPLE_A_DAY
+        self.opened: dict[str, float] = {}  # whom the assistant wrote to first, and when
         self._webhooks: set[asyncio.Task[None]] = set()
         self._http = httpx.AsyncClient(trust_env=False, timeout=PATIENCE)
         self._uvicorn: uvicorn.Server | None = None
@@ -259,7 +263,18 @@ class WhatsAppServer:
         if said.kind != "template" and self.clock() - self.heard.get(address, 0) > WINDOW:
             raise Wrong(131047, "more than 24 hours have passed")
         self._within_limits(address)
+        if said.kind == "template" and self.clock() - self.heard.get(address, 0) > WINDOW:
+            self._opens(address)
+        self.moments.append(self.clock())
         return address, said
+
+    def _opens(self, address: str) -> None:
+        """The portfolio's limit of people who are written to first in 24 hours."""
+        now = self.clock()
+        others = [one for one, when in self.opened.items() if now - when < WINDOW and one != address]
+        if len(others) >= self.people_a_day:
+            raise Wrong(131048, "the messaging limit of the portfolio")
+        self.opened[address] = now
 
     def _within_limits(self, address: str) -> None:
         now = self.clock()
