@@ -20,37 +20,62 @@ SWEEP = 1.0  # seconds between two looks for work that nobody was woken for
 
 
 class Worker:
-    """Works the keys of one lane, `limit` at once, each key by one task at a time."""
+    """Works the keys of one lane, `limit` at once, each key by one task at a time.
+
+    Whoever was called goes before what a sweep found, which never takes more than half of the room: a person's answer
+    does not wait behind thousands of messages that nobody waits for, however slow the machine.
+    """
 
     def __init__(self, work: Callable[[int], Awaitable[object]], limit: int) -> None:
         self._work = work
-        self._slots = asyncio.Semaphore(limit)
+        self._limit = limit
+        self._called: dict[int, None] = {}  # in the order of the calls
+        self._found: dict[int, None] = {}
         self._active: dict[int, asyncio.Task[None]] = {}
-        self._again: set[int] = set()
+        self._active_found: set[int] = set()
+        self._again: dict[int, bool] = {}  # whether somebody called, or only a sweep found it
 
-    def wake(self, key: int) -> None:
+    def wake(self, key: int, called: bool = True) -> None:
         """There may be work for this key."""
         if key in self._active:
-            self._again.add(key)
-        else:
+            self._again[key] = called or self._again.get(key, False)
+        elif called:
+            self._found.pop(key, None)
+            self._called.setdefault(key)
+        elif key not in self._called:
+            self._found.setdefault(key)
+        self._begin()
+
+    def _begin(self) -> None:
+        while len(self._active) < self._limit:
+            if self._called:
+                key = next(iter(self._called))
+                del self._called[key]
+            elif self._found and len(self._active_found) < max(self._limit // 2, 1):
+                key = next(iter(self._found))
+                del self._found[key]
+                self._active_found.add(key)
+            else:
+                return
             self._active[key] = asyncio.create_task(self._run(key))
 
     async def _run(self, key: int) -> None:
         try:
-            async with self._slots:
-                self._again.discard(key)
-                await self._work(key)
+            await self._work(key)
         except Exception as error:  # the row stays; the sweep brings it back
             log.error("work failed", lane_key=key, error=type(error).__name__, exc_info=True)
             await asyncio.sleep(0.5)
         finally:
             del self._active[key]
+            self._active_found.discard(key)
             if key in self._again:  # behind those who have waited longer
-                self._again.discard(key)
-                self.wake(key)
+                self.wake(key, self._again.pop(key))
+            else:
+                self._begin()
 
     async def drain(self, seconds: float) -> None:
-        """Wait for what is being worked on, at most this long."""
+        """Begin nothing more, and wait for what is being worked on, at most this long."""
+        self._limit = 0
         if self._active:
             await asyncio.wait(list(self._active.values()), timeout=seconds)
         for task in list(self._active.values()):
@@ -114,7 +139,7 @@ class Lanes:
             for worker, due in self._workers.values():
                 try:
                     for key in await due():
-                        worker.wake(key)
+                        worker.wake(key, called=False)
                 except Exception as error:
                     log.warning("sweep failed", error=type(error).__name__)
             await asyncio.sleep(SWEEP)
