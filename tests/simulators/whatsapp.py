@@ -89,6 +89,7 @@ class WhatsAppServer:
         self.url = f"http://127.0.0.1:{port or free_port()}"
         self.webhook = webhook
         self.token = token
+        self.secret = APP_SECRET
         self.clock: Callable[[], float] = time.time
         self.sent: dict[str, list[Said]] = defaultdict(list)  # by phone number or user id
         self.seen: list[Mapping[str, Any]] = []  # read marks
@@ -163,7 +164,7 @@ class WhatsAppServer:
     async def post(self, body: bytes, signature: str | None = None) -> int:
         """Post these bytes to the service as Meta does; its status."""
         assert self.webhook is not None, "no webhook to post to"
-        headers = {"content-type": "application/json", "x-hub-signature-256": signature or signed(body)}
+        headers = {"content-type": "application/json", "x-hub-signature-256": signature or signed(body, self.secret)}
         return (await self._http.post(self.webhook, content=body, headers=headers)).status_code
 
     def webhook_of(self, field_name: str = "messages", **value: Any) -> bytes:
