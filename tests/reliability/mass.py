@@ -26,6 +26,8 @@ from tests.reliability.outside import TELEGRAM_TOKEN, Outside
 from tests.simulators import telegram, whatsapp
 
 CHECK_IN = "Bonjour. Comment allez-vous depuis votre retour ? Répondez quand vous voulez."
+IDLE = 6  # people who write before
+ANSWERED = "SELECT count(*) >= :asked FROM inbox WHERE status = 'done'"
 UNSENT = "status IN ('queued', 'sending') AND error IS DISTINCT FROM 'people'"
 
 
@@ -55,8 +57,8 @@ class Mass:
 
     def __init__(self, world: Outside) -> None:
         self._world = world
-        self._asking: list[asyncio.Task[float]] = []
-        self._askers: list[telegram.Person | whatsapp.Person] = []
+        self._asking: list[asyncio.Task[Any]] = []
+        self._askers: list[tuple[telegram.Person | whatsapp.Person, float]] = []  # with the time
 
     async def morning(self, each: int, strangers: int, pause: float) -> Counted:
         """`each` people on Telegram, as many on WhatsApp and `strangers` there who were silent for a day.
@@ -69,9 +71,9 @@ class Mass:
         # the dying process takes webhooks; the other one lives through it all
         async with world.process(rafiq_port=free_port()) as living:
             async with world.process() as dying:
-                for _ in range(6):
+                for number in range(IDLE):
                     self._ask()
-                    counted.idle.append(await self._asking[-1])
+                    await world.drained(number + 1)
                 await self._due(each, strangers)
                 began = time.monotonic()
                 writing = asyncio.create_task(self._write(pause))
@@ -84,8 +86,11 @@ class Mass:
                 counted.took = time.monotonic() - began
                 writing.cancel()
                 await asyncio.gather(writing, return_exceptions=True)
-                counted.waits = list(await asyncio.gather(*self._asking))[6:]
+                await asyncio.gather(*self._asking)
+                await until(lambda: value(world.database, ANSWERED, asked=len(self._askers)), 60)
                 await until(lambda: value(world.database, f"SELECT count(*) = 0 FROM outbox WHERE {UNSENT}"), 60)
+        waits = await self._waits()
+        counted.idle, counted.waits = waits[:IDLE], waits[IDLE:]
         await self._count(counted)
         return counted
 
@@ -129,21 +134,25 @@ class Mass:
             person = telegram.Person(self._world.telegram, TELEGRAM_TOKEN)
         else:
             person = whatsapp.Person(self._world.whatsapp)
-        self._askers.append(person)
-        self._asking.append(asyncio.create_task(self._answered(person)))
+        self._askers.append((person, time.time()))
+        self._asking.append(asyncio.create_task(person.send_text(WORDS)))
 
-    async def _answered(self, person: telegram.Person | whatsapp.Person) -> float:
-        """Seconds from writing to the answer that the platform took."""
-        began = time.monotonic()
-        await person.send_text(WORDS)
-        channel = "telegram" if isinstance(person, telegram.Person) else "whatsapp"
-        name = str(person.id) if isinstance(person, telegram.Person) else person.address
-        answered = """SELECT EXISTS (SELECT 1 FROM outbox o JOIN conversation c ON c.id = o.conversation_id
-            JOIN address a ON a.id = c.address_id WHERE a.digest = :digest AND o.sent_at IS NOT NULL)"""
-        digest = self._world.database.vault.digest(channel, name)
-        while not await value(self._world.database, answered, digest=digest):  # noqa: ASYNC110 (other processes)
-            await asyncio.sleep(0.1)
-        return time.monotonic() - began
+    async def _waits(self) -> list[float]:
+        """Seconds from writing to the answer that the platform took, of everybody who wrote."""
+        database = self._world.database
+        answered = await rows(
+            database,
+            """SELECT a.digest, extract(epoch FROM min(o.sent_at)) AS at FROM outbox o
+            JOIN conversation c ON c.id = o.conversation_id JOIN address a ON a.id = c.address_id
+            WHERE NOT o.unasked GROUP BY 1""",
+        )
+        at = {bytes(row.digest): float(row.at) for row in answered if row.at is not None}
+        waits = []
+        for person, asked in self._askers:
+            channel = "telegram" if isinstance(person, telegram.Person) else "whatsapp"
+            name = str(person.id) if isinstance(person, telegram.Person) else person.address
+            waits.append(at[database.vault.digest(channel, name)] - asked)
+        return waits
 
     async def _count(self, counted: Counted) -> None:
         """What the platforms saw."""

@@ -28,8 +28,8 @@ def triage(path: Path) -> Triage:
 
 models = Models.of(Settings(_env_file=None))
 if models.trained():
-    LanguageModel.load = language  # type: ignore[method-assign,assignment]
-    Triage.load = triage  # type: ignore[method-assign,assignment]
+    LanguageModel.load = language  # type: ignore[method-assign]
+    Triage.load = triage  # type: ignore[method-assign]
     language(models.language)
     triage(models.cues)
     encode("")
