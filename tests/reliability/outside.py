@@ -169,7 +169,7 @@ class Outside:
         self.backend.ids.clear()
         self.rasa.turns.clear()
 
-    async def drained(self, accepted: int, seconds: float = 60) -> None:
+    async def drained(self, accepted: int, seconds: float = 120) -> None:
         """Until so many events were accepted and nothing is left to do; a send that nobody knows of is now due.
 
         The minute for which WhatsApp's word is awaited is passed by moving the row's own time, when every webhook

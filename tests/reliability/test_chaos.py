@@ -5,11 +5,14 @@ from __future__ import annotations
 import itertools
 import re
 
+import pytest
+
 from bot.settings import ROOT
 from tests.reliability.chaos import POINTS, Chaos, Point
 from tests.reliability.outside import Outside
 
 
+@pytest.mark.timeout(900)  # half a minute on a machine of its own
 async def test_killed_once_at_each_point(world: Outside) -> None:
     """Nothing lost, no effect twice, no message twice but where a platform cannot tell us that it has it."""
     outcome = await Chaos(world).relay(interleaved())
