@@ -247,7 +247,7 @@ async def lose_rasa(running: Running, talk: Talk) -> None:
     child.process.kill()
     await talk.say("canarywithout rasa, combien d'argent vous donnez ?")
     ready = f"{running.settings.own_url}/ready"
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 180
     async with httpx.AsyncClient(trust_env=False, timeout=10) as client:
         while (await client.get(ready)).status_code != 200:
             assert time.monotonic() < deadline

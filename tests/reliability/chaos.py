@@ -182,7 +182,9 @@ class Chaos:
         handoffs = await value(database, "SELECT count(*) FROM handoff")
         told = await value(database, "SELECT count(*) FROM case_event WHERE status = 'delivered'")
         outcome.doubled = max(handoffs - wanted, 0) + max(told - wanted, 0)
-        assert (handoffs, told, len(self._world.backend.ids)) == (wanted, wanted, wanted), point
+        counted = (handoffs, told, len(self._world.backend.ids))
+        without = "SELECT id, channel, kind, status, attempts FROM inbox i WHERE NOT EXISTS (SELECT 1 FROM handoff h WHERE h.inbox_id = i.id)"
+        assert counted == (wanted, wanted, wanted), (point, counted, wanted, await rows(database, without))
         outcome.reposted = sum(self._world.backend.ids.values()) - wanted
         await oracles.assert_sound(database, outcome.accepted)
         seen = [our_id for key, person in people.items() for our_id in await self._seen(person, key in letters_)]
