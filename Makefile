@@ -1,5 +1,5 @@
 # The project's commands. `make run` and `make test` set up what they need.
-.PHONY: run test check setup setup-dev train evaluate lock texts check-tensorflow bench
+.PHONY: run test check setup setup-dev train evaluate lock texts check-tensorflow bench chaos
 
 run: setup
 	@.venv/bin/rafiq run
@@ -34,6 +34,10 @@ evaluate: setup-dev
 
 bench: setup-dev
 	.venv/bin/python -m benchmarks.turn
+
+# kill -9 at each named point, 20 times each, and the oracles: the table of docs/reliability.md
+chaos: setup-dev
+	.venv/bin/python -m tests.reliability.chaos --kills 20
 
 # new versions of what we depend on, as far as requirements/*.in allow
 lock: setup

@@ -21,34 +21,48 @@ BESIDE = 8  # keys that may be worked beside the limit, because somebody is in d
 
 
 class Worker:
-    """Works the keys of one lane, `limit` at once, each key by one task at a time, in the order of their waking."""
+    """Works the keys of one lane, `limit` at once, each key by one task at a time.
+
+    Whoever was called goes before what a sweep found, which never takes more than half of the room: a person's answer
+    does not wait behind thousands of messages that nobody waits for, however slow the machine.
+    """
 
     def __init__(self, work: Callable[[int], Awaitable[object]], limit: int) -> None:
         self._work = work
         self._limit = limit
+        self._called: dict[int, None] = {}  # in the order of the calls
+        self._found: dict[int, None] = {}
         self._active: dict[int, asyncio.Task[None]] = {}
-        self._waiting: dict[int, None] = {}  # in order
-        self._again: set[int] = set()
+        self._active_found: set[int] = set()
+        self._again: dict[int, bool] = {}  # whether somebody called, or only a sweep found it
 
-    def wake(self, key: int, at_once: bool = False) -> None:
-        """There may be work for this key; `at_once` lets it overtake the others, beside the limit."""
+    def wake(self, key: int, called: bool = True, at_once: bool = False) -> None:
+        """There may be work for this key; `at_once` lets it overtake all others, beside the limit."""
         if key in self._active:
-            self._again.add(key)
+            self._again[key] = called or self._again.get(key, False)
         elif at_once and self._limit > 0 and len(self._active) < self._limit + BESIDE:
-            self._waiting.pop(key, None)
-            self._begin(key)
-        else:
-            self._waiting.setdefault(key)
-            self._fill()
+            self._called.pop(key, None)
+            self._found.pop(key, None)
+            self._active[key] = asyncio.create_task(self._run(key))
+        elif called:
+            self._found.pop(key, None)
+            self._called.setdefault(key)
+        elif key not in self._called:
+            self._found.setdefault(key)
+        self._begin()
 
-    def _fill(self) -> None:
-        while self._waiting and len(self._active) < self._limit:
-            key = next(iter(self._waiting))
-            del self._waiting[key]
-            self._begin(key)
-
-    def _begin(self, key: int) -> None:
-        self._active[key] = asyncio.create_task(self._run(key))
+    def _begin(self) -> None:
+        while len(self._active) < self._limit:
+            if self._called:
+                key = next(iter(self._called))
+                del self._called[key]
+            elif self._found and len(self._active_found) < max(self._limit // 2, 1):
+                key = next(iter(self._found))
+                del self._found[key]
+                self._active_found.add(key)
+            else:
+                return
+            self._active[key] = asyncio.create_task(self._run(key))
 
     async def _run(self, key: int) -> None:
         try:
@@ -58,13 +72,14 @@ class Worker:
             await asyncio.sleep(0.5)
         finally:
             del self._active[key]
+            self._active_found.discard(key)
             if key in self._again:  # behind those who have waited longer
-                self._again.discard(key)
-                self._waiting.setdefault(key)
-            self._fill()
+                self.wake(key, self._again.pop(key))
+            else:
+                self._begin()
 
     async def drain(self, seconds: float) -> None:
-        """Begin nothing more and wait for what is being worked on, at most this long; the rows of the rest stay."""
+        """Begin nothing more, and wait for what is being worked on, at most this long."""
         self._limit = 0
         if self._active:
             await asyncio.wait(list(self._active.values()), timeout=seconds)
@@ -94,7 +109,7 @@ class Lanes:
     def wake(self, lane: Lane, key: int, at_once: bool = False) -> None:
         """Wake this process's own worker without a round trip; `at_once` overtakes the others."""
         if lane in self._workers:
-            self._workers[lane][0].wake(key, at_once)
+            self._workers[lane][0].wake(key, at_once=at_once)
 
     async def start(self) -> None:
         """Begin to listen and to sweep."""
@@ -129,7 +144,7 @@ class Lanes:
             for worker, due in self._workers.values():
                 try:
                     for key in await due():
-                        worker.wake(key)
+                        worker.wake(key, called=False)
                 except Exception as error:
                     log.warning("sweep failed", error=type(error).__name__)
             await asyncio.sleep(SWEEP)

@@ -143,6 +143,7 @@ class Settings(BaseSettings):
     whatsapp_app_secret: SecretStr | None = None
     whatsapp_verify_token: SecretStr | None = None
     whatsapp_api_url: str = "https://graph.facebook.com"
+    whatsapp_people_per_day: int = Field(250, ge=1, le=10_000_000)
     case_webhook_url: str | None = None
     case_webhook_secrets: Annotated[list[SecretStr], NoDecode] = Field(default_factory=list)
     case_receiver_port: int = Field(8081, ge=1, le=65535)

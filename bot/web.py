@@ -6,6 +6,7 @@ import asyncio
 import hmac
 import json
 import os
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
@@ -18,6 +19,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.requests import ClientDisconnect
 
+from bot import faults
 from bot.assistant.forms import FormCheck
 from bot.assistant.language import LanguageModel
 from bot.assistant.rasa import Rasa
@@ -47,6 +49,7 @@ from bot.settings import Settings
 from bot.training import Models
 
 log = structlog.get_logger()
+LOOK, SILENCE = 60.0, 15 * 60.0  # seconds between two looks at Telegram; without it until an operator is told
 LARGEST = 4 * 1024 * 1024  # bytes of a platform's request
 
 
@@ -102,6 +105,7 @@ class Service:
         self._tasks.append(asyncio.create_task(self._tidy()))
         if self.telegram is not None:
             self._tasks.append(asyncio.create_task(self._run_telegram(self.telegram)))
+            self._tasks.append(asyncio.create_task(self._watch_telegram(self.telegram)))
 
     async def stop(self) -> None:
         """Finish what is being worked on and let everything go."""
@@ -117,6 +121,7 @@ class Service:
 
     async def accept(self, events: Sequence[Incoming | Receipt | Notice]) -> list[int | None]:
         """Write down what a channel brought; when this returns it is safe. The inbox ids are of the incoming alone."""
+        faults.point("receive.read")
         incoming = [event for event in events if isinstance(event, Incoming)]
         for event in incoming:
             if event.kind is Kind.TEXT:
@@ -129,6 +134,8 @@ class Service:
                 task.add_done_callback(self._hurrying.discard)
         reports = [event for event in events if isinstance(event, Receipt)]
         await receipts.apply(self.database, self.delivery.channels, reports)
+        if reports:
+            faults.point("receipts.applied")
         await notices.keep(self.database, [event for event in events if isinstance(event, Notice)])
         return ids
 
@@ -175,6 +182,20 @@ class Service:
                 await telegram.poll(lambda events: self.accept_telegram(telegram, events), self.database)
         except SendError as error:
             log.error("Telegram is off: mend TELEGRAM_TOKEN and start again", error=type(error).__name__)
+
+    async def _watch_telegram(self, telegram: Telegram) -> None:
+        """Telegram forgets updates after a day: an operator is told of an outage while nothing is lost yet."""
+        well = time.monotonic()
+        while True:
+            await asyncio.sleep(LOOK)
+            if await telegram.reaches_us():
+                well = time.monotonic()
+            elif time.monotonic() - well >= SILENCE:
+                log.error("no updates come", channel=telegram.name)
+                try:
+                    await notices.keep(self.database, [Notice(telegram.name, "no updates come", {})])
+                except SQLAlchemyError as error:
+                    log.warning("no alert", error=type(error).__name__)
 
     async def accept_telegram(self, telegram: Telegram, events: Sequence[Incoming]) -> None:
         """As `accept`; then Telegram is told that its button presses arrived."""

@@ -48,3 +48,18 @@ def test_ci_runs_what_the_readme_says() -> None:
     """CI calls the same commands as people do."""
     assert "make check test" in (ROOT / ".ci" / "run").read_text(encoding="utf-8")
     assert "make test" in README and "make run" in README
+
+
+def test_every_test_that_shows_reliability_exists() -> None:
+    """Each test id of docs/reliability.md is a test's, and each row of the fault matrix has one."""
+    page = (ROOT / "docs" / "reliability.md").read_text(encoding="utf-8")
+    named = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", page)
+    assert len(named) > 50
+    for file, test in named:
+        assert re.search(rf"^(?:async )?def {test}\(", (ROOT / file).read_text(encoding="utf-8"), re.M), (
+            f"{file}::{test}"
+        )
+    rows = {int(number): line for number, line in re.findall(r"^\| (\d+) (.*)$", page, re.M)}
+    wanted = {1, 2, 3, *range(4, 8), 10, 11, *range(13, 20), 22, *range(24, 30)}
+    assert set(rows) == wanted
+    assert [number for number, line in rows.items() if "::test_" not in line] == []

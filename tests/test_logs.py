@@ -25,9 +25,12 @@ from bot.training import Models
 from tests.conversation.conftest import until, value
 from tests.journeys.talk import Talk
 from tests.journeys.test_first_contact import title
+from tests.simulators import whatsapp
 from tests.simulators.telegram import Person, TelegramServer
 
 TOKEN = "778899001:AAHcanaryToken-canaryToken-canaryTok"
+NUMBER = "212687654321"
+APP_SECRET = "canary-secret-of-the-app"
 SECRET = "canary-secret-of-the-webhook"
 NAME = "Zaynabcanary Quzmatcanary"
 PHONE = "06 12 34 98 76"
@@ -43,6 +46,7 @@ class Running:
     stack: Stack
     settings: Settings
     telegram: TelegramServer
+    whatsapp: whatsapp.WhatsAppServer
     database: Database
     said: list[str]
 
@@ -82,6 +86,10 @@ def debugging(tmp_path_factory: pytest.TempPathFactory, models: Models) -> Itera
         patch.setenv("RAFIQ_VAR", str(folder))
         patch.setenv("TELEGRAM_TOKEN", TOKEN)
         patch.setenv("TELEGRAM_WEBHOOK_SECRET", SECRET)
+        patch.setenv("WHATSAPP_TOKEN", whatsapp.TOKEN)
+        patch.setenv("WHATSAPP_PHONE_NUMBER_ID", whatsapp.PHONE_NUMBER_ID)
+        patch.setenv("WHATSAPP_APP_SECRET", APP_SECRET)
+        patch.setenv("WHATSAPP_VERIFY_TOKEN", "canarywords of our own")
         yield folder
 
 
@@ -89,13 +97,15 @@ def debugging(tmp_path_factory: pytest.TempPathFactory, models: Models) -> Itera
 async def running(debugging: Path) -> AsyncIterator[Running]:
     """The whole program, stopped at the end."""
     said: list[str] = []
-    async with TelegramServer() as telegram:
+    async with TelegramServer() as telegram, whatsapp.WhatsAppServer() as meta:
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("TELEGRAM_API_URL", telegram.url)
+            patch.setenv("WHATSAPP_API_URL", meta.url)
             settings = load(None)
             async with supervisor.own_stack(settings, said.append, ("rasa", "service", "receiver")) as stack:
+                meta.webhook, meta.secret = f"{stack.settings.own_url}/whatsapp/webhook", APP_SECRET
                 database = connect(stack.database_url, Vault(settings.master_key), 2)
-                yield Running(stack, stack.settings, telegram, database, said)
+                yield Running(stack, stack.settings, telegram, meta, database, said)
                 await database.engine.dispose()
 
 
@@ -128,6 +138,7 @@ async def test_no_log_tells_who_wrote_what(running: Running) -> None:
     await talk.say("je veux parler à une personne canaryhandoff")
     await talk._turn("press", MADE_UP)
     person_id = await on_telegram(running)
+    await on_whatsapp(running)
     await forge(running)
     await lose_rasa(running, talk)
     await lose_the_database(running, talk)
@@ -137,7 +148,18 @@ async def test_no_log_tells_who_wrote_what(running: Running) -> None:
     written = running.written()
     assert {"log/service.log", "log/rasa.log", "log/case-receiver.log"} <= written.keys()
     assert "level=debug" in written["log/service.log"] or "DEBUG" in written["log/service.log"]  # it was at DEBUG
-    canaries = ["canary", "Canary", "612349876", "612 34 98 76", "34 98 76", "vélos rouges", person_id, *running.kept()]
+    canaries = [
+        "canary",
+        "Canary",
+        "612349876",
+        "612 34 98 76",
+        "34 98 76",
+        "vélos rouges",
+        person_id,
+        NUMBER,
+        NUMBER[3:],
+        *running.kept(),
+    ]
     found = {
         (where, canary): [line[:300] for line in content.splitlines() if canary in line][:3]
         for where, content in written.items()
@@ -171,6 +193,38 @@ async def on_telegram(running: Running) -> str:
     return str(person.id)
 
 
+async def on_whatsapp(running: Running) -> None:
+    """A whole conversation over WhatsApp, by number and by id, with files, failures, statuses and forgeries."""
+    meta, database = running.whatsapp, running.database
+    person = whatsapp.Person(meta, number=NUMBER, user_id="MA.canaryuserid", name="Canaryname")
+    begun = await value(database, "SELECT count(*) FROM inbox")
+    for code in (131000, 131056, 100, 131047):
+        meta.fail(code)
+    meta.lose_answers()
+    await person.send_text(QUESTION)
+    await person.send_text("je veux parler à une personne canarywhatsapp")
+    original = await person.send_text("canaryoriginal c'est gratuit ?")
+    edited = {"original_message_id": original, "message": {"type": "text", "text": {"body": "canaryedited"}}}
+    await person.send("edit", edited)
+    await person.send("revoke", {"original_message_id": original})
+    await person.send_file("audio", b"OggS canaryvoice", "audio/ogg", voice=True, filename="canaryfile.ogg")
+    await person.send_file("image", b"canary, no picture", "image/jpeg", caption="canarycaption")
+    await person.send("contacts", [{"name": {"formatted_name": "Canarycontact"}, "phones": [{"wa_id": NUMBER}]}])
+    await person.send("canarykind", {"body": "canarybody"})
+    await person.press(MADE_UP)
+    changed = {"type": "user_changed_number", "wa_id": NUMBER[:-1] + "9", "body": "canarychanged"}
+    await person.send("system", changed)
+    await meta.report("wamid.canary", "failed", NUMBER, errors=[{"code": 131026, "title": "canary to " + NUMBER}])
+    for signature in (None, "sha256=" + "0" * 64, "canarysignature"):
+        for body in (b'{"canary', b'{"object": "canary"}', b"canary" * 1_000_000):
+            await meta.post(body, signature)
+    async with httpx.AsyncClient(base_url=running.settings.own_url, trust_env=False, timeout=20) as client:
+        asked = {"hub.mode": "subscribe", "hub.verify_token": "canaryguess", "hub.challenge": "canarychallenge"}
+        assert (await client.get("/whatsapp/webhook", params=asked)).status_code == 403
+    await until(lambda: value(database, "SELECT count(*) >= :n + 10 FROM inbox", n=begun), 40)
+    await until(lambda: value(database, "SELECT count(*) = 0 FROM inbox WHERE status IN ('pending', 'waiting')"), 40)
+
+
 async def forge(running: Running) -> None:
     """Requests that are refused, with canaries in bodies, headers and addresses."""
     async with httpx.AsyncClient(base_url=running.settings.own_url, trust_env=False, timeout=20) as client:
@@ -193,7 +247,7 @@ async def lose_rasa(running: Running, talk: Talk) -> None:
     child.process.kill()
     await talk.say("canarywithout rasa, combien d'argent vous donnez ?")
     ready = f"{running.settings.own_url}/ready"
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 180
     async with httpx.AsyncClient(trust_env=False, timeout=10) as client:
         while (await client.get(ready)).status_code != 200:
             assert time.monotonic() < deadline

@@ -39,6 +39,7 @@ class Limits:
     unasked: Rate  # what of the channel's rate is for messages that nobody waits for
     window: timedelta | None = None  # after the person's last message; outside it only templates may go
     receipts: bool = False  # the platform reports what became of each message, with our id
+    people_a_day: int | None = None  # whom we may write to first, outside the window, in any 24 hours
 
 
 class Channel(Protocol):

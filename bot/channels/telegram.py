@@ -31,7 +31,7 @@ from telegram.constants import ChatAction, InlineKeyboardButtonLimit, MessageLim
 from telegram.error import BadRequest, Forbidden, InvalidToken, TelegramError
 from telegram.request import HTTPXRequest
 
-from bot import i18n
+from bot import faults, i18n
 from bot.channels import Limits, Malformed, Rate, Unverified
 from bot.channels.body import readable
 from bot.db.models import ChannelState
@@ -222,10 +222,9 @@ class Telegram:
         caption = _words(message.get("caption", ""))
         media = next((name for name in MEDIA if name in message), None)
         if media is not None:
-            album = message.get("media_group_id")
-            if album is not None and not caption:  # ten pictures sent at once are one event
-                external_id = f"a{address}:{_words(album)}"
             details = {"media": media, **(_file(message[media]) if media in FILES else {})}
+            if "media_group_id" in message:  # pictures that were sent together are answered together
+                details["album"] = _words(message["media_group_id"])
             return [self._event(external_id, address, Kind.MEDIA, sender, text=caption, details=details)]
         if any(name in message for name in SERVICE):
             return []
@@ -445,6 +444,14 @@ class Telegram:
             else:
                 return
 
+    async def reaches_us(self) -> bool:
+        """Whether Telegram answers and, where it posts to us, gets through with what it has. Never raises."""
+        try:
+            found = await _call(self._bot.get_webhook_info())
+        except SendError:
+            return False
+        return not (found.url and found.pending_update_count and found.last_error_date)
+
     async def set_profile(self) -> None:
         """The bot's name, descriptions and commands in each language, the first also for everybody else.
 
@@ -490,6 +497,7 @@ class Telegram:
                 events, last = self._sort(updates)
                 if events:
                     await accept(events)
+                    faults.point("telegram.accepted")
             except Exception as error:  # the network, Telegram or the inbox: the same offset once more
                 failures += 1
                 await self._after(error, failures)
@@ -498,6 +506,7 @@ class Telegram:
             if last is not None:
                 offset = last + 1
                 await self._keep(connection, offset, confirmed=False)
+                faults.point("telegram.kept")
             elif offset is not None:  # Telegram has seen the offset: sent again in a week it would do harm
                 await self._keep(connection, offset, confirmed=True)
                 offset = None

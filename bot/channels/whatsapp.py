@@ -75,10 +75,6 @@ class WhatsApp:
 
     name = whatsapp_webhook.NAME
     longest = 4096
-    # one message in six seconds to one person, with a burst that has to be paid back; 80 a second in all, both ways
-    limits = Limits(
-        chat=Rate(1 / 6, 40), channel=Rate(70, 10), unasked=Rate(55, 5), window=timedelta(hours=24), receipts=True
-    )
 
     def __init__(
         self,
@@ -88,8 +84,18 @@ class WhatsApp:
         verify_token: str,
         api_url: str,
         *,
+        people_a_day: int = 250,
         patience: float = 10.0,
     ) -> None:
+        # one message in six seconds to one person, with a burst that has to be paid back; 80 a second in all, both ways
+        self.limits = Limits(
+            chat=Rate(1 / 6, 40),
+            channel=Rate(70, 10),
+            unasked=Rate(55, 5),
+            window=timedelta(hours=24),
+            receipts=True,
+            people_a_day=people_a_day,
+        )
         self._phone_number_id = phone_number_id
         self._app_secret = app_secret.encode()
         self._verify_token = verify_token.encode()
@@ -109,7 +115,14 @@ class WhatsApp:
         if len(given) < len(needed) or settings.whatsapp_phone_number_id is None:
             raise SettingsError("WhatsApp needs " + ", ".join(needed) + " and WHATSAPP_PHONE_NUMBER_ID")
         token, app_secret, verify_token = given
-        return cls(token, settings.whatsapp_phone_number_id, app_secret, verify_token, settings.whatsapp_api_url)
+        return cls(
+            token,
+            settings.whatsapp_phone_number_id,
+            app_secret,
+            verify_token,
+            settings.whatsapp_api_url,
+            people_a_day=settings.whatsapp_people_per_day,
+        )
 
     def __repr__(self) -> str:
         return "WhatsApp()"  # never the token

@@ -27,6 +27,7 @@ from bot.db.session import Database, Lane, each_alone
 from bot.jobs import SWEEP
 from bot.messages import Button, Document, Outgoing, SendError, Template
 
+PEOPLE = "people"  # error of a message `queued`: as many people as the platform allows were written to first today
 _NEXT = (
     letters.letters()
     .where(Outbox.conversation_id == bindparam("conversation"))
@@ -120,6 +121,11 @@ class Delivery:
                     await letters.settle(session, letter.id, "held", error="template" if templates else "window")
                     return True
                 template = _template(templates[letter.template], letter)
+                most = channel.limits.people_a_day
+                later = await pacing.open_to(session, letter, most) if most is not None else None
+                if later is not None:
+                    await letters.settle(session, letter.id, "queued", error=PEOPLE, pause=later - letter.now)
+                    return True
         buttons = tuple(Button(button_id, title) for button_id, title in content["buttons"])
         document, room = None, channel.room(buttons)
         if "document" in content and template is None and isinstance(channel, Documents):
@@ -150,6 +156,7 @@ class Delivery:
             await connection.execute(_SENT, settled)
             if letter.throttled:
                 await connection.execute(update(Address).where(Address.id == letter.address_id).values(throttled=0))
+        faults.point("delivery.settled")
         return True
 
     async def _send(
@@ -180,6 +187,7 @@ class Delivery:
                 ),
             )
             if not last:
+                faults.point("delivery.part_sent")
                 async with each_alone(connection):
                     await connection.execute(update(Outbox).where(Outbox.id == letter.id).values(parts=number))
         return external_id

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import LargeBinary, bindparam, delete, func, select, text
+from sqlalchemy import ARRAY, LargeBinary, bindparam, delete, func, select, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -21,8 +21,8 @@ AFTERTHOUGHTS = (Kind.EDITED, Kind.REVOKED)  # no turn: what is stored of an ear
 
 
 # Once per event, all or nothing: the event, the call that wakes a worker, and, when the person did something, that
-# they can be reached, that the platform's window is open, and that what waited for that may go. An event that is
-# known already changes nothing, however late it comes again.
+# they can be reached, that the platform's window is open, and that what waited for that may go; the other names that
+# the platform has for them. An event that is known already changes nothing, however late it comes again.
 _ACCEPT = text("""
     WITH event AS (
         INSERT INTO inbox (channel, external_digest, conversation_id, kind, content_sealed)
@@ -36,11 +36,24 @@ _ACCEPT = text("""
             AND NOT EXISTS (SELECT 1 FROM inbox WHERE channel = :channel AND external_digest = :digest)
     ), released AS (
         UPDATE outbox SET status = 'queued', next_at = NULL, error = NULL
-        WHERE conversation_id = :conversation AND status = 'held' AND error IN ('window', 'template') AND :spoken
+        WHERE conversation_id = :conversation AND :spoken
+            AND (status = 'held' AND error IN ('window', 'template') OR status = 'queued' AND error = 'people')
             AND NOT EXISTS (SELECT 1 FROM inbox WHERE channel = :channel AND external_digest = :digest)
+    ), named AS (
+        INSERT INTO address_alias (channel, digest, address_id)
+        SELECT :channel, name, conversation.address_id FROM conversation, unnest(:names) AS name
+        WHERE conversation.id = :conversation
+            AND NOT EXISTS (SELECT 1 FROM address WHERE channel = :channel AND address.digest = name)
+            AND NOT EXISTS (SELECT 1 FROM inbox WHERE channel = :channel AND external_digest = :digest)
+        ON CONFLICT (channel, digest) DO UPDATE SET address_id = excluded.address_id
+            WHERE address_alias.address_id <> excluded.address_id
     )
     SELECT id, pg_notify('rafiq', :call) FROM event
-""").bindparams(bindparam("content", type_=LargeBinary), bindparam("digest", type_=LargeBinary))
+""").bindparams(
+    bindparam("content", type_=LargeBinary),
+    bindparam("digest", type_=LargeBinary),
+    bindparam("names", type_=ARRAY(LargeBinary)),
+)
 
 
 async def accept(database: Database, events: Sequence[Incoming]) -> list[int | None]:
@@ -72,6 +85,8 @@ async def _accept(database: Database, event: Incoming, known: people.Known) -> i
         "details": dict(event.details),
         "id": event.external_id,
     }
+    # an event about the names themselves says in its turn which count from now on
+    aliases = event.details.get("aliases", ()) if event.kind is not Kind.IDENTITY else ()
     values = {
         "channel": event.channel,
         "digest": database.vault.digest(event.channel, event.external_id),
@@ -79,6 +94,7 @@ async def _accept(database: Database, event: Incoming, known: people.Known) -> i
         "kind": scanned.kind.value,
         "content": database.vault.seal(known.key, content),
         "spoken": event.kind in SPOKEN,
+        "names": [database.vault.digest(event.channel, alias) for alias in aliases],
         "call": wake_up_call(Lane.TURN, known.conversation_id),
     }
     async with database.autocommit() as connection:

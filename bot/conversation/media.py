@@ -18,6 +18,7 @@ from PIL import Image, ImageOps
 from sqlalchemy import delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 
+from bot import faults
 from bot.channels import Channel, Downloads
 from bot.conversation.letters import backoff
 from bot.db.models import Address, Conversation, Media, Person
@@ -42,10 +43,16 @@ class Unusable(Exception):
     """What was sent is not what it says, or too large."""
 
 
-async def keep(ctx: Context, details: Mapping[str, Any]) -> None:
-    """Write down, in the turn's transaction, that this is to be fetched."""
+async def keep(ctx: Context, details: Mapping[str, Any]) -> bool:
+    """Write down, in the turn's transaction, that this is to be fetched; False when it belongs to an album
+    of which something came before.
+    """
     kind = str(details["media"])
     wanted = kind in VOICES + PICTURES
+    album = ctx.vault.digest(ctx.channel, "album", str(details["album"])) if details.get("album") else None
+    before = album and await ctx.session.scalar(
+        select(Media.id).where(Media.person_id == ctx.person_id, Media.album == album).limit(1)
+    )
     media_id = await ctx.session.scalar(
         insert(Media)
         .values(
@@ -53,6 +60,7 @@ async def keep(ctx: Context, details: Mapping[str, Any]) -> None:
             conversation_id=ctx.conversation_id,
             inbox_id=ctx.inbox_id,
             kind=kind,
+            album=album,
             details_sealed=ctx.vault.seal(ctx.person_key, dict(details)),
             status="pending" if wanted else "refused",
             error=None if wanted else "kind",
@@ -63,6 +71,7 @@ async def keep(ctx: Context, details: Mapping[str, Any]) -> None:
     )
     if wanted and media_id is not None:
         await wake(ctx.session, Lane.MEDIA, media_id)
+    return not before
 
 
 @dataclass(slots=True)
@@ -105,6 +114,7 @@ class Keeper:
             if row is None or row.channel not in self.channels:
                 return
             values = await self._fetched(row, self.database.vault.open(row.key, row.details_sealed))
+            faults.point("media.fetched")
             await connection.execute(
                 update(Media)
                 .where(Media.id == media_id, Media.status == "pending")

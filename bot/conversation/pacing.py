@@ -8,7 +8,7 @@ the message `sending` is one statement; where one is missing, a second one gives
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import func, select, text, update
@@ -22,6 +22,8 @@ LONGEST_CHAT_PAUSE = timedelta(minutes=17)  # 4 to the power of 5 seconds: later
 DOWN_PAUSE = timedelta(minutes=1)  # after the first refusal of our account; doubled until
 LONGEST_DOWN_PAUSE = timedelta(minutes=15)
 UNWELCOME_PAUSE = timedelta(days=1)  # of what nobody waits for, after people blocked or reported us
+DAY = timedelta(days=1)
+FULL = "daily limit of people reached"
 FORGOTTEN = timedelta(hours=1)  # a channel that went well for so long was mended
 
 # The parts of the statement refer to each other in nothing: PostgreSQL runs them all, and whoever waited for a row
@@ -100,6 +102,28 @@ async def take(connection: AsyncConnection, letter: Any, limits: Limits, message
         made = 0 if taken.whole else (await connection.execute(_MAKE, {"channel": letter.channel})).rowcount
         await connection.execute(_GIVE_BACK, {**values, **given, "status": letter.status})
     return False
+
+
+async def open_to(session: AsyncSession, letter: Any, people_a_day: int) -> datetime | None:
+    """Whether one more person may be written to first now: None if so, else when; counted over all processes.
+
+    An operator is told once a day that the others wait.
+    """
+    await session.execute(insert(ChannelPace).values(channel=letter.channel).on_conflict_do_nothing())
+    await session.scalar(select(ChannelPace.channel).where(ChannelPace.channel == letter.channel).with_for_update())
+    others = (Address.channel == letter.channel, Address.opened_at > func.now() - DAY, Address.id != letter.address_id)
+    last = await session.scalar(
+        select(Address.opened_at).where(*others).order_by(Address.opened_at.desc()).offset(people_a_day - 1).limit(1)
+    )
+    if last is None:
+        await session.execute(update(Address).where(Address.id == letter.address_id).values(opened_at=func.now()))
+    else:
+        detail = {"channel": letter.channel, "people a day": people_a_day}
+        same = select(Alert.id).where(Alert.kind == FULL, Alert.detail == detail, Alert.created_at > func.now() - DAY)
+        if await session.scalar(same.limit(1)) is None:
+            await session.execute(insert(Alert).values(kind=FULL, detail=detail))
+    await session.commit()
+    return last + DAY if last is not None else None
 
 
 def _step(rate: Rate) -> timedelta:

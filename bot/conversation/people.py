@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import func, select, text, update
+from sqlalchemy import delete, func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from bot.db.encryption import Vault
-from bot.db.models import Address, Conversation, Outbox, Person
+from bot.db.models import Address, AddressAlias, Conversation, Outbox, Person
 from bot.db.session import Database
 
 
@@ -27,14 +27,16 @@ class Known:
 
 _FIND = text("""
     SELECT conversation.id, person.key
-    FROM address JOIN conversation ON conversation.address_id = address.id
-        JOIN person ON person.id = conversation.person_id
-    WHERE address.channel = :channel AND address.digest = :digest
+    FROM conversation JOIN person ON person.id = conversation.person_id
+    WHERE conversation.address_id = coalesce(
+        (SELECT id FROM address WHERE channel = :channel AND digest = :digest),
+        (SELECT address_id FROM address_alias WHERE channel = :channel AND digest = :digest)
+    )
 """)
 
 
 async def find(database: Database, channel: str, address: str) -> Known | None:
-    """The conversation of this address, if it has one."""
+    """The conversation of this address, by whatever name the platform has for it, if it has one."""
     async with database.autocommit() as connection:
         digest = database.vault.digest(channel, address)
         row = (await connection.execute(_FIND, {"channel": channel, "digest": digest})).first()
@@ -149,6 +151,18 @@ async def move(session: AsyncSession, vault: Vault, channel: str, address_id: in
     except IntegrityError:
         return False
     return True
+
+
+async def other_names(session: AsyncSession, vault: Vault, channel: str, address_id: int, names: Sequence[str]) -> None:
+    """These names of the address count from now on and none of before: an old number may be somebody else's."""
+    await session.execute(delete(AddressAlias).where(AddressAlias.address_id == address_id))
+    digests = [vault.digest(channel, name) for name in names]
+    taken = select(Address.digest).where(Address.channel == channel, Address.digest.in_(digests))
+    for digest in set(digests) - set(await session.scalars(taken)):
+        alias = insert(AddressAlias).values(channel=channel, digest=digest, address_id=address_id)
+        await session.execute(
+            alias.on_conflict_do_update(index_elements=["channel", "digest"], set_={"address_id": address_id})
+        )
 
 
 async def doubt(session: AsyncSession, address_id: int) -> None:

@@ -421,21 +421,22 @@ class Turns:
         """A voice message or a picture: kept for a person of the team, whom it is handed to."""
         details = work.content["details"]
         cue = self._triage.read(ctx.text, await self.vector_of(ctx.text)) if ctx.text else None
-        await media.keep(ctx, details)
+        first = await media.keep(ctx, details)
         if cue is not None:
             await safety.respond(ctx, cue)
             await checkins.cue(ctx, cue.name)
-        else:
+        elif first or ctx.text:
             await VERBS["handoff"](ctx, reason="media")
 
     async def _other_identity(self, ctx: Context, work: _Work) -> None:
         """The number, or who holds it, changed: nothing sensitive goes there until it is known who reads it."""
         await people.doubt(ctx.session, work.address_id)
-        address = work.content.get("details", {}).get("address")
+        details = work.content.get("details", {})
+        address = details.get("address")
         if isinstance(address, str) and address:
-            await people.move(
-                ctx.session, self._database.vault, work.channel, work.address_id, work.person_key, address
-            )
+            vault = self._database.vault
+            if await people.move(ctx.session, vault, work.channel, work.address_id, work.person_key, address):
+                await people.other_names(ctx.session, vault, work.channel, work.address_id, details.get("also", ()))
 
     async def _typed(self, ctx: Context, work: _Work, typed: str) -> Decision | None:
         looping = self._looping(ctx, work)

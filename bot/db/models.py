@@ -64,12 +64,16 @@ class Address(Base):
     """One end of one channel: where a person writes from and can be written to."""
 
     __tablename__ = "address"
-    __table_args__ = (UniqueConstraint("channel", "digest"),)
+    __table_args__ = (
+        UniqueConstraint("channel", "digest"),
+        Index("address_opened", "channel", "opened_at", postgresql_where=text("opened_at IS NOT NULL")),
+    )
     id: Mapped[int] = _id()
     person_id: Mapped[int] = mapped_column(ForeignKey("person.id", ondelete="CASCADE"), index=True)
     channel: Mapped[str]
     digest: Mapped[bytes]
     address_sealed: Mapped[bytes]
+    opened_at: Mapped[datetime | None]  # when we last wrote first: the platform counts such people in a day
     unreachable_at: Mapped[datetime | None]
     last_heard_at: Mapped[datetime | None]  # when the person last wrote: opens the platform's window
     window_closed_at: Mapped[datetime | None]  # when the platform said that it is closed: it knows better
@@ -78,6 +82,15 @@ class Address(Base):
     not_before: Mapped[datetime | None]  # the platform asked us to leave this chat alone until then
     throttled: Mapped[int] = mapped_column(SmallInteger, server_default=text("0"))  # times in a row
     created_at: Mapped[datetime] = _now()
+
+
+class AddressAlias(Base):
+    """What else the platform calls this end: a telephone number beside the id that we write to."""
+
+    __tablename__ = "address_alias"
+    channel: Mapped[str] = mapped_column(primary_key=True)
+    digest: Mapped[bytes] = mapped_column(primary_key=True)
+    address_id: Mapped[int] = mapped_column(ForeignKey("address.id", ondelete="CASCADE"), index=True)
 
 
 class Conversation(Base):
@@ -201,6 +214,7 @@ class Media(Base):
     conversation_id: Mapped[int] = mapped_column(ForeignKey("conversation.id", ondelete="CASCADE"))
     inbox_id: Mapped[int | None] = mapped_column(ForeignKey("inbox.id", ondelete="SET NULL"), unique=True)
     kind: Mapped[str]
+    album: Mapped[bytes | None]  # keyed hash of what was sent together: answered once
     details_sealed: Mapped[bytes]  # what the channel needs to fetch it
     content_sealed: Mapped[bytes | None]
     mime: Mapped[str | None]

@@ -13,6 +13,7 @@ from bot.assistant.forms import forms
 from bot.cases import events
 from bot.db.models import (
     Address,
+    AddressAlias,
     Appointment,
     Consent,
     Conversation,
@@ -34,7 +35,7 @@ from bot.journeys.context import Context, new_reference
 ERASED = {
     "person", "address", "conversation", "outbox", "issued_button", "media", "consent", "suggestion", "request",
     "appointment", "reminder", "handoff", "enrolment", "checkin", "rasa_tracker",
-    "scan", "handoff_entry", "handoff_notice",
+    "scan", "handoff_entry", "handoff_notice", "address_alias",
 }  # fmt: skip
 KEPT = {
     "inbox": "keyed hashes of the platforms' ids, so that a late repeat stays one; the content goes",
@@ -220,6 +221,7 @@ async def erase_person(ctx: Context) -> None:
     await ctx.session.execute(
         update(Inbox).where(Inbox.conversation_id == ctx.conversation_id).values(content_sealed=None, error=None)
     )
+    await ctx.session.execute(delete(AddressAlias).where(AddressAlias.address_id == row.id))
     await ctx.session.execute(
         update(Address)
         .where(Address.id == row.id)

@@ -173,7 +173,9 @@ MEANT: dict[str, tuple[Kind, str, str, str, dict[str, str], str | None] | None] 
     "photo_with_caption": (
         Kind.MEDIA, AWA, "Mon récépissé, que dois-je faire ?", "", {"media": "photo", "file_id": FILE, "mime": ""}, "fr"
     ),
-    "photo_of_album": (Kind.MEDIA, AWA, "", "", {"media": "photo", "file_id": FILE, "mime": ""}, "fr"),
+    "photo_of_album": (
+        Kind.MEDIA, AWA, "", "", {"media": "photo", "file_id": FILE, "mime": "", "album": "13370042"}, "fr"
+    ),
     "document": (Kind.MEDIA, ADA, "", "", {"media": "document", "file_id": FILE, "mime": "application/pdf"}, "en-GB"),
     "location": (Kind.MEDIA, YUSUF, "", "", {"media": "location"}, "ar"),
     "contact": (Kind.MEDIA, AWA, "", "", {"media": "contact"}, "fr"),
@@ -275,13 +277,14 @@ def test_a_busy_group_is_left_once(reader: Telegram) -> None:
     assert event.details["callback_query_id"] == press["callback_query"]["id"]
 
 
-def test_an_album_is_one_event_unless_something_is_written_under_it(reader: Telegram) -> None:
-    """Ten pictures get one answer; a caption is never lost."""
+def test_each_picture_of_an_album_is_an_event_that_names_the_album(reader: Telegram) -> None:
+    """None is lost; what is answered once is decided where they are kept."""
     first, second = captured("photo_of_album"), captured("photo_of_album")
     second["update_id"] += 1
-    assert read(reader, first)[0].external_id == read(reader, second)[0].external_id
-    second["message"]["caption"] = "aide"
-    assert read(reader, first)[0].external_id != read(reader, second)[0].external_id
+    second["message"]["message_id"] += 1
+    [one], [other] = read(reader, first), read(reader, second)
+    assert one.external_id != other.external_id
+    assert one.details["album"] == other.details["album"] == first["message"]["media_group_id"]
 
 
 def test_without_a_secret_no_request_is_believed() -> None:
@@ -420,6 +423,17 @@ async def test_courtesies_never_raise(reply: Reply) -> None:
 
 
 # Webhook
+
+
+async def test_whether_telegram_reaches_us() -> None:
+    """It answers, and does not hold back updates that it could not post; no answer is no."""
+    told = {"url": "", "has_custom_certificate": False, "pending_update_count": 3}
+    stuck = {**told, "url": "https://rafiq.example", "last_error_date": 1, "last_error_message": "refused"}
+    heard = [told, stuck, {**stuck, "pending_update_count": 0}]
+    replies: list[Reply] = [(200, {"ok": True, "result": one}) for one in heard]
+    replies += [(502, b""), None, refusal(401, "no")]
+    async with listening(lambda *_: replies.pop(0)) as api, channel_to(api.url) as channel:
+        assert [await channel.reaches_us() for _ in range(6)] == [True, False, True, False, False, False]
 
 
 async def test_the_webhook_is_set_with_its_secret() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import time
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -355,6 +356,37 @@ async def announced(database: Database, conversation: int, words: str) -> int:
         await session.commit()
     assert message is not None
     return message
+
+
+async def test_no_more_people_are_written_to_first_than_allowed(
+    database: Database, platform: FakeChannel, own_url: str
+) -> None:
+    """In any 24 hours, over all processes; the others wait until a place is free, with one alert; who writes waits not."""
+    platform.limits = replace(REPORTING, people_a_day=3)
+    people_ = [await writes(database, f"p{number}") for number in range(6)]
+    await silent_for(database, 30)
+    for conversation in people_:
+        await queue(database, conversation, "check-in", unasked=True, templates=REMINDER)
+    async with deliverers(database, own_url, {"fake": platform}, 3) as three:
+        await asyncio.gather(*(three[number % 3].work(one) for number, one in enumerate(people_)))
+        sent = {to for _, to, _ in platform.sent}
+        assert len(platform.sent) == len(sent) == 3
+        again = next(one for number, one in enumerate(people_) if f"p{number}" in sent)
+        await queue(database, again, "check-in", unasked=True, templates=REMINDER)
+        await three[0].work(again)
+        assert len(platform.sent) == 4  # the same person counts once
+        waiting = "SELECT count(*) FROM outbox WHERE status = 'queued' AND error = 'people' AND next_at > now() + interval '23 hours'"
+        assert await value(database, waiting) == 3
+        assert await value(database, "SELECT count(*) FROM alert") == 1
+        other = next(f"p{number}" for number in range(6) if f"p{number}" not in sent)
+        await three[0].work(await writes(database, other))
+        assert platform.texts[-1] == "check-in" and platform.sent[-1][2].template is None
+        await change(database, "UPDATE address SET opened_at = opened_at - interval '24 hours'")
+        await now_due(database)
+        for one in people_:
+            await three[0].work(one)
+    assert {to for _, to, _ in platform.sent} == {f"p{number}" for number in range(6)}
+    assert await value(database, "SELECT count(*) FROM outbox WHERE status = 'queued'") == 0
 
 
 async def test_what_is_held_is_announced_once(database: Database, delivery: Delivery, platform: FakeChannel) -> None:

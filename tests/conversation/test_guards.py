@@ -323,6 +323,56 @@ async def test_people_with_a_history_are_never_merged(worker: Worker, database: 
     assert await value(database, "SELECT count(*) FROM person") == 2
 
 
+def named(address: str, *aliases: str, **given: Any) -> Incoming:
+    """Somebody writes whom the platform calls by these names."""
+    one = typed("bonjour")
+    details = {**one.details, **given.pop("details", {}), **({"aliases": list(aliases)} if aliases else {})}
+    return Incoming("web", one.external_id, address, given.get("kind", Kind.TEXT), "bonjour", details=details)
+
+
+async def test_who_was_seen_under_a_number_is_found_under_it_for_ever(worker: Worker, database: Database) -> None:
+    """Number, then number and id, then either alone: one person; and so for who had both from the beginning."""
+    for event in (named("212600000001"), named("MA.first", "212600000001"), named("212600000001"), named("MA.first")):
+        await tell(database, event)
+    for event in (named("MA.second", "212600000002"), named("212600000002"), named("MA.second")):
+        await tell(database, event)
+    counts = "SELECT conversation_id, count(*) FROM inbox GROUP BY 1 ORDER BY 1"
+    assert [tuple(row) for row in await rows(database, counts)] == [(1, 4), (2, 3)]
+    assert await value(database, "SELECT count(*) FROM person") == 2
+
+
+async def test_a_number_that_was_given_up_is_nobodys(worker: Worker, database: Database) -> None:
+    """Its next holder is somebody else; the new number is the person's; a number that wrote itself stays its own."""
+    await tell(database, named("MA.first", "212600000001"))
+    moved = {"change": "address", "address": "MA.new", "also": ["212600000009"]}
+    await tell(database, named("MA.first", "212600000001", kind=Kind.IDENTITY, details=moved))
+    await tell(database, named("212600000009"))
+    await tell(database, named("212600000001"))
+    assert [row.conversation_id for row in await rows(database, "SELECT conversation_id FROM inbox ORDER BY id")] == [
+        1,
+        1,
+        1,
+        2,
+    ]
+    await tell(database, named("MA.new", "212600000001"))
+    await tell(database, named("212600000001"))
+    assert await value(database, "SELECT conversation_id FROM inbox ORDER BY id DESC LIMIT 1") == 2
+
+
+async def test_erasing_forgets_the_other_names(worker: Worker, database: Database) -> None:
+    """Nothing is left of them."""
+    _, fake = worker
+    await tell(database, named("MA.first", "212600000001"))
+    assert await value(database, "SELECT count(*) FROM address_alias") == 1
+
+    async def erase(body: dict[str, Any]) -> Response:
+        return JSONResponse({**GREETING, "messages": [{"do": "erase"}]})
+
+    fake.behave = erase
+    await tell(database, named("MA.first"))
+    assert await value(database, "SELECT count(*) FROM address_alias") == 0
+
+
 # Buttons
 
 

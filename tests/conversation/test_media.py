@@ -6,6 +6,7 @@ import hashlib
 import io
 import uuid
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 import pytest
@@ -94,6 +95,29 @@ async def test_twenty_voice_messages_page_one_person(worker: Worker, fetching: F
         await tell(database, sent("voice"))
     await kept(database, 4)
     assert await value(database, "SELECT count(*) FROM handoff") == 1
+
+
+async def test_an_album_is_kept_whole_and_answered_once(
+    worker: Worker, fetching: FakeChannel, database: Database
+) -> None:
+    """Every picture of it; a cry under the last one is heard all the same; the next album is answered again."""
+
+    def of(album: str, text: str = "") -> Incoming:
+        one = sent("photo", "p1", text=text)
+        return Incoming(**{**asdict(one), "details": {**one.details, "album": album}})
+
+    await inbox.accept(database, [of("a"), of("a"), of("a")])
+    await kept(database, 3)
+    assert len(await said(database)) == 1 and await value(database, "SELECT count(*) FROM handoff") == 1
+    await tell(database, of("a", "je veux mourir"))
+    assert [row.reason for row in await rows(database, "SELECT reason FROM handoff ORDER BY id")] == [
+        "media",
+        "cue:suicidal",
+    ]
+    before = len(await said(database))
+    await tell(database, of("b"))
+    assert len(await said(database)) == before + 1
+    assert {row.status for row in await kept(database, 5)} == {"kept"}
 
 
 async def test_a_cry_under_a_picture_is_read(worker: Worker, fetching: FakeChannel, database: Database) -> None:

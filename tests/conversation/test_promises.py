@@ -7,11 +7,13 @@ import sys
 import time
 import uuid
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from starlette.responses import JSONResponse, Response
 
+from bot import i18n, web
+from bot.channels.telegram import Telegram
 from bot.conversation import inbox
 from bot.db import embedded, migrate
 from bot.db.encryption import Vault
@@ -19,6 +21,8 @@ from bot.db.session import Database, connect
 from bot.settings import ROOT, Settings
 from bot.web import Service
 from tests.conversation.conftest import Process, post_chat, rows, typed, until, value
+from tests.conversation.letters import change
+from tests.conversation.test_guards import said
 from tests.simulators.rasa import GREETING, FakeRasa
 
 Worker = tuple[Service, FakeRasa]
@@ -158,6 +162,59 @@ async def test_rasa_failing_gives_a_notice_and_later_one_answer(
     await until(lambda: all_done(database), 15)
     assert await value(database, "SELECT count(*) FROM outbox") == 2
     assert await value(database, "SELECT count(*) FROM inbox WHERE status = 'done'") == 1
+
+
+async def test_after_a_long_outage_there_is_no_burst_of_old_answers(worker: Worker, database: Database) -> None:
+    """What waited for too long is closed with one sentence a message, without asking Rasa what it meant."""
+    _, fake = worker
+    fake.behave, fake.healthy = fake.fail, False
+    await inbox.accept(database, [typed("bonjour, je veux poser une question")])
+    await until(lambda: value(database, "SELECT count(*) FROM inbox WHERE status = 'waiting'"), 15)
+    await change(database, "UPDATE inbox SET received_at = now() - interval '16 minutes'")
+    asked = len(fake.turns)
+    fake.behave, fake.healthy = fake.greet, True
+    await until(lambda: all_done(database), 15)
+    assert len(fake.turns) == asked
+    assert (await said(database))[-1] == i18n.say("back_again", "fr")
+
+
+async def test_an_operator_is_told_when_telegram_is_silent(
+    worker: Worker, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After fifteen minutes without an answer, once; not for a moment, and not when it answers."""
+    service, _ = worker
+    monkeypatch.setattr(web, "LOOK", 0.01)
+
+    class Line:
+        name = "telegram"
+        answers = True
+        asked = 0
+
+        async def reaches_us(self) -> bool:
+            self.asked += 1
+            return self.answers
+
+    line = Line()
+    watching = asyncio.create_task(service._watch_telegram(cast(Telegram, line)))
+    alerts = "SELECT count(*) FROM alert WHERE kind = 'telegram: no updates come'"
+
+    async def looked(times: int) -> None:
+        upto = line.asked + times
+
+        async def enough() -> bool:
+            return line.asked >= upto
+
+        await until(enough)
+
+    await looked(3)
+    line.answers = False
+    await looked(3)
+    assert await value(database, alerts) == 0
+    monkeypatch.setattr(web, "SILENCE", 0.0)
+    await looked(5)
+    assert await value(database, alerts) == 1
+    watching.cancel()
+    await asyncio.gather(watching, return_exceptions=True)
 
 
 async def test_fixed_choices_work_while_rasa_is_down(worker: Worker, database: Database) -> None:

@@ -14,7 +14,7 @@
 // and it has what tests ask for beyond the library:
 //   POST /simulator/update  {token, update}             any update, such as edited_message or my_chat_member
 //   POST /simulator/fail    {method, status, body, times}  the next calls of a method are answered like this
-//   GET  /simulator/calls                                every call of the Bot API so far: [{method, parameters}]
+//   GET  /simulator/calls                                every call of the Bot API so far: [{method, parameters, at}]
 'use strict';
 
 const path = require('path');
@@ -109,7 +109,7 @@ async function botApi(req, res, next) {
     req.url = `/bot${token}/sendMessage`;
   }
   const parameters = { ...req.query, ...req.body };
-  if (method !== 'getUpdates') calls.push({ method, parameters });
+  if (method !== 'getUpdates') calls.push({ method, parameters, at: Date.now() / 1000 });
   if (method === 'sendDocument') {
     const id = `file-${calls.length}`;
     req.body.document = { file_id: id, file_unique_id: id, file_name: parameters.document.filename };

@@ -81,6 +81,11 @@ class TelegramServer:
         made = (await self._http.get("/simulator/calls")).raise_for_status().json()
         return [call["parameters"] for call in made if call["method"] == method]
 
+    async def moments(self, method: str) -> list[tuple[float, str]]:
+        """When each call of this method came, and for which chat."""
+        made = (await self._http.get("/simulator/calls")).raise_for_status().json()
+        return [(call["at"], str(call["parameters"].get("chat_id"))) for call in made if call["method"] == method]
+
 
 @dataclass(slots=True)
 class Person:

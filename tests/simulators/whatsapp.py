@@ -29,7 +29,7 @@ from typing import Any, Self
 import httpx
 import uvicorn
 from starlette.applications import Starlette
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
@@ -44,6 +44,7 @@ PHONE_NUMBER_ID, ACCOUNT_ID = "106540352242922", "102290129340398"
 WINDOW = 24 * 3600
 PAIR_BURST, PAIR_PAUSE = 45, 6.0  # messages at once to one person, seconds for each of them
 A_SECOND = 80  # messages, both ways
+PEOPLE_A_DAY = 250  # who may be written to first in 24 hours
 PATIENCE = 10.0
 
 _numbers = itertools.count(212_600_000_001)
@@ -88,6 +89,7 @@ class WhatsAppServer:
         self.url = f"http://127.0.0.1:{port or free_port()}"
         self.webhook = webhook
         self.token = token
+        self.secret = APP_SECRET
         self.clock: Callable[[], float] = time.time
         self.sent: dict[str, list[Said]] = defaultdict(list)  # by phone number or user id
         self.seen: list[Mapping[str, Any]] = []  # read marks
@@ -108,6 +110,9 @@ class WhatsAppServer:
         self._lost = 0
         self._pairs: dict[str, tuple[float, float]] = {}  # tokens left, counted when
         self._second: list[float] = []
+        self.moments: list[float] = []  # of every message that was taken
+        self.people_a_day = PEOPLE_A_DAY
+        self.opened: dict[str, float] = {}  # whom the assistant wrote to first, and when
         self._webhooks: set[asyncio.Task[None]] = set()
         self._http = httpx.AsyncClient(trust_env=False, timeout=PATIENCE)
         self._uvicorn: uvicorn.Server | None = None
@@ -159,7 +164,7 @@ class WhatsAppServer:
     async def post(self, body: bytes, signature: str | None = None) -> int:
         """Post these bytes to the service as Meta does; its status."""
         assert self.webhook is not None, "no webhook to post to"
-        headers = {"content-type": "application/json", "x-hub-signature-256": signature or signed(body)}
+        headers = {"content-type": "application/json", "x-hub-signature-256": signature or signed(body, self.secret)}
         return (await self._http.post(self.webhook, content=body, headers=headers)).status_code
 
     def webhook_of(self, field_name: str = "messages", **value: Any) -> bytes:
@@ -259,7 +264,18 @@ class WhatsAppServer:
         if said.kind != "template" and self.clock() - self.heard.get(address, 0) > WINDOW:
             raise Wrong(131047, "more than 24 hours have passed")
         self._within_limits(address)
+        if said.kind == "template" and self.clock() - self.heard.get(address, 0) > WINDOW:
+            self._opens(address)
+        self.moments.append(self.clock())
         return address, said
+
+    def _opens(self, address: str) -> None:
+        """The portfolio's limit of people who are written to first in 24 hours."""
+        now = self.clock()
+        others = [one for one, when in self.opened.items() if now - when < WINDOW and one != address]
+        if len(others) >= self.people_a_day:
+            raise Wrong(131048, "the messaging limit of the portfolio")
+        self.opened[address] = now
 
     def _within_limits(self, address: str) -> None:
         now = self.clock()
@@ -339,7 +355,7 @@ class _Cut(Response):
 async def _json(request: Request) -> Mapping[str, Any]:
     try:
         asked = json.loads(await request.body())
-    except ValueError:
+    except (ValueError, ClientDisconnect):  # the latter: who asked was killed meanwhile
         asked = None
     if not isinstance(asked, dict):
         raise Wrong(100, "no JSON object")
