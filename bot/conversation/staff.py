@@ -29,6 +29,7 @@ from bot.journeys import safety
 from bot.journeys.context import Choice, Context
 from bot.journeys.hours import is_open, when_somebody_reads
 from bot.messages import Kind, Language
+from bot.orientation.points import OF_THE_TEAM
 from bot.settings import Settings, reading_hours
 
 ALL_ROLES = ("orientation", "counsellor", "supervisor", "coordinator", "administrator")
@@ -36,7 +37,7 @@ CODE_LIFE = timedelta(hours=24)
 READ_BACK = 6  # messages of before that whoever takes a conversation is shown
 COLLEAGUES = 8  # shown to hand a conversation on to
 NOTE = "#"  # a message that begins so is a note for colleagues
-_CODE = re.compile(r"staff-[A-Za-z0-9_-]{22}")
+_CODE = re.compile(OF_THE_TEAM + r"[A-Za-z0-9_-]{22}")
 
 
 async def add(
@@ -66,7 +67,7 @@ async def add(
 
 async def link_code(session: AsyncSession, vault: Vault, email: str) -> str | None:
     """A code that links a chat to this person of the team, once and within a day: `/start CODE`."""
-    code = "staff-" + secrets.token_urlsafe(16)
+    code = OF_THE_TEAM + secrets.token_urlsafe(16)
     changed = await session.scalar(
         update(StaffMember)
         .where(StaffMember.email == email.strip().lower(), StaffMember.active)

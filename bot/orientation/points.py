@@ -30,6 +30,7 @@ SIGNATURE = 10  # bytes
 LENGTH = (CODE + SIGNATURE) * 8 // 5  # characters of a token: 24
 # what may be a token, a forged one too, with the brackets that we put around it
 _CANDIDATE = re.compile(r"\(?\b([A-Za-z0-9]{20,64})\b\)?")
+OF_THE_TEAM = "staff-"  # how a code begins that links a chat of the team (bot/conversation/staff.py)
 _WORD = re.compile(r"\w+")
 
 
@@ -70,11 +71,13 @@ def greeting(vault: Vault, code: bytes, language: Language) -> str:
 def scanned(vault: Vault, event: Incoming) -> Scanned:
     """The event without its token, so that nothing after this can show or store it.
 
-    A deep link's payload is a token or nothing. A poster's greeting is the beginning of a conversation, whatever its
-    token is worth; where more was written around a token of ours, that remains as what was said.
+    A deep link's payload is a token, a code that links a chat of the team, or nothing. A poster's greeting is the
+    beginning of a conversation, whatever its token is worth; where more was written around a token of ours, that
+    remains as what was said.
     """
     if event.kind is Kind.START:
-        return Scanned(Kind.START, "", read(vault, event.text), None)
+        kept = event.text if event.text.startswith(OF_THE_TEAM) else ""
+        return Scanned(Kind.START, kept, read(vault, event.text), None)
     if event.kind in (Kind.TEXT, Kind.EDITED):
         for match in _CANDIDATE.finditer(event.text):
             code = read(vault, match[1])

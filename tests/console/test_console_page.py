@@ -24,6 +24,7 @@ from bot.settings import Settings
 from tests.channels.test_web_chat_page import browser  # noqa: F401 (a fixture)
 from tests.console.conftest import PASSWORD, Browser, Team, application, change, value
 from tests.console.people import somebody
+from tests.conversation.conftest import rows
 from tests.conversation.letters import writes
 
 LOUD = "<img src=x onerror=\"document.title='owned'\"><script>document.title='owned'</script>"
@@ -135,12 +136,13 @@ async def test_a_counsellor_takes_answers_and_gives_back(
     await page.get_by_role("button", name=i18n.say("console.release.go", language)).click()
     await expect(page.get_by_role("button", name=i18n.say("console.reopen", language))).to_be_visible()
     assert await value(database, "SELECT status FROM handoff WHERE reference = :r", r=person.handoff) == "released"
-    told = await value(
+    told = await rows(
         database,
-        "SELECT count(*) FROM outbox WHERE conversation_id = :id AND status = 'queued'",
+        "SELECT id, status, inbox_id, seq, created_at FROM outbox "
+        "WHERE conversation_id = :id AND status = 'queued' ORDER BY id",
         id=person.conversation_id,
     )
-    assert told == 4  # who speaks now, the answer, the closing word, who speaks again
+    assert len(told) == 4, told  # who speaks, the answer, the last word, who speaks
     done = "SELECT string_agg(action, ' ' ORDER BY id) FROM audit WHERE staff_id = :id AND action LIKE 'handoff.%'"
     assert await value(database, done, id=member.staff_id) == "handoff.taken handoff.replied handoff.released"
 

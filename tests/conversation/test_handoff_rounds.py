@@ -26,13 +26,14 @@ from bot.conversation import people, staff
 from bot.conversation.handoffs import Desk, HandoffError
 from bot.conversation.notify import Mailer, Watch
 from bot.db.encryption import Vault
-from bot.db.models import Base, Conversation, Handoff
+from bot.db.models import Conversation, Handoff
 from bot.db.session import Database, connect
 from bot.journeys import handoff as journey
 from bot.journeys.context import Context
 from bot.journeys.hours import closed_since, closing, is_open, later, opening
 from bot.settings import ROOT, MailServer, Settings, reading_mail_server
 from bot.supervisor import free_port
+from tests.conftest import emptied
 from tests.conversation.conftest import rows, value
 from tests.conversation.letters import change
 
@@ -335,9 +336,7 @@ async def _any_sequence(own_url: str, given_settings: Settings, sequence: list[t
     configured = given_settings.model_copy(update={"rafiq_reading_hours": ALWAYS})
     database = connect(own_url, Vault(configured.master_key), 4)
     try:
-        tables = ", ".join(table.name for table in Base.metadata.sorted_tables)
-        async with database.engine.begin() as connection:
-            await connection.execute(text(f"TRUNCATE {tables} RESTART IDENTITY CASCADE"))
+        await emptied(database)
         team = [await member(database, configured, name, role=role) for name, role in (("a", "counsellor"), ("b", "counsellor"), ("c", "supervisor"))]  # fmt: skip
         await waiting(database, configured)
         now, before = datetime.now(UTC), await _standing(database)

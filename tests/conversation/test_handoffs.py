@@ -747,6 +747,6 @@ async def test_on_telegram_from_the_code_to_the_last_word(
             await samira.press(i18n.say("desk.button.release", "fr"))
             assert (await samira.answer()).titles == (i18n.say("desk.button.reopen", "fr"),)
             assert (await awa.answer()).text == i18n.say("handoff.released", "ar")
-            assert await value(database, "SELECT count(*) FROM outbox WHERE status <> 'sent'") == 0
+            await until(lambda: value(database, "SELECT bool_and(status = 'sent') FROM outbox"))
         finally:
             await service.stop()

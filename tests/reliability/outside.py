@@ -24,10 +24,10 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from bot.db.encryption import Vault
-from bot.db.models import Base
 from bot.db.session import Database, connect
 from bot.settings import Settings
 from bot.supervisor import free_port
+from tests.conftest import emptied
 from tests.conversation.conftest import Process, value
 from tests.conversation.letters import change
 from tests.simulators.rasa import GREETING, FakeRasa
@@ -160,8 +160,7 @@ class Outside:
 
     async def empty(self) -> None:
         """Nothing was ever said; no service may be running."""
-        tables = ", ".join(f'"{table.name}"' for table in Base.metadata.sorted_tables)
-        await change(self.database, f"TRUNCATE {tables} RESTART IDENTITY CASCADE")
+        await emptied(self.database)
         self.whatsapp.sent.clear()
         self.whatsapp.calls.clear()
         self.whatsapp.moments.clear()
