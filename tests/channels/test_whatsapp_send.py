@@ -246,7 +246,7 @@ async def test_the_button_that_only_opens(server: WhatsAppServer, channel: Whats
     await channel.send(NUMBER, message("", template=Template("check_in")))
     await channel.send(NUMBER, message("", "Oui", template=Template("reply_waiting")))
     presses = [[press for _, press in said.buttons] for said in server.sent[NUMBER]]
-    assert presses == [[OPENS], ["Répondre", "Plus tard"], ["id-1"]]
+    assert presses == [[OPENS], ["Répondre", "Plus tard", "Ne plus m'écrire"], ["id-1"]]
 
 
 # What failed
