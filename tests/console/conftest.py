@@ -21,11 +21,27 @@ from bot.console.accounts import Enrolment
 from bot.console.guard import Console
 from bot.console.live import Live
 from bot.conversation import staff
-from bot.db.session import Database
+from bot.db.encryption import Vault
+from bot.db.session import Database, connect
 from bot.settings import Settings
+from tests.conftest import emptied, own_database
 
 PASSWORD = "seven green lanterns"
 HOME = "http://console.test"
+
+
+@pytest.fixture(scope="session")
+def database_url(database_url: str) -> str:
+    """The address of a database that no running service works on: what waits goes on waiting."""
+    return own_database(database_url, "console")
+
+
+@pytest.fixture
+async def database(database_url: str, settings: Settings) -> AsyncIterator[Database]:
+    """That database, emptied."""
+    database = connect(database_url, Vault(settings.master_key), 10)
+    yield await emptied(database)
+    await database.engine.dispose()
 
 
 def application(database: Database, settings: Settings, live: Live | None = None) -> FastAPI:
