@@ -83,8 +83,10 @@ class Worker:
         self._limit = 0
         if self._active:
             await asyncio.wait(list(self._active.values()), timeout=seconds)
-        for task in list(self._active.values()):
+        late = list(self._active.values())
+        for task in late:
             task.cancel()
+        await asyncio.gather(*late, return_exceptions=True)  # they let go of their connections
 
 
 class Lanes:

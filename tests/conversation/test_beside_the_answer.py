@@ -64,7 +64,7 @@ async def test_it_is_read_when_its_turn_begins(talking: tuple[Service, Person, F
 async def test_a_slow_read_mark_holds_nothing_up(talking: tuple[Service, Person, FakeRasa], database: Database) -> None:
     """The turn is over while WhatsApp still thinks about it."""
     service, person, _ = talking
-    person.server.delay = 10.0
+    person.server.delay = 8.0
     await hear(service, person, "text", {"body": "bonjour"})
     await until(lambda: value(database, "SELECT count(*) FROM inbox WHERE status = 'done'"))
     assert person.server.seen == []
