@@ -29,7 +29,7 @@ from typing import Any, Self
 import httpx
 import uvicorn
 from starlette.applications import Starlette
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
@@ -355,7 +355,7 @@ class _Cut(Response):
 async def _json(request: Request) -> Mapping[str, Any]:
     try:
         asked = json.loads(await request.body())
-    except ValueError:
+    except (ValueError, ClientDisconnect):  # the latter: who asked was killed meanwhile
         asked = None
     if not isinstance(asked, dict):
         raise Wrong(100, "no JSON object")
