@@ -191,7 +191,12 @@ class Chaos:
         assert counted == (wanted, wanted, wanted), (point, counted, wanted, await rows(database, without))
         outcome.reposted = sum(self._world.backend.ids.values()) - wanted
         await oracles.assert_sound(database, outcome.accepted)
-        seen = [our_id for key, person in people.items() for our_id in await self._seen(person, key in letters_)]
+        seen: list[str] = []
+        for key, person in people.items():
+            shown = await self._seen(person, key in letters_)
+            if isinstance(person, whatsapp.Person):  # whose statuses tell what it has
+                assert len(shown) == len(set(shown)), point
+            seen += shown
         outcome.again = len(seen) - len(set(seen))
         assert await oracles.delivered(database, seen, outcome.kills) == [], point
         assert await oracles.never_silent(database) == [], point

@@ -102,7 +102,10 @@ class Mass:
         for channel, name in names[: 2 * each]:
             if channel == "whatsapp":
                 heard[name] = time.time()
-        known = [(await people.begin(database, channel, name)).conversation_id for channel, name in names]
+        known = []
+        for first in range(0, len(names), 8):
+            begun = [people.begin(database, *one) for one in names[first : first + 8]]
+            known += [one.conversation_id for one in await asyncio.gather(*begun)]
         near = known[: 2 * each]
         await change(
             database,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import bot.web as _  # noqa: F401 (and everything behind it)
 from bot.assistant.language import LanguageModel
-from bot.assistant.triage import Triage
+from bot.assistant.triage import RULES, Triage
 from bot.settings import Settings
 from bot.training import Models
 from nlu.encoder import encode
@@ -21,15 +21,15 @@ def language(path: Path) -> LanguageModel:
     return _language(path.resolve())
 
 
-def triage(path: Path) -> Triage:
+def triage(weights: Path, rules: Path = RULES) -> Triage:
     """As `Triage.load`, once for a file."""
-    return _triage(path.resolve())
+    return _triage(weights.resolve(), rules)
 
 
 models = Models.of(Settings(_env_file=None))
 if models.trained():
     LanguageModel.load = language  # type: ignore[method-assign]
-    Triage.load = triage  # type: ignore[assignment,method-assign]
+    Triage.load = triage  # type: ignore[method-assign]
     language(models.language)
     triage(models.cues)
     encode("")
