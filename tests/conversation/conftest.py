@@ -71,7 +71,7 @@ def typed(text_: str, person: str = "p1", external_id: str | None = None) -> Inc
     )
 
 
-async def until(condition: Callable[[], Awaitable[Any]], seconds: float = 15) -> Any:
+async def until(condition: Callable[[], Awaitable[Any]], seconds: float = 60) -> Any:
     """Wait until the condition gives something true; what it gave."""
     async with asyncio.timeout(seconds):
         while True:
