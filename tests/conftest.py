@@ -15,6 +15,7 @@ os.environ["RASA_TELEMETRY_ENABLED"] = "false"
 
 import httpx
 import pytest
+import structlog
 import uvicorn
 from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
@@ -29,6 +30,14 @@ from bot.supervisor import Stack, free_port
 from bot.training import Models
 from bot.web import Service, create_app
 
+# as plain text: structlog would draw each traceback with rich and all its variables, for seconds
+structlog.configure(
+    processors=[
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="%Y-%m-%d %H:%M:%S", utc=True),
+        structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback),
+    ]
+)
 zoneinfo.reset_tzpath(to=())  # as PYTHONTZPATH says: a plugin of pytest imports zoneinfo before us
 _connect = socket.socket.connect
 
