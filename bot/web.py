@@ -58,7 +58,7 @@ class Service:
 
     def __init__(self, settings: Settings, database_url: str) -> None:
         self.settings = settings
-        self.database: Database = connect(database_url, _vault(settings), pool_size=settings.rafiq_turns + 16)
+        self.database: Database = connect(database_url, _vault(settings), pool_size=settings.rafiq_turns + 24)
         self.rasa = Rasa(settings.rasa_url, settings.local_token, settings.rafiq_rasa_timeout)
         models = Models.of(settings)
         self.triage = Triage.load(models.cues)
@@ -109,9 +109,9 @@ class Service:
 
     async def stop(self) -> None:
         """Finish what is being worked on and let everything go."""
-        for task in self._tasks:
+        for task in (*self._tasks, *self._hurrying):
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*self._tasks, *self._hurrying, return_exceptions=True)
         await self.lanes.stop()
         await self.cases.close()
         await self.rasa.close()
@@ -128,7 +128,7 @@ class Service:
                 self.turns.expect(event.text)
         ids = await inbox.accept(self.database, incoming)
         for event in incoming:
-            if event.kind is Kind.TEXT and self.triage.hurries(event.text):
+            if event.kind is Kind.TEXT:
                 task = asyncio.create_task(self._hurry(event))
                 self._hurrying.add(task)
                 task.add_done_callback(self._hurrying.discard)
@@ -141,13 +141,18 @@ class Service:
 
     async def _hurry(self, event: Incoming) -> None:
         """Let danger to life overtake whoever waits; the turn reads the message again and answers."""
-        cue = self.triage.strong(event.text)
-        if cue is None:
-            cue = self.triage.read(event.text, await self.turns.vector_of(event.text))
-        if cue is not None and cue.priority == "P0":
-            conversation_id = await self.conversation_of(event.channel, event.address)
-            if conversation_id is not None:
-                self.lanes.wake(Lane.TURN, conversation_id, at_once=True)
+        try:
+            if not self.triage.hurries(event.text):
+                return
+            cue = self.triage.strong(event.text)
+            if cue is None:
+                cue = self.triage.read(event.text, await self.turns.vector_of(event.text))
+            if cue is not None and cue.priority == "P0":
+                conversation_id = await self.conversation_of(event.channel, event.address)
+                if conversation_id is not None:
+                    self.lanes.wake(Lane.TURN, conversation_id, at_once=True)
+        except Exception as error:  # it is in the inbox and has its turn all the same
+            log.warning("not hurried", error=type(error).__name__)
 
     async def conversation_of(self, channel: str, address: str) -> int | None:
         """The conversation of this address, if it has one."""
