@@ -7,6 +7,7 @@ import os
 import socket
 import zoneinfo
 from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -117,6 +118,14 @@ async def emptied(database: Database) -> Database:
         await connection.execute(text("SET LOCAL session_replication_role = replica"))  # the audit too
         await connection.execute(text(f"TRUNCATE {tables} RESTART IDENTITY CASCADE"))
     return database
+
+
+@asynccontextmanager
+async def alone_on(url: str, settings: Settings) -> AsyncIterator[Database]:
+    """The database at this address, emptied, for one test."""
+    database = connect(url, Vault(settings.master_key), 10)
+    yield await emptied(database)
+    await database.engine.dispose()
 
 
 @pytest.fixture(scope="session")

@@ -6,10 +6,9 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from bot.db.encryption import Vault
-from bot.db.session import Database, connect
+from bot.db.session import Database
 from bot.settings import Settings
-from tests.conftest import emptied, own_database
+from tests.conftest import alone_on, own_database
 
 
 @pytest.fixture(scope="session")
@@ -21,6 +20,5 @@ def cases_url(database_url: str) -> str:
 @pytest.fixture
 async def database(cases_url: str, settings: Settings) -> AsyncIterator[Database]:
     """That database, emptied."""
-    database = connect(cases_url, Vault(settings.master_key), 10)
-    yield await emptied(database)
-    await database.engine.dispose()
+    async with alone_on(cases_url, settings) as database:
+        yield database

@@ -21,10 +21,9 @@ from bot.console.accounts import Enrolment
 from bot.console.guard import Console
 from bot.console.live import Live
 from bot.conversation import staff
-from bot.db.encryption import Vault
-from bot.db.session import Database, connect
+from bot.db.session import Database
 from bot.settings import Settings
-from tests.conftest import emptied, own_database
+from tests.conftest import alone_on, own_database
 
 PASSWORD = "seven green lanterns"
 HOME = "http://console.test"
@@ -39,9 +38,8 @@ def database_url(database_url: str) -> str:
 @pytest.fixture
 async def database(database_url: str, settings: Settings) -> AsyncIterator[Database]:
     """That database, emptied."""
-    database = connect(database_url, Vault(settings.master_key), 10)
-    yield await emptied(database)
-    await database.engine.dispose()
+    async with alone_on(database_url, settings) as database:
+        yield database
 
 
 def application(database: Database, settings: Settings, live: Live | None = None) -> FastAPI:

@@ -13,14 +13,13 @@ import httpx
 import pytest
 from sqlalchemy import text
 
-from bot.db.encryption import Vault
-from bot.db.session import Database, connect
+from bot.db.session import Database
 from bot.messages import Incoming, Kind
 from bot.settings import ROOT, Settings
 from bot.supervisor import free_port
 from bot.training import Models
 from bot.web import Service
-from tests.conftest import emptied, own_database
+from tests.conftest import alone_on, own_database
 from tests.simulators.rasa import FakeRasa
 
 
@@ -33,9 +32,8 @@ def own_url(database_url: str) -> str:
 @pytest.fixture
 async def database(own_url: str, settings: Settings) -> AsyncIterator[Database]:
     """That database, emptied."""
-    database = connect(own_url, Vault(settings.master_key), 10)
-    yield await emptied(database)
-    await database.engine.dispose()
+    async with alone_on(own_url, settings) as database:
+        yield database
 
 
 @pytest.fixture

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import uvicorn
 from pydantic import SecretStr
 from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect, Request
@@ -30,7 +29,7 @@ from bot.supervisor import free_port
 from tests.conftest import emptied
 from tests.conversation.conftest import Process, value
 from tests.conversation.letters import change
-from tests.simulators.rasa import GREETING, FakeRasa
+from tests.simulators.rasa import GREETING, FakeRasa, listening
 from tests.simulators.telegram import TelegramServer
 from tests.simulators.whatsapp import APP_SECRET, PHONE_NUMBER_ID, VERIFY_TOKEN, WhatsAppServer
 from tests.simulators.whatsapp import TOKEN as WHATSAPP_TOKEN
@@ -121,15 +120,8 @@ class CaseBackend:
     async def serving(self, port: int) -> AsyncIterator[None]:
         """Listen on this port of the loopback."""
         app = Starlette(routes=[Route("/{path:path}", self._take, methods=["POST"])])
-        server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=port, log_config=None, lifespan="off"))
-        serving = asyncio.create_task(server.serve())
-        while not server.started:  # noqa: ASYNC110 (uvicorn has no event for it)
-            await asyncio.sleep(0.01)
-        try:
+        async with listening(app, port):
             yield
-        finally:
-            server.should_exit = server.force_exit = True
-            await serving
 
 
 async def hand_over(body: dict[str, Any]) -> Response:

@@ -25,6 +25,20 @@ GREETING: dict[str, Any] = {
 Behaviour = Callable[[dict[str, Any]], Awaitable[Response]]
 
 
+@asynccontextmanager
+async def listening(app: Starlette, port: int) -> AsyncIterator[None]:
+    """The application at this port of the loopback; what still hangs at the end is cut."""
+    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=port, log_config=None, lifespan="off"))
+    serving = asyncio.create_task(server.serve())
+    while not server.started:  # noqa: ASYNC110 (uvicorn has no event for it)
+        await asyncio.sleep(0.01)
+    try:
+        yield
+    finally:
+        server.should_exit = server.force_exit = True
+        await serving
+
+
 class FakeRasa:
     """What it was asked, and how it answers: replace `behave`."""
 
@@ -67,12 +81,5 @@ class FakeRasa:
                 Route("/webhooks/service/", self._health),
             ]
         )
-        server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=port, log_config=None, lifespan="off"))
-        serving = asyncio.create_task(server.serve())
-        while not server.started:  # noqa: ASYNC110 (uvicorn has no event for it)
-            await asyncio.sleep(0.01)
-        try:
+        async with listening(app, port):
             yield
-        finally:
-            server.should_exit = server.force_exit = True
-            await serving
