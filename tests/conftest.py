@@ -15,6 +15,7 @@ os.environ["PYTHONTZPATH"] = ""
 os.environ["RASA_TELEMETRY_ENABLED"] = "false"
 
 import httpx
+import hypothesis
 import pytest
 import structlog
 import uvicorn
@@ -39,6 +40,10 @@ structlog.configure(
         structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback),
     ]
 )
+# the same examples in every run; `--hypothesis-profile=explore` looks for new ones
+hypothesis.settings.register_profile("explore", deadline=None)
+hypothesis.settings.register_profile("same", derandomize=True, deadline=None, database=None)
+hypothesis.settings.load_profile("same")
 zoneinfo.reset_tzpath(to=())  # as PYTHONTZPATH says: a plugin of pytest imports zoneinfo before us
 _connect = socket.socket.connect
 

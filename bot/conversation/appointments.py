@@ -71,13 +71,15 @@ class Appointments:
     async def _remind(self, session: AsyncSession, appointment: Appointment, hours: int) -> bool:
         language = await _language(session, appointment)
         moment = f"{_day(appointment, language)}, {(appointment.wall or '')[11:]}"
+        agreed = appointment.status != "proposed"
         written = await outbox.unasked(
             session,
             self._database.vault,
             appointment.conversation_id,
-            i18n.say("interview.reminder", language, when=moment),
+            i18n.say("interview.reminder" if agreed else "interview.reminder_proposed", language, when=moment),
             language,
-            templates=[Template(TEMPLATES[hours], (moment,))],
+            templates=[Template(TEMPLATES[hours], (moment,))] if agreed else [],
+            announced=not agreed,  # no template says that a time is only proposed
             choices=_answers_to(appointment, language),
             expires_at=appointment.starts_at,
         )

@@ -226,7 +226,8 @@ def test_no_free_text_at_all(words: str) -> None:
             at(data, path[:-1])[path[-1]] = words
             if validator(type_).is_valid(envelope(type_, data)):
                 assert re.fullmatch(
-                    r"[A-Z]{2}|AV-\w{4}|H-\w{5}|RV-\w{5}|[A-Z][A-Za-z]+/[A-Z][A-Za-z_]+|P[012]|[a-z_:]+|[0-9:.TZ+-]+",
+                    r"[A-Z]{2}|[A-Z][0-9]{1,2}|(AV|CK|EF|H|RV)-\w{4,5}|[A-Z][A-Za-z]+/[A-Z][A-Za-z_]+"
+                    r"|[a-z_][a-z0-9_]*(:[a-z_]+)?|[0-9:.TZ+-]+",
                     words.strip("\n"),
                 )
 

@@ -107,7 +107,8 @@ async def test_a_counsellor_takes_answers_and_gives_back(
     )
     await change(database, "SELECT pg_notify('rafiq', '1:1')")
     first = page.locator("a.item").first
-    await expect(first).to_contain_text("P0")  # live: nobody reloaded
+    await expect(page.locator("a.item")).to_have_count(2)  # live: nobody reloaded
+    await expect(first).to_contain_text("P0")
     await picture(page, tmp_path, f"inbox-{language}")
     await first.focus()
     await page.keyboard.press("ArrowDown")

@@ -447,7 +447,11 @@ async def test_a_later_proposal_takes_the_place(database: Database, settings: Se
     assert [one.due_at for one in due] == [row.starts_at - timedelta(hours=48)]
     assert say("interview.mode.phone") in (await content(database, conversation.id))["text"]
     await appointments.Appointments(database).work(1, row.starts_at - timedelta(hours=47))
-    assert say("button.interview_come") in str((await content(database, conversation.id))["buttons"])
+    reminder = await content(database, conversation.id)
+    assert say("button.interview_come") in str(reminder["buttons"])
+    assert reminder["text"] == say(
+        "interview.reminder_proposed", when=reminder["text"].split(" : ")[1].split(". Est")[0]
+    )
     assert await value(database, "SELECT status FROM appointment") == "proposed"  # a reminder is no yes
     said, _ = await in_chat(database, settings, conversation, interviews.ask_cancel)
     assert "14:30" in said
@@ -901,6 +905,7 @@ async def do(session: AsyncSession, conversation: Conversation, what: str, slot:
                 person_id=person_id,
                 conversation_id=conversation.id,
                 status="draft",
+                office_id=slot.office_id,
                 answers_sealed=b"",
                 replaces_id=standing.id if standing is not None else None,
             )

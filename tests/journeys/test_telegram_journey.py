@@ -26,6 +26,7 @@ from bot.messages import LANGUAGES, Language
 from bot.settings import Settings
 from bot.supervisor import Stack, free_port
 from bot.web import Service, create_app
+from tests.conftest import emptied
 from tests.conversation.conftest import rows, until, value
 from tests.journeys.test_first_contact import ASIDE, WISH, count, title
 from tests.simulators.telegram import Person as Owner
@@ -86,10 +87,11 @@ class Bot:
 
 @pytest.fixture(scope="module", params=["polling", "webhook"])
 async def running_bot(
-    request: pytest.FixtureRequest, settings: Settings, database_url: str, rasa: Stack
+    request: pytest.FixtureRequest, settings: Settings, database_url: str, rasa: Stack, _database: Database
 ) -> AsyncIterator[Bot]:
     """A service that Telegram reaches in this way."""
     webhook = request.param == "webhook"
+    await emptied(_database)  # another test's updates may have had higher numbers
     async with (
         TelegramServer() as telegram,
         serving(settings, database_url, **on_telegram(telegram.url, webhook=webhook)) as service,
