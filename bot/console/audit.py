@@ -12,7 +12,7 @@ import json
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import func, insert, select
@@ -68,6 +68,16 @@ async def record(
             link=_link(vault, row, previous),
         )
     )
+
+
+async def lately(
+    session: AsyncSession, staff_id: uuid.UUID, action: str, within: timedelta, target: str | None = None
+) -> int:
+    """How often somebody did this in the time before now."""
+    rows = select(func.count()).where(
+        AuditEntry.staff_id == staff_id, AuditEntry.action == action, AuditEntry.at > func.now() - within
+    )
+    return await session.scalar(rows if target is None else rows.where(AuditEntry.target == target)) or 0
 
 
 async def verify(session: AsyncSession, vault: Vault, known: str = "") -> Verdict:

@@ -106,6 +106,9 @@ async def test_the_command_verifies(
 
     adding = ("staff", "add", "Salma", "Boss@Example.org", "--role", "administrator", "--language", "ar")
     assert (await run(*adding, typed="short\nshort\n"))[0] != 0
+    for wrong in ("boss@example.org, thief@example.org", "boss@example.org\r\nbcc:thief@example.org", "boss"):
+        assert (await run("staff", "add", "Salma", wrong, typed=f"{PASSWORD}\n{PASSWORD}\n"))[0] != 0
+    assert (await run("staff", "add", "Sal\u202ema", "s@example.org", typed=f"{PASSWORD}\n{PASSWORD}\n"))[0] != 0
     status, said = await run(*adding, typed=f"{PASSWORD}\n{PASSWORD}\n")
     assert status == 0 and "█" in said and PASSWORD not in said
     secret = said.split("or type in: ")[1].split()[0]
@@ -119,6 +122,10 @@ async def test_the_command_verifies(
     assert (await run("audit", "verify", "--link", link))[0] == 0
     assert (await run("audit", "verify", "--link", "00" * 32))[0] == 1
     assert "active" in (await run("staff", "list"))[1]
+    assert (await run("staff", "link", "boss@example.org"))[1].startswith("/start staff-")
+    async with database.session() as session:
+        told = await session.scalar(text("SELECT target FROM audit WHERE action = 'staff.code'"))
+    assert told == str(enrolment.staff_id)
     assert (await run("staff", "stop", "boss@example.org"))[0] == 0
     assert (await browser.get("/console/staff")).status_code == 303
     assert "not active" in (await run("staff", "list"))[1]
