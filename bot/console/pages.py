@@ -403,7 +403,7 @@ async def search(visit: Visit) -> Response:
         if not found and visit.sees(Field.PHONE):
             found, by = await reading.by_phone(session, vault, words), "phone"
         found = [one for one in found if await reading.is_there(session, vault, one, visit.staff)]
-        told = {"by": by, "found": len(found)}
+        told: dict[str, str | int] = {"by": by, "found": len(found)}
         await audit.record(session, vault, visit.staff.id, "people.searched", found[0] if found else "", told)
         await session.commit()
     if len(found) == 1:

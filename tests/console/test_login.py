@@ -186,7 +186,7 @@ async def test_nobody_chooses_their_place(settings: Settings, proxies: list[str]
 
     config = listening(app, settings.model_copy(update={"rafiq_proxies": proxies}))
     config.load()
-    transport = httpx.ASGITransport(config.loaded_app, client=("127.0.0.1", 1))  # type: ignore[arg-type]
+    transport = httpx.ASGITransport(config.loaded_app, client=("127.0.0.1", 1))
     async with httpx.AsyncClient(transport=transport, base_url=HOME) as client:
         assert (await client.get("/", headers={"x-forwarded-for": given})).json() == place
 
