@@ -7,7 +7,7 @@ import difflib
 import os
 import re
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import time
 from decimal import Decimal
 from ipaddress import ip_network
@@ -78,7 +78,7 @@ class MailServer:
     port: int
     tls: bool
     user: str | None
-    password: str | None
+    password: str | None = field(repr=False)
 
     @property
     def starttls(self) -> bool | None:
@@ -258,6 +258,15 @@ class Settings(BaseSettings):
         if value is not None and not re.match(r"https?://[^/\s]", value):
             raise ValueError("it must begin with https:// (or http:// on this machine)")
         return value.rstrip("/") if value else value
+
+    @field_validator("rafiq_public_url")
+    @classmethod
+    def _sealed(cls, value: str | None) -> str | None:
+        if value is not None and value.startswith("http://"):
+            host = urlsplit(value).hostname
+            if host not in ("127.0.0.1", "::1", "localhost"):
+                raise ValueError("it must begin with https://: passwords and what people write go there")
+        return value
 
     @field_validator("whatsapp_phone_number_id", "whatsapp_account_id")
     @classmethod

@@ -220,6 +220,7 @@ class Desk:
     async def note(self, reference: str, staff_id: uuid.UUID, words: str) -> None:
         """Write something down for colleagues; the person never reads it."""
         thread = await self._lock(reference)
+        await self._may_have(thread, await self._member(reference, staff_id))
         sealed = self.vault.seal(thread.key, {"text": words[:LONGEST]})
         await self._log(thread, "noted", staff_id, note_sealed=sealed)
 

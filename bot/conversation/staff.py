@@ -259,7 +259,9 @@ async def _colleagues(ctx: Context, member: StaffMember, reference: str) -> None
         .where(StaffMember.active, StaffMember.role.in_(ROLES), StaffMember.id != member.id)
         .order_by(StaffMember.name)
     )
-    present = sorted(rows, key=lambda one: not is_open(duty(one, ctx.settings), ctx.now))[:COLLEAGUES]
+    handoff = await ctx.session.scalar(select(Handoff).where(Handoff.reference == reference))
+    theirs = [one for one in rows if handoff is not None and there_for(handoff, one)]
+    present = sorted(theirs, key=lambda one: not is_open(duty(one, ctx.settings), ctx.now))[:COLLEAGUES]
     ctx.say(
         "desk.to_whom" if present else "desk.nobody",
         [Choice(one.name, {"staff": "to", "handoff": reference, "to": str(one.id)}) for one in present],

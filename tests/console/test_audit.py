@@ -79,6 +79,26 @@ async def test_rows_cut_off_the_end_are_missed_by_whoever_noted_the_link(team: T
     assert cut.broken is None and not cut.found
 
 
+async def test_the_page_looks_at_the_last_rows(team: Team, database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The service answers people meanwhile: the whole chain is for the command."""
+    from bot.console import pages
+
+    monkeypatch.setattr(pages, "VERIFIED", 2)
+    boss = await team.at_work("supervisor")
+    for _ in range(2):
+        await boss.get("/console/handoffs/H-NONE")
+    async with database.session() as session:
+        await session.execute(text(TAMPER))
+        await session.execute(text("UPDATE audit SET target = 'x' WHERE id = 1"))
+        await session.commit()
+        assert (await audit.verify(session, database.vault)).broken == 1
+        assert (await audit.verify(session, database.vault, last=2)).broken is None
+        await session.execute(text(TAMPER))
+        await session.execute(text("UPDATE audit SET target = 'x' WHERE id = 4"))
+        await session.commit()
+    assert 'role="alert"' in (await boss.get("/console/audit")).text
+
+
 async def test_an_action_and_its_row_are_both_there_or_neither(team: Team, database: Database) -> None:
     """A transaction that ends badly leaves no row, and the next one takes its number."""
     await team.member()

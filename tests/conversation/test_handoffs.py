@@ -680,6 +680,14 @@ async def test_a_chat_is_no_way_around_the_office(team: Team) -> None:
     await change(team.database, "UPDATE handoff SET step = 2")
     await team.presses("samira", take)
     assert (await status(team, reference))[0] == "taken"
+    await team.member("mona", offices=["MR"])
+    await team.presses("samira", i18n.say("desk.button.transfer", "fr"))
+    offered = await rows(team.database, "SELECT title FROM issued_button WHERE action->>'staff' = 'to'")
+    assert [one.title for one in offered] == ["karim"]
+    async with team.desk() as desk:
+        nobody = await team.member("lina", role="coordinator")
+        with pytest.raises(NotYours):
+            await desk.note(reference, nobody, "un mot")
 
 
 async def test_who_leaves_the_team_reads_nothing_any_more(team: Team) -> None:
