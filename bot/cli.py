@@ -537,6 +537,10 @@ def staff_add(
         if wrong:
             raise configuration.SettingsError(f"{wrong[0]} is no {kind}: {', '.join(known)}")
 
+    if not staff.is_address(email):
+        raise configuration.SettingsError(f"{email!r} is no e-mail address")
+    if not name.strip() or not name.isprintable():
+        raise configuration.SettingsError(f"{name!r} is no name: people in a conversation read it")
     password = _new_password(name, email)
 
     async def add(database: Database) -> accounts.Enrolment | None:
@@ -598,9 +602,10 @@ def staff_stop(email: Annotated[str, typer.Argument(help="Of whom in the team.")
     """Let somebody in no more, and sign them out now."""
     from bot.console import accounts
 
-    if not _in_database(configuration.load(), lambda database: accounts.stop(database, email, None)):
+    settings = configuration.load()
+    if not _in_database(settings, lambda database: accounts.stop(database, settings, email, None)):
         raise configuration.SettingsError(f"{email} is nobody of the team")
-    typer.echo(f"{email} is signed out and may sign in no more")
+    typer.echo(f"{email} is signed out and may sign in no more; the chat is linked no more")
 
 
 @team.command("list")
@@ -624,6 +629,7 @@ def staff_list() -> None:
 @team.command("link")
 def staff_link(email: Annotated[str, typer.Argument(help="Of whom in the team.")]) -> None:
     """Print a code that links their Telegram chat: they send it to the bot once, within a day."""
+    from bot.console import audit
     from bot.conversation import staff
 
     settings = configuration.load()
@@ -631,6 +637,9 @@ def staff_link(email: Annotated[str, typer.Argument(help="Of whom in the team.")
     async def make(database: Database) -> str | None:
         async with database.session() as session:
             code = await staff.link_code(session, database.vault, email)
+            if code is not None:
+                member = await staff.find(session, email)
+                await audit.record(session, database.vault, None, "staff.code", str(member))
             await session.commit()
             return code
 

@@ -4,14 +4,41 @@ from __future__ import annotations
 
 import logging
 import sys
+import traceback
+from types import TracebackType
 
 import structlog
+
+
+class _WithoutWords(logging.Formatter):
+    """Tracebacks without what the exceptions say: it may be what somebody wrote."""
+
+    def formatException(
+        self, ei: tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None]
+    ) -> str:
+        """Where it happened, and the kinds of what was raised."""
+        lines: list[str] = []
+        error = ei[1]
+        seen: set[int] = set()
+        while error is not None and id(error) not in seen:
+            seen.add(id(error))
+            lines = [*traceback.format_tb(error.__traceback__), f"{type(error).__name__}\n", *lines]
+            error = error.__cause__ or error.__context__
+        return "".join(lines).rstrip()
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        """asyncio's own reports name a task with its exception: their first line says enough."""
+        if record.name == "asyncio":
+            record.message = record.message.partition("\n")[0]
+        return super().formatMessage(record)
 
 
 def configure(level: str) -> None:
     """Set up logging of this process."""
     number = logging.getLevelNamesMapping()[level]
-    logging.basicConfig(level=number, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_WithoutWords("%(asctime)s %(levelname)s %(name)s %(message)s"))
+    logging.basicConfig(level=number, handlers=[handler])
     for name in (
         "httpx",
         "httpcore",

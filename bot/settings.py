@@ -7,9 +7,10 @@ import difflib
 import os
 import re
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import time
 from decimal import Decimal
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import unquote, urlsplit
@@ -77,7 +78,7 @@ class MailServer:
     port: int
     tls: bool
     user: str | None
-    password: str | None
+    password: str | None = field(repr=False)
 
     @property
     def starttls(self) -> bool | None:
@@ -111,6 +112,7 @@ class Settings(BaseSettings):
     rafiq_host: str = "127.0.0.1"
     rafiq_port: int = Field(8080, ge=1, le=65535)
     rafiq_public_url: str | None = None
+    rafiq_proxies: Annotated[list[str], NoDecode] = Field(default_factory=list)
     rafiq_var: Path = ROOT / "var"
     rafiq_master_key: SecretStr | None = None
     rafiq_log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
@@ -155,7 +157,7 @@ class Settings(BaseSettings):
     case_mapping: Path | None = None
     case_answer_secrets: Annotated[list[SecretStr], NoDecode] = Field(default_factory=list)
 
-    @field_validator("case_webhook_secrets", "case_answer_secrets", mode="before")
+    @field_validator("case_webhook_secrets", "case_answer_secrets", "rafiq_proxies", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
         return value.replace(",", " ").split() if isinstance(value, str) else value
@@ -169,6 +171,14 @@ class Settings(BaseSettings):
         if not all(name and given for name, _, given in pairs):
             raise ValueError("write it as: name=value name=value")
         return {name: given for name, _, given in pairs}
+
+    @field_validator("rafiq_proxies")
+    @classmethod
+    def _networks(cls, value: list[str]) -> list[str]:
+        try:
+            return [str(ip_network(one)) for one in value]
+        except ValueError:
+            raise ValueError("write addresses or networks: 127.0.0.1 10.0.0.0/24") from None
 
     @field_validator("case_webhook_secrets", "case_answer_secrets")
     @classmethod
@@ -248,6 +258,15 @@ class Settings(BaseSettings):
         if value is not None and not re.match(r"https?://[^/\s]", value):
             raise ValueError("it must begin with https:// (or http:// on this machine)")
         return value.rstrip("/") if value else value
+
+    @field_validator("rafiq_public_url")
+    @classmethod
+    def _sealed(cls, value: str | None) -> str | None:
+        if value is not None and value.startswith("http://"):
+            host = urlsplit(value).hostname
+            if host not in ("127.0.0.1", "::1", "localhost"):
+                raise ValueError("it must begin with https://: passwords and what people write go there")
+        return value
 
     @field_validator("whatsapp_phone_number_id", "whatsapp_account_id")
     @classmethod

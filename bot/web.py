@@ -13,6 +13,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import structlog
+import uvicorn
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse, PlainTextResponse
 from rasa_sdk.executor import ActionExecutor
@@ -333,23 +334,32 @@ def _vault(settings: Settings) -> Any:
     return Vault(settings.master_key)
 
 
-def serve() -> None:
-    """Run this process as the service; the supervisor starts it with DATABASE_URL resolved."""
-    import uvicorn
-
-    from bot import logs, settings
-
-    configured = settings.load()
-    logs.configure(configured.rafiq_log_level)
-    uvicorn.run(
-        create_app(configured, os.environ["RAFIQ_TRACKER_URL"]),
-        host=configured.rafiq_host,
-        port=configured.rafiq_port,
+def listening(app: FastAPI, settings: Settings) -> uvicorn.Config:
+    """How uvicorn serves it. Where a request comes from is what the connection says, unless a proxy that was named
+    says better: else anybody might choose the place that their attempts to sign in are counted for."""
+    return uvicorn.Config(
+        app,
+        host=settings.rafiq_host,
+        port=settings.rafiq_port,
         log_config=None,
         access_log=False,
         server_header=False,
         timeout_graceful_shutdown=10,
+        proxy_headers=bool(settings.rafiq_proxies),
+        forwarded_allow_ips=settings.rafiq_proxies,
     )
+
+
+def serve() -> None:
+    """Run this process as the service; the supervisor starts it with DATABASE_URL resolved."""
+    from bot import logs, settings
+
+    configured = settings.load()
+    logs.configure(configured.rafiq_log_level)
+    server = uvicorn.Server(listening(create_app(configured, os.environ["RAFIQ_TRACKER_URL"]), configured))
+    server.run()
+    if not server.started:
+        raise SystemExit("the service did not start")
 
 
 if __name__ == "__main__":

@@ -295,3 +295,36 @@ def test_other_libraries_are_told_to_be_quiet() -> None:
     )
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "[]"
+
+
+def test_a_traceback_repeats_nobody() -> None:
+    """Where it happened and what kind it was, of every error in the chain; what an error says may be a person's words."""
+    program = """
+import asyncio, logging
+from bot import logs
+logs.configure('INFO')
+def ours():
+    try:
+        int('canaryfirst')
+    except ValueError as error:
+        raise KeyError('canarysecond') from error
+try:
+    ours()
+except KeyError as error:
+    logging.getLogger('uvicorn.error').error('Exception in ASGI application', exc_info=error)
+async def lost():
+    task = asyncio.ensure_future(fails())
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    del task
+async def fails():
+    raise RuntimeError('canarythird')
+asyncio.run(lost())
+import gc; gc.collect()
+"""
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert "canary" not in run.stderr.replace("int('canaryfirst')", "").replace("KeyError('canarysecond')", "").replace(
+        "RuntimeError('canarythird')", ""
+    )
+    for told in ("ValueError\n", "KeyError\n", "RuntimeError\n", "in ours", "never retrieved"):
+        assert told in run.stderr

@@ -138,6 +138,8 @@ WRONG = [
     ("CASE_RECEIVER_PORT", "8081.5"),
     ("RAFIQ_PUBLIC_URL", "rafiq.example.org"),
     ("RAFIQ_PUBLIC_URL", "ftp://rafiq.example.org"),
+    ("RAFIQ_PUBLIC_URL", "http://rafiq.example.org"),
+    ("RAFIQ_PROXIES", "my-proxy"),
     ("TELEGRAM_API_URL", "javascript:alert(1)"),
     ("CASE_WEBHOOK_URL", "cases.example.org"),
     ("CASE_WEBHOOK_URL", "https://"),

@@ -26,6 +26,7 @@ class Field(StrEnum):
 
 _COUNSELLORS = frozenset({Role.COUNSELLOR, Role.SUPERVISOR, Role.ADMINISTRATOR})
 _OVERSEERS = frozenset({Role.SUPERVISOR, Role.COORDINATOR, Role.ADMINISTRATOR})
+_REVIEWERS = frozenset({Role.SUPERVISOR, Role.ADMINISTRATOR})  # they read what people wrote
 _EVERYBODY = frozenset(Role)
 
 FIELDS: dict[Field, frozenset[Role]] = dict.fromkeys(Field, _COUNSELLORS)
@@ -58,9 +59,9 @@ PAGES: dict[tuple[str, str], frozenset[Role] | None] = {
     ("POST", "/console/deliveries/messages/{id}/cancel"): _OVERSEERS,
     ("POST", "/console/deliveries/events/{id}/replay"): _OVERSEERS,
     ("POST", "/console/deliveries/endpoint"): _OVERSEERS,
-    ("GET", "/console/review"): _OVERSEERS,
-    ("POST", "/console/review/{id}"): _OVERSEERS,
-    ("POST", "/console/review/export"): _OVERSEERS,
+    ("GET", "/console/review"): _REVIEWERS,
+    ("POST", "/console/review/{id}"): _REVIEWERS,
+    ("POST", "/console/review/export"): _REVIEWERS,
     ("GET", "/console/audit"): frozenset({Role.SUPERVISOR, Role.ADMINISTRATOR}),
     ("GET", "/console/staff"): frozenset({Role.ADMINISTRATOR}),
     ("POST", "/console/staff/{id}/stop"): frozenset({Role.ADMINISTRATOR}),
@@ -78,6 +79,7 @@ BY_ITSELF = {
     "/console/live",
     "/console/handoffs/{reference}/thread",
     "/console/handoffs/{reference}/live",
+    "/console/handoffs/{reference}/media/{id}",
 }
 
 

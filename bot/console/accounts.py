@@ -17,8 +17,10 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from bot.console import audit
+from bot.conversation.handoffs import Desk
 from bot.db.models import LoginAttempt, StaffLogin, StaffMember, StaffSession
 from bot.db.session import Database
+from bot.settings import Settings
 
 SHORTEST, LONGEST = 12, 128  # characters of a password
 STEP = 30  # seconds that a code is shown
@@ -91,7 +93,8 @@ def check_password(password: str, *, name: str, email: str) -> None:
 async def enrol(database: Database, email: str, password: str) -> Enrolment | None:
     """A password and a secret for a member of the team, new ones for who had some; None for an unknown address.
 
-    Their sessions end, and who was stopped may sign in again. Raises `WeakPassword`.
+    Their sessions end, a code for their chat is worth nothing any more, and who was stopped may sign in again.
+    Raises `WeakPassword`.
     """
     vault, secret = database.vault, pyotp.random_base32()
     key = vault.new_key()
@@ -111,7 +114,7 @@ async def enrol(database: Database, email: str, password: str) -> Enrolment | No
             .values(staff_id=member.id, **login)
             .on_conflict_do_update(index_elements=["staff_id"], set_=login)
         )
-        member.active = True
+        member.active, member.link_digest, member.link_expires_at = True, None, None
         await _end_all(session, member.id)
         await audit.record(session, vault, None, "staff.enrolled", str(member.id), {"role": member.role})
         await session.commit()
@@ -119,16 +122,15 @@ async def enrol(database: Database, email: str, password: str) -> Enrolment | No
     return Enrolment(member.id, secret, uri)
 
 
-async def stop(database: Database, email: str, by: uuid.UUID | None) -> bool:
-    """This member of the team signs in no more, and is signed out now; False for an unknown address."""
+async def stop(database: Database, settings: Settings, email: str, by: uuid.UUID | None) -> bool:
+    """This member of the team signs in no more, and is signed out now; False for an unknown address.
+
+    Their chat is no longer the team's, and what they had goes back to the queue.
+    """
     async with database.session() as session:
-        staff_id = await session.scalar(
-            update(StaffMember)
-            .where(StaffMember.email == email.strip().lower())
-            .values(active=False)
-            .returning(StaffMember.id)
-        )
+        staff_id = await session.scalar(select(StaffMember.id).where(StaffMember.email == email.strip().lower()))
         if staff_id is not None:
+            await Desk(session, database.vault, settings, datetime.now(UTC)).dismiss(staff_id)
             await _end_all(session, staff_id)
             await audit.record(session, database.vault, by, "staff.stopped", str(staff_id))
             await session.commit()
@@ -145,20 +147,17 @@ async def sign_in(
     vault = database.vault
     email = email.strip().lower()
     by_email, by_place = vault.digest("login", email), vault.digest("login place", place)
+    await _try(database, by_email, by_place)
     async with database.session() as session:
-        await _not_too_many(session, by_email, by_place)
-        found = (
-            await session.execute(
-                select(StaffMember.id, StaffLogin)
-                .join(StaffLogin, StaffLogin.staff_id == StaffMember.id)
-                .where(StaffMember.email == email, StaffMember.active)
-            )
-        ).first()
-        login: StaffLogin | None = found[1] if found else None
-        right = await _is_password(login, password)
-        step = _step_of(vault.open(login.key, login.totp_sealed), code) if login is not None else None
-        if login is None or not right or step is None or not await _use(session, login.staff_id, step):
-            await session.execute(insert(LoginAttempt).values(email=by_email, place=by_place))
+        login = await session.scalar(
+            select(StaffLogin)
+            .join(StaffMember, StaffLogin.staff_id == StaffMember.id)
+            .where(StaffMember.email == email, StaffMember.active)
+        )
+    right = await _is_password(login, password)  # no connection is held meanwhile
+    step = _step_of(vault.open(login.key, login.totp_sealed), code) if login is not None else None
+    async with database.session() as session:
+        if login is None or not right or step is None or not await _use(session, login, step):
             who = login.staff_id if login else None
             await audit.record(session, vault, who, "login.refused")
             await session.commit()
@@ -183,16 +182,17 @@ async def verify_again(database: Database, staff: Staff, *, password: str, code:
     """The one who is signed in shows again that it is they; the session's new token. Raises `Refused`, `TooMany`."""
     vault = database.vault
     by_email = vault.digest("login again", str(staff.id))
+    await _try(database, by_email, by_email)
     async with database.session() as session:
-        await _not_too_many(session, by_email, by_email)
         login = await session.get_one(StaffLogin, staff.id)
-        right = await _is_password(login, password)
-        step = _step_of(vault.open(login.key, login.totp_sealed), code)
-        if not right or step is None or not await _use(session, staff.id, step):
-            await session.execute(insert(LoginAttempt).values(email=by_email, place=by_email))
+    right = await _is_password(login, password)
+    step = _step_of(vault.open(login.key, login.totp_sealed), code)
+    async with database.session() as session:
+        if not right or step is None or not await _use(session, login, step):
             await audit.record(session, vault, staff.id, "login.refused")
             await session.commit()
             raise Refused
+        await session.execute(delete(LoginAttempt).where(LoginAttempt.email == by_email))
         token = secrets.token_urlsafe(32)
         await session.execute(
             update(StaffSession)
@@ -273,12 +273,21 @@ def form_token(database: Database, token: str) -> str:
     return database.vault.digest("console form", token).hex()
 
 
-async def _not_too_many(session: AsyncSession, by_email: bytes, by_place: bytes) -> None:
-    recent = LoginAttempt.at > func.now() - WINDOW
-    of_email = await session.scalar(select(func.count()).where(LoginAttempt.email == by_email, recent))
-    of_place = await session.scalar(select(func.count()).where(LoginAttempt.place == by_place, recent))
-    if (of_email or 0) >= MOST_FAILURES or (of_place or 0) >= MOST_FROM_ONE_PLACE:
-        raise TooMany
+async def _try(database: Database, by_email: bytes, by_place: bytes) -> None:
+    """Count this attempt as a failure, before anything is looked at: of many at once no more get through than one by
+    one. Whoever proves right takes it back. Raises `TooMany`."""
+    async with database.session() as session:
+        attempt = await session.scalar(
+            insert(LoginAttempt).values(email=by_email, place=by_place).returning(LoginAttempt.id)
+        )
+        await session.commit()
+        recent = LoginAttempt.at > func.now() - WINDOW
+        of_email = await session.scalar(select(func.count()).where(LoginAttempt.email == by_email, recent))
+        of_place = await session.scalar(select(func.count()).where(LoginAttempt.place == by_place, recent))
+        if (of_email or 0) > MOST_FAILURES or (of_place or 0) > MOST_FROM_ONE_PLACE:
+            await session.execute(delete(LoginAttempt).where(LoginAttempt.id == attempt))  # it was not looked at
+            await session.commit()
+            raise TooMany
 
 
 async def _is_password(login: StaffLogin | None, password: str) -> bool:
@@ -301,11 +310,12 @@ def _step_of(secret: str, code: str) -> int | None:
     return found
 
 
-async def _use(session: AsyncSession, staff_id: uuid.UUID, step: int) -> bool:
-    """A code counts once."""
+async def _use(session: AsyncSession, login: StaffLogin, step: int) -> bool:
+    """A code counts once, and only while the password that was looked at is still the right one."""
     used = await session.scalar(
         update(StaffLogin)
-        .where(StaffLogin.staff_id == staff_id, StaffLogin.totp_step < step)
+        .where(StaffLogin.staff_id == login.staff_id, StaffLogin.totp_step < step)
+        .where(StaffLogin.password == login.password)
         .values(totp_step=step)
         .returning(StaffLogin.staff_id)
     )

@@ -12,7 +12,7 @@ import json
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import func, insert, select
@@ -70,10 +70,28 @@ async def record(
     )
 
 
-async def verify(session: AsyncSession, vault: Vault, known: str = "") -> Verdict:
-    """Walk the chain from its beginning; `known`: a link that was noted before, to be found again."""
+async def lately(
+    session: AsyncSession, staff_id: uuid.UUID, action: str, within: timedelta, target: str | None = None
+) -> int:
+    """How often somebody did this in the time before now."""
+    rows = select(func.count()).where(
+        AuditEntry.staff_id == staff_id, AuditEntry.action == action, AuditEntry.at > func.now() - within
+    )
+    return await session.scalar(rows if target is None else rows.where(AuditEntry.target == target)) or 0
+
+
+async def verify(session: AsyncSession, vault: Vault, known: str = "", last: int | None = None) -> Verdict:
+    """Walk the chain, or its `last` rows; `known`: a link that was noted before, to be found again."""
     rows, previous, found = 0, _FIRST, not known
-    stream = await session.stream_scalars(select(AuditEntry).order_by(AuditEntry.id).execution_options(yield_per=500))
+    if last is not None:
+        before = (
+            await session.execute(
+                select(AuditEntry.id, AuditEntry.link).order_by(AuditEntry.id.desc()).offset(last).limit(1)
+            )
+        ).first()
+        rows, previous = (before.id, before.link) if before else (rows, previous)
+    which = select(AuditEntry).where(AuditEntry.id > rows).order_by(AuditEntry.id)
+    stream = await session.stream_scalars(which.execution_options(yield_per=500))
     broken = None
     try:
         async for row in stream:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hmac
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from ipaddress import IPv6Network, ip_address
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl
 
 import jinja2
 from starlette.requests import Request
@@ -27,6 +29,9 @@ from bot.settings import Settings, reading_hours
 HERE = Path(__file__).parent
 LANGUAGE_COOKIE = "rafiq_console_language"
 LARGEST = 64 * 1024  # bytes of a form
+MISSES = 30  # pages of references that are not there for somebody, within
+LATELY = timedelta(minutes=10)
+_PAGE = re.compile(r"/console(/[A-Za-z0-9_-]+)*/?")
 POLICY = (
     "default-src 'none'; object-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
     "media-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
@@ -101,12 +106,22 @@ class Visit:
 
     @property
     def place(self) -> str:
-        """The network address that the request comes from."""
-        return self.request.client.host if self.request.client else ""
+        """The network address that the request comes from; of an IPv6 one the half that a provider gives."""
+        host = self.request.client.host if self.request.client else ""
+        try:
+            address = ip_address(host)
+        except ValueError:
+            return host
+        if address.version == 4:
+            return str(address)
+        return str(address.ipv4_mapped or IPv6Network((int(address), 64), strict=False))
 
     def path(self, name: str) -> str:
-        """A part of the address."""
-        return str(self.request.path_params[name])
+        """A part of the address. Raises `NotThere` for what no database can look for."""
+        given = str(self.request.path_params[name])
+        if "\0" in given:
+            raise NotThere
+        return given
 
     def sees(self, what: Field) -> bool:
         """Whether their role sees this."""
@@ -192,7 +207,7 @@ def guarded(console: Console, method: str, path: str, handler: Handler) -> Calla
                 return visit.show("refused.html", 400, why="console.refused.form")
         visit.token = request.cookies.get(console.cookie)
         if allowed is None:
-            return await handler(visit)
+            return await _handled(visit)
         quietly = path in access.BY_ITSELF
         if visit.token is not None:
             visit.signed_in = await accounts.find(console.database, visit.token, console.limits, quietly=quietly)
@@ -207,19 +222,31 @@ def guarded(console: Console, method: str, path: str, handler: Handler) -> Calla
         if visit.signed_in.role not in allowed:
             await visit.note("access.refused", f"{method} {path}")
             return visit.show("refused.html", 403, why="console.refused.role")
+        if "{reference}" in path and await _misses(visit) >= MISSES:
+            return visit.show("refused.html", 429, why="console.people.too_many")
+        return await _handled(visit)
+
+    async def _handled(visit: Visit) -> Response:
         try:
             return await handler(visit)
         except NotThere:
+            if visit.signed_in is not None:
+                await visit.note("access.missing", f"{method} {path}")
             return visit.show("refused.html", 404, why="console.refused.missing")
 
     return serve
 
 
+async def _misses(visit: Visit) -> int:
+    """How often they lately asked for what is not there for them: nobody tries references one after the other."""
+    async with visit.console.database.session() as session:
+        return await audit.lately(session, visit.staff.id, "access.missing", LATELY)
+
+
 def safe_path(given: str) -> str:
     """Where to go on after signing in: a page of ours, or the inbox."""
-    parts = urlsplit(given)
-    ours = not parts.scheme and not parts.netloc and "\\" not in given and (parts.path + "/").startswith("/console/")
-    return given if ours and given.isprintable() else "/console"
+    path, _, rest = given.partition("?")
+    return given if _PAGE.fullmatch(path) and rest.isprintable() and "\\" not in rest else "/console"
 
 
 def _sign_in_first(visit: Visit) -> Response:
@@ -237,7 +264,7 @@ def _from_here(request: Request) -> bool:
     if site is not None:
         return site == "same-origin"
     origin = request.headers.get("origin")
-    return origin is None or urlsplit(origin).netloc == request.headers.get("host")
+    return origin is None or origin.partition("://")[2] == request.headers.get("host")
 
 
 def _language(request: Request, staff: Staff | None) -> Language:

@@ -15,7 +15,7 @@ from bot import i18n
 from bot.assistant.forms import forms
 from bot.assistant.values.phone import read_phone
 from bot.console.accounts import Staff
-from bot.conversation.handoffs import RESTRICTED, ROLES, SUPERVISING
+from bot.conversation.handoffs import RESTRICTED, ROLES, SUPERVISING, there
 from bot.db.encryption import Vault
 from bot.db.models import Address, Consent, Conversation, Handoff, Media, Person, Request, StaffMember
 from bot.journeys import first_contact
@@ -54,7 +54,7 @@ def theirs(place: str | None, offices: Sequence[str]) -> bool:
 
 def visible(one: Handoff, staff: Staff) -> bool:
     """Whether this handoff is there for them: of their offices, and not of those that may be about themselves."""
-    return theirs(one.place, staff.offices) and (one.reason not in RESTRICTED or supervises(staff.role))
+    return there(one, staff.id, staff.role, staff.offices)
 
 
 async def queue(session: AsyncSession, staff: Staff) -> list[tuple[Handoff, str | None]]:
@@ -70,14 +70,14 @@ async def queue(session: AsyncSession, staff: Staff) -> list[tuple[Handoff, str 
 
 
 async def handoff(session: AsyncSession, reference: str, staff: Staff) -> tuple[Handoff, Case] | None:
-    """This handoff and who is behind it, if it and all that its conversation has open is there for them."""
+    """This handoff and who is behind it, if it is there for them, and nothing open there may be about the team."""
     found = await session.scalar(select(Handoff).where(Handoff.reference == reference))
     if found is None or not visible(found, staff):
         return None
     others = await session.scalars(
-        select(Handoff).where(Handoff.conversation_id == found.conversation_id, Handoff.status.in_(OPEN))
+        select(Handoff.reason).where(Handoff.conversation_id == found.conversation_id, Handoff.status.in_(OPEN))
     )
-    if not all(visible(one, staff) for one in others):
+    if not supervises(staff.role) and any(reason in RESTRICTED for reason in others):
         return None
     case = await _case(session, _CASE.where(Conversation.id == found.conversation_id))
     return (found, case) if case is not None else None
@@ -131,10 +131,12 @@ async def consents_of(session: AsyncSession, person_id: int) -> list[Consent]:
     return list(await session.scalars(select(Consent).where(Consent.person_id == person_id).order_by(Consent.id)))
 
 
-async def kept_media(session: AsyncSession, conversation_id: int) -> Mapping[int, Media]:
-    """The voice messages and pictures of a conversation that are kept, by number."""
-    rows = await session.scalars(select(Media).where(Media.conversation_id == conversation_id, Media.status == "kept"))
-    return {one.id: one for one in rows}
+async def kept_media(session: AsyncSession, conversation_id: int) -> Mapping[int, str]:
+    """The types of the voice messages and pictures of a conversation that are kept, by number; not what is in them."""
+    rows = await session.execute(
+        select(Media.id, Media.mime).where(Media.conversation_id == conversation_id, Media.status == "kept")
+    )
+    return {row.id: row.mime or "" for row in rows}
 
 
 async def names(session: AsyncSession) -> dict[uuid.UUID, str]:
@@ -180,6 +182,14 @@ async def by_reference(session: AsyncSession, words: str) -> list[str]:
         if plain.startswith(prefix) and await session.scalar(found) is not None:
             return [f"{page}/{reference}"]
     return []
+
+
+async def is_there(session: AsyncSession, vault: Vault, page: str, staff: Staff) -> bool:
+    """Whether a page that was found, as a path, is there for them."""
+    kind, _, reference = page.partition("/")
+    if kind == "requests":
+        return await request(session, vault, reference, staff.offices) is not None
+    return await handoff(session, reference, staff) is not None
 
 
 async def by_phone(session: AsyncSession, vault: Vault, words: str) -> list[str]:

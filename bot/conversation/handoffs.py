@@ -10,8 +10,9 @@ from __future__ import annotations
 import secrets
 import uuid
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import func, select, update
@@ -44,6 +45,8 @@ from bot.settings import Settings
 SUPERVISING = ("supervisor", "administrator")
 ROLES = ("counsellor", *SUPERVISING)  # who takes conversations over
 RESTRICTED = ("cue:staff_misconduct",)  # only for those who supervise: it may be about whoever would take it
+EVERYBODY_WAS_TOLD = 2  # the step of a handoff that somebody of another office may take (bot/conversation/notify.py)
+CLOSING = timedelta(minutes=1)  # after a conversation is given back: the words of parting are of it still
 LONGEST = 3500  # characters of one answer: with its writer's name it is one message on every channel
 
 
@@ -159,6 +162,8 @@ class Desk:
             raise NotYours(reference)
         member = await self._member(reference, staff_id)
         await self._may_have(thread, member)
+        if not there_for(thread.handoff, member):
+            raise NotYours(reference)
         await self._own(thread, staff_id, "waiting")
         await self._log(thread, "taken", staff_id)
         await self._tell(thread, "handoff.claimed", name=member.name, when=self._when(member, thread.language))
@@ -215,6 +220,7 @@ class Desk:
     async def note(self, reference: str, staff_id: uuid.UUID, words: str) -> None:
         """Write something down for colleagues; the person never reads it."""
         thread = await self._lock(reference)
+        await self._may_have(thread, await self._member(reference, staff_id))
         sealed = self.vault.seal(thread.key, {"text": words[:LONGEST]})
         await self._log(thread, "noted", staff_id, note_sealed=sealed)
 
@@ -286,7 +292,8 @@ class Desk:
     async def dismiss(self, staff_id: uuid.UUID) -> None:
         """Somebody leaves the team: what they have goes back to the queue, their chat is theirs alone again."""
         for one in await self.held_by(staff_id):
-            await self.give_back(one.reference, None)
+            with suppress(NotYours, Unknown):  # it went to somebody else, or its person is gone, meanwhile
+                await self.give_back(one.reference, None)
         left = {"active": False, "conversation_id": None, "link_digest": None, "link_expires_at": None}
         await self.session.execute(update(StaffMember).where(StaffMember.id == staff_id).values(left))
 
@@ -357,21 +364,23 @@ class Desk:
             )  # fmt: skip
         return outbox_id
 
-    async def conversation(self, reference: str, last: int = 200) -> list[Line]:
-        """What was said in the conversation of this handoff, the oldest first."""
+    async def conversation(self, reference: str, role: str, last: int = 200) -> list[Line]:
+        """What was said in the conversation of this handoff, the oldest first: what is for this role to read."""
         found = (
             await self.session.execute(
-                select(Handoff.conversation_id, Handoff.person_id, Person.key)
+                select(Handoff.conversation_id, Handoff.status, Handoff.released_at, Person.key)
                 .join(Person, Person.id == Handoff.person_id)
                 .where(Handoff.reference == reference)
             )
         ).first()
         if found is None:
             raise Unknown(reference)
+        since, until = await self._readable(found, role)
         heard = await self.session.execute(
             select(Inbox.received_at, Inbox.content_sealed, Inbox.kind, Media.id)
             .outerjoin(Media, Media.inbox_id == Inbox.id)
             .where(Inbox.conversation_id == found.conversation_id, Inbox.content_sealed.is_not(None))
+            .where(Inbox.received_at > since, Inbox.received_at <= until)
             .order_by(Inbox.id.desc())
             .limit(last)
         )
@@ -385,6 +394,7 @@ class Desk:
             .outerjoin(HandoffEntry, (HandoffEntry.outbox_id == Outbox.id) & (HandoffEntry.what == "replied"))
             .outerjoin(StaffMember, StaffMember.id == HandoffEntry.staff_id)
             .where(Outbox.conversation_id == found.conversation_id)
+            .where(Outbox.created_at > since, Outbox.created_at <= until)
             .order_by(Outbox.id.desc())
             .limit(last)
         )
@@ -394,22 +404,45 @@ class Desk:
             lines.append(Line(at, who, text, status, error, outbox_id, name=name))
         return sorted(lines, key=lambda line: line.at)[-last:]
 
-    async def media(self, reference: str, media_id: int) -> tuple[bytes, str] | None:
-        """A voice message or picture of this handoff's conversation and its type; None when it is not kept (any more).
+    async def media(self, reference: str, media_id: int, role: str) -> tuple[bytes, str] | None:
+        """A voice message or picture of this handoff's conversation and its type; None when it is not kept (any more),
+        or not for this role.
 
         Nobody but who has the conversation, or might take it, should be shown it: that is the caller's to know.
         """
         row = (
             await self.session.execute(
-                select(Media.content_sealed, Media.mime, Person.key)
+                select(
+                    Media.content_sealed, Media.mime, Media.created_at, Person.key, Handoff.conversation_id,
+                    Handoff.status, Handoff.released_at,
+                )
                 .join(Person, Person.id == Media.person_id)
                 .join(Handoff, Handoff.conversation_id == Media.conversation_id)
                 .where(Handoff.reference == reference, Media.id == media_id, Media.status == "kept")
             )
-        ).first()
+        ).first()  # fmt: skip
         if row is None or row.content_sealed is None:
             return None
+        since, until = await self._readable(row, role)
+        if not since < row.created_at <= until:
+            return None
         return self.vault.open_bytes(row.key, row.content_sealed), row.mime or "application/octet-stream"
+
+    async def _readable(self, handoff: Any, role: str) -> tuple[datetime, datetime]:
+        """Between which times what was said is to be read with this handoff.
+
+        Not what the person told the assistant after the conversation was given back to it; nor, for who does not
+        supervise, what was said until a handoff that may be about the team was over.
+        """
+        since, until = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
+        if handoff.status == "released" and handoff.released_at is not None:
+            until = handoff.released_at + CLOSING
+        if role not in SUPERVISING:
+            about_us = select(func.max(Handoff.released_at)).where(
+                Handoff.conversation_id == handoff.conversation_id, Handoff.reason.in_(RESTRICTED)
+            )
+            since = await self.session.scalar(about_us) or since
+        return since, until
 
     async def history(self, reference: str) -> list[tuple[HandoffEntry, str | None]]:
         """What happened to the handoff, in order, with the words of its notes."""
@@ -617,6 +650,21 @@ class Desk:
 def may_know(member: StaffMember, reason: str) -> bool:
     """Whether a handoff of this reason is for this person of the team."""
     return reason not in RESTRICTED or member.role in SUPERVISING
+
+
+def there_for(handoff: Handoff, member: StaffMember) -> bool:
+    """Whether this handoff is for this person of the team to see and take: see `there`."""
+    return there(handoff, member.id, member.role, member.offices)
+
+
+def there(handoff: Handoff, staff_id: uuid.UUID, role: str, offices: Sequence[Any]) -> bool:
+    """Whether a handoff is there for somebody: of their offices (all are, for who has none; no place is everybody's),
+    theirs already, or waiting after everybody was told. What may be about the team, for who supervises alone.
+    """
+    if handoff.reason in RESTRICTED and role not in SUPERVISING:
+        return False
+    told = handoff.status == "waiting" and handoff.step >= EVERYBODY_WAS_TOLD
+    return told or handoff.owner_id == staff_id or not offices or handoff.place is None or handoff.place in offices
 
 
 def duty(member: StaffMember, settings: Settings) -> str:

@@ -20,7 +20,7 @@ from bot import i18n
 from bot.assistant.commands import command
 from bot.assistant.triage import Cue
 from bot.conversation import handoffs
-from bot.conversation.handoffs import ROLES, Desk, HandoffError, duty, may_know, reads, why
+from bot.conversation.handoffs import ROLES, Desk, HandoffError, duty, may_know, reads, there_for, why
 from bot.conversation.notify import facts
 from bot.db.encryption import Vault
 from bot.db.models import Handoff, HandoffEntry, Inbox, IssuedButton, Outbox, StaffMember
@@ -37,6 +37,7 @@ CODE_LIFE = timedelta(hours=24)
 READ_BACK = 6  # messages of before that whoever takes a conversation is shown
 COLLEAGUES = 8  # shown to hand a conversation on to
 NOTE = "#"  # a message that begins so is a note for colleagues
+_ADDRESS = re.compile(r"[^@\s<>,;:()\"]+@[^@\s<>,;:()\"]+")
 _CODE = re.compile(OF_THE_TEAM + r"[A-Za-z0-9_-]{22}")
 
 
@@ -63,6 +64,16 @@ async def add(
         .on_conflict_do_nothing(index_elements=["email"])
         .returning(StaffMember.id)
     )  # fmt: skip
+
+
+def is_address(email: str) -> bool:
+    """Whether this is one e-mail address, and nothing that would make two of a mail's header."""
+    return _ADDRESS.fullmatch(email.strip()) is not None and email.strip().isprintable()
+
+
+async def find(session: AsyncSession, email: str) -> uuid.UUID | None:
+    """Who of the team has this address."""
+    return await session.scalar(select(StaffMember.id).where(StaffMember.email == email.strip().lower()))
 
 
 async def link_code(session: AsyncSession, vault: Vault, email: str) -> str | None:
@@ -160,7 +171,7 @@ async def _send(ctx: Context, desk: Desk, member: StaffMember, reference: str, w
 async def _open(ctx: Context, desk: Desk, member: StaffMember) -> None:
     """What they have and what waits, with what can be done."""
     held = await desk.held_by(member.id)
-    waiting = [one for one in await desk.queue(("waiting",)) if may_know(member, one.reason)]
+    waiting = [one for one in await desk.queue(("waiting",)) if member.role in ROLES and there_for(one, member)]
     if not held:
         buttons = [
             Choice(f"{one.priority} · {one.reference}", {"staff": "take", "handoff": one.reference})
@@ -212,7 +223,9 @@ async def _brief(ctx: Context, desk: Desk, member: StaffMember, reference: str) 
     handoff = await ctx.session.scalar(select(Handoff).where(Handoff.reference == reference))
     if handoff is None:
         return
-    lines = [line for line in await desk.conversation(reference, 40) if line.text and line.who != "assistant"]
+    lines = [
+        line for line in await desk.conversation(reference, member.role, 40) if line.text and line.who != "assistant"
+    ]
     said = "\n".join(f"{'>' if line.who == 'person' else '<'} {line.text[:400]}" for line in lines[-READ_BACK:])
     told = facts(handoff, member, ctx.settings)
     text = i18n.say("desk.taken", ctx.language, **told, reason=why(handoff, ctx.language), said=said)
@@ -246,7 +259,9 @@ async def _colleagues(ctx: Context, member: StaffMember, reference: str) -> None
         .where(StaffMember.active, StaffMember.role.in_(ROLES), StaffMember.id != member.id)
         .order_by(StaffMember.name)
     )
-    present = sorted(rows, key=lambda one: not is_open(duty(one, ctx.settings), ctx.now))[:COLLEAGUES]
+    handoff = await ctx.session.scalar(select(Handoff).where(Handoff.reference == reference))
+    theirs = [one for one in rows if handoff is not None and there_for(handoff, one)]
+    present = sorted(theirs, key=lambda one: not is_open(duty(one, ctx.settings), ctx.now))[:COLLEAGUES]
     ctx.say(
         "desk.to_whom" if present else "desk.nobody",
         [Choice(one.name, {"staff": "to", "handoff": reference, "to": str(one.id)}) for one in present],

@@ -1,7 +1,8 @@
 """Personal fields are encrypted with a key per person; that key is wrapped by the master key.
 
-Deleting the person's key deletes what was written with it, in backups too. Look-ups go by a keyed
-hash (`digest`), so that an address can be found without being readable.
+Deleting the person's key makes what was written with it unreadable wherever that key is gone: a backup of before
+holds it still, and goes when its own time is over. Look-ups go by a keyed hash (`digest`), so that an address can be
+found without being readable.
 """
 
 from __future__ import annotations

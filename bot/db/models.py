@@ -704,6 +704,7 @@ class AuditEntry(Base):
     """Who saw or changed what: added only, each row chained to the one before (bot/console/audit.py)."""
 
     __tablename__ = "audit"
+    __table_args__ = (Index("audit_lately", "staff_id", "action", "at"),)
     id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)  # 1, 2, 3 … without a gap
     at: Mapped[datetime]
     staff_id: Mapped[uuid.UUID | None]  # no foreign key: this row outlives the member; None is the command line

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import uuid
+from datetime import timedelta
+from typing import Any
 
 import pytest
+from sqlalchemy import event
 
 from bot import i18n
 from bot.assistant.forms import forms
-from bot.console import accounts
+from bot.console import accounts, guard
 from bot.console.access import PAGES, Role
 from bot.console.pages import HANDLERS
 from bot.db.session import Database
 from tests.console.conftest import Team, change, value
 from tests.console.people import NAME, PHONE, WORDS, Somebody, somebody
+from tests.conversation.letters import queue, writes
 
 COUNSELLORS = {Role.COUNSELLOR, Role.SUPERVISOR, Role.ADMINISTRATOR}
+REVIEWERS = {Role.SUPERVISOR, Role.ADMINISTRATOR}
 OVERSEERS = {Role.SUPERVISOR, Role.COORDINATOR, Role.ADMINISTRATOR}
 EVERYBODY = set(Role)
 # written down here once more, by hand: the table of the code must say the same
@@ -44,9 +50,9 @@ EXPECTED: dict[tuple[str, str], set[Role]] = {
     ("POST", "/console/deliveries/messages/{id}/cancel"): OVERSEERS,
     ("POST", "/console/deliveries/events/{id}/replay"): OVERSEERS,
     ("POST", "/console/deliveries/endpoint"): OVERSEERS,
-    ("GET", "/console/review"): OVERSEERS,
-    ("POST", "/console/review/{id}"): OVERSEERS,
-    ("POST", "/console/review/export"): OVERSEERS,
+    ("GET", "/console/review"): REVIEWERS,
+    ("POST", "/console/review/{id}"): REVIEWERS,
+    ("POST", "/console/review/export"): REVIEWERS,
     ("GET", "/console/audit"): {Role.SUPERVISOR, Role.ADMINISTRATOR},
     ("GET", "/console/staff"): {Role.ADMINISTRATOR},
     ("POST", "/console/staff/{id}/stop"): {Role.ADMINISTRATOR},
@@ -277,6 +283,154 @@ async def test_a_search_cannot_try_every_number(
     assert (await browser.post("/console/people", words=PHONE)).status_code == 429
     told = await value(database, "SELECT string_agg(target || detail::text, ' ') FROM audit")
     assert "2126" not in told
+
+
+async def test_a_burst_of_searches_tries_no_more(
+    team: Team, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Twelve at the same moment are counted one by one."""
+    from bot.console import pages
+
+    monkeypatch.setattr(pages, "SEARCHES", 3)
+    browser = await team.at_work()
+    answers = await asyncio.gather(*(browser.post("/console/people", words=f"AV-{n:04}") for n in range(12)))
+    assert sorted(one.status_code for one in answers) == [200] * 3 + [429] * 9
+
+
+async def test_a_search_finds_nothing_of_another_office(team: Team, database: Database) -> None:
+    """Neither by number nor by reference, nor what may be about the team: not even that it exists."""
+    person = await somebody(database, address="212612345678")
+    await change(
+        database,
+        "INSERT INTO handoff (reference, person_id, conversation_id, reason, priority)"
+        " SELECT 'H-TEAMS', person_id, conversation_id, 'cue:staff_misconduct', 'P1' FROM handoff",
+    )
+    await change(database, "UPDATE request SET answers_sealed = answers_sealed")
+    counsellor, elsewhere = await team.at_work(), await team.at_work()
+    await change(database, "UPDATE staff_member SET offices = '[\"MR\"]' WHERE id = :id", id=elsewhere.staff_id)
+    for words in (PHONE, person.request, person.handoff, "H-TEAMS"):
+        answer = await elsewhere.post("/console/people", words=words)
+        assert answer.status_code == 200 and "location" not in answer.headers, words
+        assert f'/{person.request}"' not in answer.text and f'/{person.handoff}"' not in answer.text
+    assert (await counsellor.post("/console/people", words="H-TEAMS")).status_code == 200
+    assert (await counsellor.post("/console/people", words=PHONE)).status_code == 303
+
+
+async def test_nobody_tries_references_one_after_the_other(
+    team: Team, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is not there is written down; after so many even what is there is not shown, for ten minutes."""
+    monkeypatch.setattr(guard, "MISSES", 3)
+    person = await somebody(database)
+    worker = await team.at_work(Role.ORIENTATION)
+    for number in range(3):
+        assert (await worker.get(f"/console/requests/AV-X{number}XX")).status_code == 404
+    assert (await worker.get(f"/console/requests/{person.request}")).status_code == 429
+    told = await value(database, "SELECT string_agg(DISTINCT target, ',') FROM audit WHERE action = 'access.missing'")
+    assert told == "GET /console/requests/{reference}"
+
+
+async def test_what_was_told_about_the_team_stays_with_who_supervises(team: Team, database: Database) -> None:
+    """After that handoff is over too: a counsellor who takes the next one reads what came since, words and pictures."""
+    person = await somebody(database)
+    await change(
+        database,
+        "INSERT INTO handoff (reference, person_id, conversation_id, reason, priority, status, released_at)"
+        " SELECT 'H-TEAMS', person_id, conversation_id, 'cue:staff_misconduct', 'P1', 'released', now() FROM handoff",
+    )
+    await writes(database, "awa", words="et maintenant autre chose")
+    counsellor, boss = await team.at_work(), await team.at_work(Role.SUPERVISOR)
+    page = f"/console/handoffs/{person.handoff}"
+    for part in (page, page + "/thread"):
+        shown = (await counsellor.get(part)).text
+        assert "autre chose" in shown and WORDS not in shown
+        assert WORDS in (await boss.get(part)).text
+    assert (await counsellor.get(f"{page}/media/{person.media_id}")).status_code == 404
+    assert (await boss.get(f"{page}/media/{person.media_id}")).status_code == 200
+
+
+async def test_what_is_told_to_the_assistant_afterwards_is_not_followed(team: Team, database: Database) -> None:
+    """A conversation that was given back is read until there, and whole again once a person is asked for again."""
+    person = await somebody(database)
+    await change(
+        database, "UPDATE handoff SET status = 'released', released_at = now() - :ago", ago=timedelta(minutes=2)
+    )
+    await change(database, "UPDATE inbox SET received_at = received_at - interval '1 hour'")
+    await writes(database, "awa", words="un secret pour l'assistant")
+    await queue(database, person.conversation_id, "la réponse de l'assistant")
+    boss = await team.at_work(Role.SUPERVISOR)
+    page = f"/console/handoffs/{person.handoff}"
+    shown = (await boss.get(page)).text
+    assert WORDS in shown and "un secret" not in shown and "de l&#39;assistant" not in shown
+    await change(database, "UPDATE media SET created_at = now()")
+    assert (await boss.get(f"{page}/media/{person.media_id}")).status_code == 404
+    await change(database, "UPDATE handoff SET status = 'waiting', released_at = NULL")
+    assert "un secret" in (await boss.get(page)).text
+
+
+async def test_another_office_helps_once_everybody_was_told(team: Team, database: Database) -> None:
+    """Nobody of its own office took it: it is there for the others, who may take it, and then for its owner alone."""
+    person = await somebody(database, place="MA")
+    first, second = await team.at_work(), await team.at_work()
+    await change(database, "UPDATE staff_member SET offices = '[\"MR\"]'")
+    page = f"/console/handoffs/{person.handoff}"
+    await change(database, "UPDATE handoff SET step = 1")
+    assert (await first.post(page + "/take")).status_code == 404
+    await change(database, "UPDATE handoff SET step = 2")
+    assert person.handoff in (await first.get("/console")).text
+    assert (await first.post(page + "/take")).status_code == 303
+    assert (await first.get(page)).status_code == 200 and (await second.get(page)).status_code == 404
+
+
+async def test_an_open_page_opens_no_picture(team: Team, database: Database) -> None:
+    """Whoever sends many large pictures fills no memory: their content is read when one is looked at."""
+    person = await somebody(database)
+    browser = await team.at_work()
+    page = f"/console/handoffs/{person.handoff}"
+    statements: list[str] = []
+
+    def note(_: Any, __: Any, statement: str, *___: Any) -> None:
+        statements.append(statement)
+
+    event.listen(database.engine.sync_engine, "before_cursor_execute", note)
+    try:
+        for part in (page, page + "/thread"):
+            assert f"/media/{person.media_id}" in (await browser.get(part)).text
+    finally:
+        event.remove(database.engine.sync_engine, "before_cursor_execute", note)
+    assert not [one for one in statements if "media.content_sealed" in one]
+
+
+async def test_a_part_of_a_page_is_written_down_too(team: Team, database: Database) -> None:
+    """What was said is read without a row in no way; a page that refreshes itself adds one an hour."""
+    person = await somebody(database)
+    browser = await team.at_work()
+    for _ in range(3):
+        assert WORDS in (await browser.get(f"/console/handoffs/{person.handoff}/thread")).text
+    seen = "SELECT count(*) FROM audit WHERE action = 'conversation.seen' AND target = :r"
+    assert await value(database, seen, r=person.handoff) == 1
+
+
+@pytest.mark.parametrize(
+    ("path", "headers", "status"),
+    [
+        ("/console/handoffs/%00", {}, 404),
+        ("/console/requests/AV-%00", {}, 404),
+        ("/console/static/%00", {}, 404),
+        ("/console/login?next=//[", {}, 200),
+        ("/console/login", {"origin": "http://["}, 403),
+    ],
+)
+async def test_what_nobody_types_is_no_error_of_ours(
+    team: Team, path: str, headers: dict[str, str], status: int
+) -> None:
+    """Neither a 500 with a traceback nor an alarm about the database."""
+    browser = await team.at_work()
+    if headers:
+        del browser.client.headers["sec-fetch-site"]
+        assert (await browser.client.post(path, data={}, headers=headers)).status_code == status
+    else:
+        assert (await browser.get(path)).status_code == status
 
 
 async def test_what_is_seen_is_written_down(team: Team, database: Database) -> None:

@@ -79,6 +79,26 @@ async def test_rows_cut_off_the_end_are_missed_by_whoever_noted_the_link(team: T
     assert cut.broken is None and not cut.found
 
 
+async def test_the_page_looks_at_the_last_rows(team: Team, database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The service answers people meanwhile: the whole chain is for the command."""
+    from bot.console import pages
+
+    monkeypatch.setattr(pages, "VERIFIED", 2)
+    boss = await team.at_work("supervisor")
+    for _ in range(2):
+        await boss.get("/console/handoffs/H-NONE")
+    async with database.session() as session:
+        await session.execute(text(TAMPER))
+        await session.execute(text("UPDATE audit SET target = 'x' WHERE id = 1"))
+        await session.commit()
+        assert (await audit.verify(session, database.vault)).broken == 1
+        assert (await audit.verify(session, database.vault, last=2)).broken is None
+        await session.execute(text(TAMPER))
+        await session.execute(text("UPDATE audit SET target = 'x' WHERE id = 4"))
+        await session.commit()
+    assert 'role="alert"' in (await boss.get("/console/audit")).text
+
+
 async def test_an_action_and_its_row_are_both_there_or_neither(team: Team, database: Database) -> None:
     """A transaction that ends badly leaves no row, and the next one takes its number."""
     await team.member()
@@ -106,6 +126,9 @@ async def test_the_command_verifies(
 
     adding = ("staff", "add", "Salma", "Boss@Example.org", "--role", "administrator", "--language", "ar")
     assert (await run(*adding, typed="short\nshort\n"))[0] != 0
+    for wrong in ("boss@example.org, thief@example.org", "boss@example.org\r\nbcc:thief@example.org", "boss"):
+        assert (await run("staff", "add", "Salma", wrong, typed=f"{PASSWORD}\n{PASSWORD}\n"))[0] != 0
+    assert (await run("staff", "add", "Sal\u202ema", "s@example.org", typed=f"{PASSWORD}\n{PASSWORD}\n"))[0] != 0
     status, said = await run(*adding, typed=f"{PASSWORD}\n{PASSWORD}\n")
     assert status == 0 and "█" in said and PASSWORD not in said
     secret = said.split("or type in: ")[1].split()[0]
@@ -119,6 +142,10 @@ async def test_the_command_verifies(
     assert (await run("audit", "verify", "--link", link))[0] == 0
     assert (await run("audit", "verify", "--link", "00" * 32))[0] == 1
     assert "active" in (await run("staff", "list"))[1]
+    assert (await run("staff", "link", "boss@example.org"))[1].startswith("/start staff-")
+    async with database.session() as session:
+        told = await session.scalar(text("SELECT target FROM audit WHERE action = 'staff.code'"))
+    assert told == str(enrolment.staff_id)
     assert (await run("staff", "stop", "boss@example.org"))[0] == 0
     assert (await browser.get("/console/staff")).status_code == 303
     assert "not active" in (await run("staff", "list"))[1]

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from datetime import UTC, datetime, timedelta
 
+import httpx
 import pyotp
 import pytest
 from argon2 import PasswordHasher
+from fastapi import FastAPI, Request
 from sqlalchemy import text
 
 from bot.console import accounts
 from bot.console.access import Role
 from bot.db.session import Database
 from bot.settings import Settings
-from tests.console.conftest import PASSWORD, Browser, Team, change, value
+from bot.web import listening
+from tests.console.conftest import HOME, PASSWORD, Browser, Team, change, value
+from tests.console.people import somebody
+from tests.conversation.letters import writes
 
 CLOSED = 303  # to the page of signing in
 
@@ -125,12 +131,73 @@ async def test_one_place_cannot_try_many_addresses(team: Team, monkeypatch: pyte
     assert (await browser.login()).status_code == 429
 
 
+async def test_many_at_once_get_no_more_guesses(team: Team, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Twenty guesses at the same moment: five are looked at. So with the password again of who is signed in."""
+    browser = await team.member()
+    looked: list[str] = []
+    right = accounts._is_password
+
+    async def look(login: object, password: str) -> bool:
+        looked.append(password)
+        await asyncio.sleep(0.05)
+        return await right(login, password)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(accounts, "_is_password", look)
+    guesses = (browser.login(password=f"guess number {number}") for number in range(20))
+    answers = await asyncio.gather(*guesses)
+    assert len(looked) <= accounts.MOST_FAILURES and {one.status_code for one in answers} <= {403, 429}
+    colleague = await team.at_work()
+    looked.clear()
+    await asyncio.gather(
+        *(colleague.post("/console/verify", password=f"guess {number}", code="000000") for number in range(20))
+    )
+    assert len(looked) <= accounts.MOST_FAILURES
+
+
+async def test_many_addresses_of_one_network_are_one_place(team: Team, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever has an IPv6 line has 2⁶⁴ addresses."""
+    monkeypatch.setattr(accounts, "MOST_FROM_ONE_PLACE", 3)
+    browser = await team.member()
+    for number in range(4):
+        transport = httpx.ASGITransport(team.app, client=(f"2001:db8:1:2::{number}", 1))
+        async with httpx.AsyncClient(transport=transport, base_url=HOME) as client:
+            form = {"email": f"someone{number}@example.org", "password": PASSWORD, "code": "000000"}
+            answer = await client.post("/console/login", data=form)
+            assert answer.status_code == (403 if number < 3 else 429)
+    assert (await browser.login()).status_code == 303
+
+
+@pytest.mark.parametrize(
+    ("proxies", "given", "place"),
+    [
+        ([], "203.0.113.7", "127.0.0.1"),
+        (["127.0.0.1/32"], "203.0.113.7", "203.0.113.7"),
+        (["127.0.0.1/32"], "198.51.100.1, 203.0.113.7", "203.0.113.7"),
+        (["10.0.0.0/8"], "203.0.113.7", "127.0.0.1"),
+    ],
+)
+async def test_nobody_chooses_their_place(settings: Settings, proxies: list[str], given: str, place: str) -> None:
+    """X-Forwarded-For is believed from a proxy that was named, and of it what that proxy added."""
+    app = FastAPI()
+
+    @app.get("/")
+    async def where(request: Request) -> str:
+        return request.client.host if request.client else ""
+
+    config = listening(app, settings.model_copy(update={"rafiq_proxies": proxies}))
+    config.load()
+    transport = httpx.ASGITransport(config.loaded_app, client=("127.0.0.1", 1))
+    async with httpx.AsyncClient(transport=transport, base_url=HOME) as client:
+        assert (await client.get("/", headers={"x-forwarded-for": given})).json() == place
+
+
 async def test_a_session_ends_when_nobody_clicks_and_in_any_case(team: Team, database: Database) -> None:
     """After the idle limit, and after the absolute one however busy; a page that refreshes itself is no click."""
     idle, old = await team.at_work(), await team.at_work()
     await change(database, "UPDATE staff_session SET seen_at = now() - interval '29 minutes'")
     seen = "SELECT seen_at < now() - interval '20 minutes' FROM staff_session WHERE staff_id = :id"
     assert (await idle.get("/console/handoffs/list")).status_code == 200
+    assert (await idle.get("/console/handoffs/H-AAAAA/media/1")).status_code == 404  # pictures come with the list
     assert await value(database, seen, id=idle.staff_id) is True
     assert await inside(idle)
     assert await value(database, seen, id=idle.staff_id) is False
@@ -181,6 +248,26 @@ async def test_who_is_stopped_is_out_at_once(team: Team, database: Database) -> 
     assert (await boss.post(f"/console/staff/{boss.staff_id}/stop")).status_code == 404
 
 
+async def test_who_is_stopped_has_no_chat_and_no_conversation(team: Team, database: Database) -> None:
+    """A telephone that was stolen is out for good: also after its owner has a new password."""
+    person = await somebody(database)
+    boss, counsellor = await team.at_work(Role.ADMINISTRATOR), await team.at_work()
+    await counsellor.post(f"/console/handoffs/{person.handoff}/take")
+    chat = await writes(database, "salmas-own-chat")
+    await change(
+        database,
+        "UPDATE staff_member SET conversation_id = :chat, link_digest = 'x', link_expires_at = now() + interval '1 day'"
+        " WHERE id = :id",
+        chat=chat, id=counsellor.staff_id,
+    )  # fmt: skip
+    assert (await boss.post(f"/console/staff/{counsellor.staff_id}/stop")).status_code == 303
+    assert await value(database, "SELECT status FROM handoff") == "waiting"
+    assert await value(database, "SELECT owner_id FROM conversation WHERE owner_id IS NOT NULL") is None
+    assert await accounts.enrol(database, counsellor.email, PASSWORD) is not None
+    linked = "SELECT count(*) FROM staff_member WHERE conversation_id IS NOT NULL OR link_digest IS NOT NULL"
+    assert await value(database, linked) == 0
+
+
 async def test_a_new_password_ends_the_other_sessions(team: Team) -> None:
     """It takes the old one and a code; a weak one is refused."""
     here = await team.at_work(name="Salma Haddad")
@@ -214,6 +301,9 @@ async def test_a_new_password_ends_the_other_sessions(team: Team) -> None:
         ("/consoles", "/console"),
         ("javascript:alert(1)", "/console"),
         ("/console/\r\nx: y", "/console"),
+        ("/console/../chat/forget", "/console"),
+        ("/console/%2e%2e/ready", "/console"),
+        ("/console/people?lang=ar", "/console/people?lang=ar"),
     ],
 )
 async def test_signing_in_leads_nowhere_else(team: Team, given: str, onward: str) -> None:

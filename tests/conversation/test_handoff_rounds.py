@@ -201,6 +201,7 @@ def test_how_a_mail_server_is_written() -> None:
     assert reading_mail_server("smtps://a%40b:p%2Fw@mail.example.org") == MailServer(
         "mail.example.org", 465, True, "a@b", "p/w"
     )
+    assert "p/w" not in repr(reading_mail_server("smtps://a%40b:p%2Fw@mail.example.org"))
     assert reading_mail_server("smtp://mail.example.org").starttls is True
     assert reading_mail_server("smtp://127.0.0.1:2525").starttls is None
     for wrong in ("mail.example.org", "http://x", "smtp://", "smtp://x:y", "smtp://x/inbox"):

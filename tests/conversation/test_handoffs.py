@@ -463,10 +463,10 @@ async def test_a_voice_message_is_kept_and_announced(team: Team) -> None:
     await until(lambda: value(team.database, "SELECT count(*) FROM media WHERE status = 'kept'"))
     other = await team.waits("moussa")
     async with team.desk() as desk:
-        [line] = [line for line in await desk.conversation(reference) if line.media_id is not None]
+        [line] = [line for line in await desk.conversation(reference, "counsellor") if line.media_id is not None]
         assert line.media_id is not None
-        assert await desk.media(reference, line.media_id) == (VOICE, "audio/ogg")
-        assert await desk.media(other, line.media_id) is None  # of another conversation
+        assert await desk.media(reference, line.media_id, "counsellor") == (VOICE, "audio/ogg")
+        assert await desk.media(other, line.media_id, "counsellor") is None  # of another conversation
 
 
 # delivery
@@ -494,7 +494,7 @@ async def test_an_answer_outside_the_window_is_held_and_shown_as_held(team: Team
     await until(lambda: value(team.database, "SELECT count(*) FROM handoff_entry WHERE told = 'held'"))
     assert (await team.read("samira"))[-1] == i18n.say("desk.held", "fr", reference=reference)
     async with team.desk() as desk:
-        [line] = [one for one in await desk.conversation(reference) if one.who == "team"]
+        [line] = [one for one in await desk.conversation(reference, "counsellor") if one.who == "team"]
     assert (line.status, line.reason, line.name) == ("held", "window", "samira")
     await team.presses("samira", i18n.say("desk.button.knock", "fr"))
     await until(lambda: _sent(platform, lambda message: message.template is not None))
@@ -502,7 +502,7 @@ async def test_an_answer_outside_the_window_is_held_and_shown_as_held(team: Team
     await tell(team.database, Incoming("whatsapp", str(uuid.uuid4()), "+212600000000", Kind.PRESS, press="opens"))
     await until(lambda: _sent(platform, lambda message: "nous avons une place lundi" in message.text))
     async with team.desk() as desk:
-        [line] = [one for one in await desk.conversation(reference) if one.who == "team"]
+        [line] = [one for one in await desk.conversation(reference, "counsellor") if one.who == "team"]
     assert line.status == "sent"
 
 
@@ -661,6 +661,33 @@ async def test_a_button_of_the_team_is_worth_nothing_to_others(team: Team) -> No
     event = typed("", "awa")
     await tell(team.database, Incoming("web", event.external_id, event.address, Kind.PRESS, press=button))
     assert await status(team, reference) == ("waiting", None)
+
+
+async def test_a_chat_is_no_way_around_the_office(team: Team) -> None:
+    """Who works for another office neither sees it in their chat nor takes it there, until everybody was told."""
+    await team.linked("samira", offices=["MR"])
+    await team.linked("karim", offices=["MA"])
+    reference = await team.waits()
+    await change(team.database, "UPDATE handoff SET place = 'MA', step = 1, look_at = now() + interval '1 day'")
+    take = i18n.say("desk.button.take", "fr")
+    button = await value(team.database, "SELECT id FROM issued_button WHERE action->>'staff' = 'take' LIMIT 1")
+    chat = await team.conversation("samira")
+    await change(team.database, "UPDATE issued_button SET conversation_id = :c WHERE id = :id", c=chat, id=button)
+    await team.says("samira", "/start")
+    assert i18n.say("desk.nothing", "fr", number=0) == (await team.read("samira"))[-1]
+    await team.presses("samira", take)
+    assert await status(team, reference) == ("waiting", None)
+    await change(team.database, "UPDATE handoff SET step = 2")
+    await team.presses("samira", take)
+    assert (await status(team, reference))[0] == "taken"
+    await team.member("mona", offices=["MR"])
+    await team.presses("samira", i18n.say("desk.button.transfer", "fr"))
+    offered = await rows(team.database, "SELECT title FROM issued_button WHERE action->>'staff' = 'to'")
+    assert [one.title for one in offered] == ["karim"]
+    async with team.desk() as desk:
+        nobody = await team.member("lina", role="coordinator")
+        with pytest.raises(NotYours):
+            await desk.note(reference, nobody, "un mot")
 
 
 async def test_who_leaves_the_team_reads_nothing_any_more(team: Team) -> None:

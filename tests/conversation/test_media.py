@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import io
+import time
 import uuid
 from collections.abc import Mapping
 from dataclasses import asdict
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -40,6 +43,13 @@ def picture(format_: str = "JPEG", size: tuple[int, int] = (64, 32)) -> bytes:
     written = io.BytesIO()
     given: dict[str, Any] = {"exif": exif} | ({"comment": b"CANARYCOMMENT"} if format_ == "JPEG" else {})
     Image.new("RGB", size, "red").save(written, format_, **given)
+    return written.getvalue()
+
+
+def large() -> bytes:
+    """A few kilobytes that unpack into a hundred million and more."""
+    written = io.BytesIO()
+    Image.new("L", (6_000, 5_000)).save(written, "PNG", compress_level=1)
     return written.getvalue()
 
 
@@ -191,13 +201,33 @@ def test_a_picture_says_nothing_but_its_pixels(format_: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"\xff\xd8\xff", picture()[:200], b"GIF89a" + bytes(50), b"<svg/>", picture("PNG", (10_000, 6_000))],
-    ids=["nothing", "a beginning", "half", "gif", "svg", "bomb"],
+    "content", [b"", b"\xff\xd8\xff", picture()[:200], b"GIF89a" + bytes(50), b"<svg/>", picture("PNG", (10_000, 6_000)), large()],
+    ids=["nothing", "a beginning", "half", "gif", "svg", "bomb", "large"],
 )  # fmt: skip
 def test_what_is_no_picture_is_refused(content: bytes) -> None:
     """Whatever it says it is; and what would unpack into too many pixels."""
     with pytest.raises(Unusable):
         cleaned("photo", content)
+
+
+async def test_pictures_are_drawn_one_after_the_other(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each takes hundreds of megabytes while it is drawn."""
+    at_once, most = 0, 0
+
+    def slow(kind: str, content: bytes) -> tuple[bytes, str]:
+        nonlocal at_once, most
+        at_once += 1
+        most = max(most, at_once)
+        time.sleep(0.05)
+        at_once -= 1
+        return content, "image/jpeg"
+
+    monkeypatch.setattr(media, "cleaned", slow)
+    keeper = media.Keeper(database, {"web": FakeChannel("web", files={"p1": picture()})})
+    key = database.vault.new_key()
+    row = SimpleNamespace(channel="web", kind="photo", attempts=0, key=key)
+    done = await asyncio.gather(*(keeper._fetched(row, {"file_id": "p1"}) for _ in range(3)))
+    assert [one["status"] for one in done] == ["kept"] * 3 and most == 1
 
 
 async def test_its_time_is_over(worker: Worker, fetching: FakeChannel, database: Database) -> None:
