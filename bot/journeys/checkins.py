@@ -38,7 +38,8 @@ LATER = timedelta(days=1)  # how long that is
 LONGEST_ANSWER = 6  # words in which a choice is looked for
 LONGEST_DATE = 8  # words in which a day is
 AHEAD = {
-    "demain", "tomorrow", "غدا", "ghedda", "ghadda", "prochain", "prochaine", "next", "القادم", "القادمه", "المقبل", "المقبله",
+    "demain", "tomorrow", "غدا", "ghedda", "ghadda", "prochain", "prochaine", "next", "القادم", "القادمه", "المقبل",
+    "المقبله",
 }  # fmt: skip
 _WORD = re.compile(r"\w+")
 

@@ -269,11 +269,12 @@ async def test_two_lock_in_the_same_order(person: Person, database: Database) ->
 async def test_known_again_by_an_appointment(person: Person, database: Database) -> None:
     """Who has an appointment and no request can say who they are."""
     await person.write("bonjour")
+    sealed = database.vault.seal(bytes(await value(database, "SELECT key FROM person")), {})
     insert = (
         "INSERT INTO appointment (reference, person_id, conversation_id, status, answers_sealed)"
-        " SELECT 'RV-7K3QX', person_id, id, :status, '' FROM conversation"
+        " SELECT 'RV-7K3QX', person_id, id, 'draft', :sealed FROM conversation"
     )
-    await change(database, insert, status="draft")
+    await change(database, insert, sealed=sealed)
     await change(database, "UPDATE address SET identity_changed_at = now()")
     await person.write("rv 7k3qx")
     assert await value(database, "SELECT identity_changed_at IS NOT NULL FROM address")  # nobody was told it
