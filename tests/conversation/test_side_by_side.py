@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
+import base64
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
 from sqlalchemy import select, text
 from starlette.responses import JSONResponse, Response
+from typer.testing import CliRunner, Result
 
 from bot import i18n
 from bot.cases.answers import Answer
 from bot.checkins import rounds
+from bot.cli import app
 from bot.conversation import answers
 from bot.db.models import Checkin
 from bot.db.session import Database
 from bot.journeys import handoff
 from bot.messages import Incoming, Kind
+from bot.settings import SettingsError
 from bot.web import Service
 from tests.conversation.conftest import rows, typed, until, value
 from tests.conversation.test_appointments import open_rabat, walls, wants_an_interview
@@ -281,3 +286,30 @@ async def test_known_again_by_an_appointment(person: Person, database: Database)
     await change(database, "UPDATE appointment SET status = 'requested'")
     assert await person.write("rv 7k3qx") == i18n.say("identity.verified", "fr")
     assert await value(database, "SELECT identity_changed_at IS NULL FROM address")
+
+
+async def test_rafiq_returned(
+    person: Person, database: Database, own_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A counsellor records a return: invited once, on the clock where they live; one line for what is not possible."""
+    monkeypatch.setenv("DATABASE_URL", own_url)
+    monkeypatch.setenv("RAFIQ_MASTER_KEY", base64.b64encode(person.service.settings.master_key).decode())
+    await with_a_request(person, database, "adult")
+    today = datetime.now(UTC).date()
+
+    async def returned(*arguments: str) -> Result:
+        return await asyncio.to_thread(CliRunner().invoke, app, ["returned", *arguments])
+
+    for wrong, says in (
+        (("AV-7K3Q", "20/11/2026"), "is no day"),
+        (("AV-7K3Q", str(today + timedelta(days=3))), "is still to come"),
+        (("AV-2222", str(today)), "there is no request AV-2222"),
+    ):
+        error = (await returned(*wrong)).exception
+        assert isinstance(error, SettingsError) and says in str(error)
+    assert await value(database, "SELECT count(*) FROM enrolment") == 0
+    assert (await returned("AV-7K3Q", str(today), "--country", "CM")).stdout == "invited\n"
+    assert (await person.last())["text"] == say("checkin.consent")
+    [row] = await rows(database, "SELECT status, returned_on, zone FROM enrolment")
+    assert (row.status, row.returned_on, row.zone) == ("invited", today, "Africa/Douala")
+    assert (await returned("AV-7K3Q", str(today))).stdout.startswith("not invited")
