@@ -51,6 +51,10 @@ class Worker:
             self._found.setdefault(key)
         self._begin()
 
+    def waits(self, key: int) -> bool:
+        """Whether this key waits for others to be done."""
+        return key in self._called or key in self._found
+
     def _begin(self) -> None:
         while len(self._active) < self._limit:
             if self._called:
@@ -108,10 +112,18 @@ class Lanes:
         """Also tell this one of every wake-up call (the web page waits for its messages this way)."""
         self._watchers.append(watcher)
 
-    def wake(self, lane: Lane, key: int, at_once: bool = False) -> None:
-        """Wake this process's own worker without a round trip; `at_once` overtakes the others."""
-        if lane in self._workers:
-            self._workers[lane][0].wake(key, at_once=at_once)
+    def wake(self, lane: Lane, key: int, at_once: bool = False) -> bool:
+        """Wake this process's own worker without a round trip; `at_once` overtakes the others.
+
+        Whether the key has to wait for others.
+        """
+        for watcher in self._watchers:
+            watcher(lane, key)
+        if lane not in self._workers:
+            return False
+        worker, _ = self._workers[lane]
+        worker.wake(key, at_once=at_once)
+        return worker.waits(key)
 
     async def start(self) -> None:
         """Begin to listen and to sweep."""
@@ -133,10 +145,9 @@ class Lanes:
                     await connection.execute("LISTEN rafiq")
                     self.listening.set()
                     async for call in connection.notifies():
-                        lane, key = call.payload.split(":")
-                        self.wake(Lane(int(lane)), int(key))
-                        for watcher in self._watchers:
-                            watcher(Lane(int(lane)), int(key))
+                        lane, key, by = call.payload.split(":")
+                        if by != self._database.name:
+                            self.wake(Lane(int(lane)), int(key))
             except psycopg.Error as error:
                 log.warning("not listening; the sweep goes on", error=type(error).__name__)
                 await asyncio.sleep(1)

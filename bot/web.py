@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import hmac
 import json
 import os
@@ -69,6 +70,7 @@ class Service:
             LanguageModel.load(models.language),
             self.triage,
             self._turn_begins,
+            lambda conversation_id: self.lanes.wake(Lane.DELIVERY, conversation_id),
         )
         self.telegram = Telegram.from_settings(settings) if settings.telegram_token else None
         self.whatsapp = WhatsApp.from_settings(settings) if settings.whatsapp_token else None
@@ -100,6 +102,8 @@ class Service:
     async def start(self) -> None:
         """Begin to work."""
         await self.turns.vector_of("")  # the encoder is loaded before the first message comes
+        gc.collect()
+        gc.freeze()  # what is there now stays: no collection need look at it
         await self.lanes.start()
         self._tasks.append(asyncio.create_task(self._watch_rasa()))
         self._tasks.append(asyncio.create_task(self._tidy()))
@@ -126,12 +130,7 @@ class Service:
         for event in incoming:
             if event.kind is Kind.TEXT:
                 self.turns.expect(event.text)
-        ids = await inbox.accept(self.database, incoming)
-        for event in incoming:
-            if event.kind is Kind.TEXT:
-                task = asyncio.create_task(self._hurry(event))
-                self._hurrying.add(task)
-                task.add_done_callback(self._hurrying.discard)
+        ids = await inbox.accept(self.database, incoming, self._begin)
         reports = [event for event in events if isinstance(event, Receipt)]
         await receipts.apply(self.database, self.delivery.channels, reports)
         if reports:
@@ -139,7 +138,14 @@ class Service:
         await notices.keep(self.database, [event for event in events if isinstance(event, Notice)])
         return ids
 
-    async def _hurry(self, event: Incoming) -> None:
+    def _begin(self, event: Incoming, conversation_id: int) -> None:
+        """Its turn begins; where it would wait for those of others, it is looked at whether it may."""
+        if self.lanes.wake(Lane.TURN, conversation_id) and event.kind is Kind.TEXT:
+            task = asyncio.create_task(self._hurry(event, conversation_id))
+            self._hurrying.add(task)
+            task.add_done_callback(self._hurrying.discard)
+
+    async def _hurry(self, event: Incoming, conversation_id: int) -> None:
         """Let danger to life overtake whoever waits; the turn reads the message again and answers."""
         try:
             if not self.triage.hurries(event.text):
@@ -148,9 +154,7 @@ class Service:
             if cue is None:
                 cue = self.triage.read(event.text, await self.turns.vector_of(event.text))
             if cue is not None and cue.priority == "P0":
-                conversation_id = await self.conversation_of(event.channel, event.address)
-                if conversation_id is not None:
-                    self.lanes.wake(Lane.TURN, conversation_id, at_once=True)
+                self.lanes.wake(Lane.TURN, conversation_id, at_once=True)
         except Exception as error:  # it is in the inbox and has its turn all the same
             log.warning("not hurried", error=type(error).__name__)
 

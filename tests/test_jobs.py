@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 
-from bot.jobs import Worker
+from sqlalchemy import text
+
+from bot.db.session import Database, Lane, wake_up_call
+from bot.jobs import Lanes, Worker
 
 
 async def test_who_is_called_overtakes_what_a_sweep_found() -> None:
@@ -50,3 +53,35 @@ async def test_after_the_end_nothing_begins() -> None:
     await asyncio.sleep(0)
     await worker.drain(5)
     assert began == [1]
+
+
+async def test_own_calls_are_not_heard_twice(database: Database, database_url: str) -> None:
+    """What this process woke itself needs no call; what another process or a statement calls for is heard; once each."""
+    worked: list[int] = []
+    heard: list[tuple[Lane, int]] = []
+
+    async def work(key: int) -> None:
+        worked.append(key)
+
+    async def nothing_due() -> list[int]:
+        return []
+
+    lanes = Lanes(database, database_url)
+    lanes.add(Lane.TURN, Worker(work, 1), nothing_due)
+    lanes.watch(lambda lane, key: heard.append((lane, key)))
+    await lanes.start()
+    assert lanes.wake(Lane.TURN, 1) is False
+    assert lanes.wake(Lane.TURN, 2) is True  # there is room for one
+    async with database.session() as session:
+        for call in (
+            wake_up_call(Lane.TURN, 1, database.name),
+            wake_up_call(Lane.TURN, 3, "another"),
+            wake_up_call(Lane.TURN, 4),
+        ):
+            await session.execute(text("SELECT pg_notify('rafiq', :call)"), {"call": call})
+        await session.commit()
+    async with asyncio.timeout(20):
+        while len(worked) < 4:  # noqa: ASYNC110 (no event tells)
+            await asyncio.sleep(0.01)
+    await lanes.stop()
+    assert worked == [1, 2, 3, 4] and heard == [(Lane.TURN, key) for key in (1, 2, 3, 4)]

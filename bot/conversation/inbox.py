@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from sqlalchemy import ARRAY, LargeBinary, bindparam, delete, func, select, text
 from sqlalchemy.dialects.postgresql import insert
@@ -56,10 +56,13 @@ _ACCEPT = text("""
 )
 
 
-async def accept(database: Database, events: Sequence[Incoming]) -> list[int | None]:
+async def accept(
+    database: Database, events: Sequence[Incoming], begin: Callable[[Incoming, int], None] | None = None
+) -> list[int | None]:
     """Write these events down and commit; the inbox id of each, None for one that was there already.
 
-    When this returns, nothing is lost any more: the channel may answer 200.
+    When this returns, nothing is lost any more: the channel may answer 200. `begin` is told of each new event and of
+    its conversation; every other process hears of it by a wake-up call.
     """
     ids: list[int | None] = []
     for event in events:
@@ -69,13 +72,18 @@ async def accept(database: Database, events: Sequence[Incoming]) -> list[int | N
             known = await people.known_before(database, event.channel, event.address, aliases)
         if known is None:
             known = await people.begin(database, event.channel, event.address)
-        write = _afterthought if event.kind in AFTERTHOUGHTS else _accept
-        ids.append(await write(database, event, known))
+        if event.kind in AFTERTHOUGHTS:
+            inbox_id = await _afterthought(database, event, known)
+        else:
+            inbox_id = await _accept(database, event, known, by=database.name if begin is not None else "")
+            if begin is not None and inbox_id is not None:
+                begin(event, known.conversation_id)
+        ids.append(inbox_id)
         faults.point("inbox.accepted")
     return ids
 
 
-async def _accept(database: Database, event: Incoming, known: people.Known) -> int | None:
+async def _accept(database: Database, event: Incoming, known: people.Known, by: str) -> int | None:
     scanned = points.scanned(database.vault, event)
     content = {
         "text": scanned.text[:LONGEST],
@@ -95,7 +103,7 @@ async def _accept(database: Database, event: Incoming, known: people.Known) -> i
         "content": database.vault.seal(known.key, content),
         "spoken": event.kind in SPOKEN,
         "names": [database.vault.digest(event.channel, alias) for alias in aliases],
-        "call": wake_up_call(Lane.TURN, known.conversation_id),
+        "call": wake_up_call(Lane.TURN, known.conversation_id, by),
     }
     async with database.autocommit() as connection:
         inbox_id: int | None = await connection.scalar(_ACCEPT, values)

@@ -185,6 +185,7 @@ class Turns:
         languages: language.LanguageModel,
         triage: Triage,
         begun: Begun | None = None,
+        said: Callable[[int], object] | None = None,
     ) -> None:
         self._database = database
         self._rasa = rasa
@@ -195,6 +196,7 @@ class Turns:
         self._ahead: Future[Any] | None = None
         self._floods = guards.Floods()
         self._begun = begun
+        self._said = said  # is told of each conversation that has something to send; others hear a wake-up call
         self._told: set[asyncio.Task[None]] = set()  # a task that nobody holds may vanish
 
     async def work(self, conversation_id: int) -> None:
@@ -680,7 +682,7 @@ class Turns:
                 "now": ctx.now,
                 "inbox": work.inbox_id,
                 "forgotten": ctx.erased or ctx.forget_words,
-                "call": wake_up_call(Lane.DELIVERY, work.conversation_id),
+                "call": wake_up_call(Lane.DELIVERY, work.conversation_id, self._database.name if self._said else ""),
                 "owner": ctx.owner_id,
             },
         )
@@ -689,6 +691,8 @@ class Turns:
         faults.point("turn.before_commit")
         await session.commit()
         faults.point("turn.committed")
+        if self._said is not None:
+            self._said(work.conversation_id)
 
     async def _wait_for_rasa(self, session: AsyncSession, work: _Work, down: RasaDown) -> None:
         """Rasa is down: say so once, offer what works without it, keep the message for later."""

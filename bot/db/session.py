@@ -7,9 +7,10 @@ transaction runs on that same connection, an owner that lost its lock cannot com
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 
 from sqlalchemy import event, text
@@ -42,6 +43,7 @@ class Database:
 
     engine: AsyncEngine
     vault: Vault
+    name: str = field(default_factory=lambda: secrets.token_hex(6))  # whose wake-up calls these are
 
     def session(self) -> AsyncSession:
         """A session of its own connection; use it with `async with` and commit."""
@@ -100,9 +102,12 @@ async def wake(session: AsyncSession, lane: Lane, key: int) -> None:
     await session.execute(_CALL, {"call": wake_up_call(lane, key)})
 
 
-def wake_up_call(lane: Lane, key: int) -> str:
-    """What `bot.jobs.Lanes` hears: for statements that notify themselves."""
-    return f"{int(lane)}:{key}"
+def wake_up_call(lane: Lane, key: int, by: str = "") -> str:
+    """What `bot.jobs.Lanes` hears: for statements that notify themselves.
+
+    `by` is the name of a `Database` whose own lanes are woken without it.
+    """
+    return f"{int(lane)}:{key}:{by}"
 
 
 def connect(url: str, vault: Vault, pool_size: int = 24) -> Database:
