@@ -462,14 +462,15 @@ def interview_missed(reference: Reference) -> None:
     _of_an_interview(lambda database: appointments.missed(database, reference))
 
 
-def _of_an_interview(act: Callable[[Database], Awaitable[None]]) -> None:
+def _of_an_interview(act: Callable[[Database], Awaitable[bool | None]]) -> None:
     from bot.appointments.bookings import NotPossible
 
     try:
-        _in_database(configuration.load(), act)
+        told = _in_database(configuration.load(), act)
     except NotPossible as why:
         raise configuration.SettingsError(str(why)) from None
-    typer.echo("done")
+    unwanted = "done, but the person is not told: they want no messages, or cannot be reached"
+    typer.echo(unwanted if told is False else "done")
 
 
 @app.command("returned")
@@ -486,12 +487,14 @@ def returned(
         day = date.fromisoformat(on)
     except ValueError:
         raise configuration.SettingsError(f"{on} is no day: write it like 2026-11-20") from None
+    if day > (datetime.now(UTC) + timedelta(days=1)).date():
+        raise configuration.SettingsError(f"{on} is still to come: a return is recorded when it is over")
     data = {"ref": reference, "returned_on": day.isoformat(), "country": country}
     answer = Answer("return.recorded", reference, datetime.now(UTC), data)
     told = _in_database(configuration.load(), lambda database: answers.take(database, str(uuid.uuid4()), answer))
     if told is None:
         raise configuration.SettingsError(f"there is no request {reference}")
-    typer.echo("invited" if told else "not invited: asked already, stopped, a child, or not to be reached")
+    typer.echo("invited" if told else "not invited: asked already, said no, stopped, a child, or not to be reached")
 
 
 def _numbers(which: list[str]) -> list[int] | None:

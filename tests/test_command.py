@@ -139,7 +139,7 @@ def test_topics_prints_the_knowledge_base() -> None:
 async def test_case_answer_answers_as_a_case_backend_does(beside: Settings, database: Database) -> None:
     """Signed with the secret beside the built-in receiver, the running service takes it; what it refuses is said."""
     await person(database)
-    said = {"mode": "office", "zone": "Africa/Casablanca", "at": "2026-11-24T10:30:00Z"}
+    said = {"mode": "office", "zone": "Africa/Casablanca", "at": "2036-11-24T10:30:00Z"}
     data = [f"{name}={value}" for name, value in said.items()]
     done = await in_a_thread("case-answer", "interview.proposed", REF, *data, given="", settings=beside)
     assert (done.returncode, done.stdout) == (0, '200 {"told":true}\n'), done.stderr

@@ -20,6 +20,8 @@ DRAFT = ("draft", "held")
 REMINDERS = (48, 3)  # hours before
 WORTH = timedelta(hours=1)  # a reminder that would come sooner than this after the booking says nothing new
 DRAFT_LIFE = timedelta(days=1)  # after the last word about it
+LATE = timedelta(hours=2)  # after its time an appointment is still what the person means by « my appointment »
+LIVE = ("open", "acknowledged")  # of a request
 OVER = ("past", "rescheduled", "cancelled", "done", "missed")
 OVER_LIFE = timedelta(days=90)  # how long one that is over is kept
 # what may follow on what; everything else is a fault
@@ -125,7 +127,7 @@ async def agree(
     step(appointment, "confirmed", now)
     appointment.wall, appointment.zone, appointment.starts_at = wall, office.zone, starts_at
     await session.flush()
-    await forget_reminders(session, appointment)  # of a time that was proposed before
+    await forget_reminders(session, appointment, all_of_them=True)  # of a time that was proposed before
     await tell(session, appointment, "interview.booked", now, answers)
     await remind(session, appointment, now)
 
@@ -137,7 +139,7 @@ async def propose(session: AsyncSession, appointment: Appointment, at: datetime,
     appointment.wall, appointment.zone, appointment.starts_at = times.wall_of(at, zone), zone, at
     appointment.updated_at = now
     await session.flush()
-    await forget_reminders(session, appointment)
+    await forget_reminders(session, appointment, all_of_them=True)  # one that went spoke of another time
     await remind(session, appointment, now)
 
 
@@ -190,7 +192,10 @@ async def tell(
 ) -> None:
     """Tell the case backend where, when and with what wishes: no name, no number, nothing that was typed."""
     request = await session.scalar(
-        select(Request.reference).where(Request.person_id == appointment.person_id, Request.status == "open").limit(1)
+        select(Request.reference)
+        .where(Request.person_id == appointment.person_id, Request.status.in_(LIVE))
+        .order_by(Request.id.desc())
+        .limit(1)
     )
     wanted = answers.get("language")
     language = wanted if wanted in (*LANGUAGES, None, "skip") else "other"
@@ -239,9 +244,10 @@ async def remind(session: AsyncSession, appointment: Appointment, now: datetime)
         )
 
 
-async def forget_reminders(session: AsyncSession, appointment: Appointment) -> None:
-    """None of them goes any more."""
-    await session.execute(delete(Reminder).where(Reminder.appointment_id == appointment.id, Reminder.done_at.is_(None)))
+async def forget_reminders(session: AsyncSession, appointment: Appointment, all_of_them: bool = False) -> None:
+    """None of them goes any more; with `all_of_them` those that went may go again, at another time."""
+    gone = delete(Reminder).where(Reminder.appointment_id == appointment.id)
+    await session.execute(gone if all_of_them else gone.where(Reminder.done_at.is_(None)))
 
 
 async def recompute(session: AsyncSession, now: datetime) -> Sequence[str]:
@@ -292,8 +298,12 @@ async def listing(session: AsyncSession, statuses: Sequence[str] = OPEN) -> Sequ
 
 
 async def leave_behind(session: AsyncSession, now: datetime, person_id: int | None = None) -> None:
-    """What was due is past, kept or not (staff say which); it stands in the way of no new appointment."""
-    due = Appointment.status.in_(["proposed", "confirmed", "reminded"]) & (Appointment.starts_at < now)
+    """What was due is past, kept or not (staff say which); it stands in the way of no new appointment.
+
+    What is agreed is so only a while after it began: who is late asks for it still. A proposal ends with its time.
+    """
+    due = (Appointment.status == "proposed") & (Appointment.starts_at <= now)
+    due |= Appointment.status.in_(["confirmed", "reminded"]) & (Appointment.starts_at < now - LATE)
     if person_id is not None:
         due &= Appointment.person_id == person_id
     await session.execute(update(Appointment).where(due).values(status="past", updated_at=now))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -96,13 +97,23 @@ def _problems(described: Mapping[str, Any]) -> Iterator[str]:
             yield f"{office_id}: {one['zone']!r} is no time zone"
         if not (isinstance(one["active"], bool) and isinstance(one["by_request"], bool)):
             yield f"{office_id}: active and by_request are true or false"
+        for name in ("capacity", "minutes"):
+            if type(one.get(name, 1)) is not int or not 1 <= one.get(name, 1) <= 24 * 60:
+                yield f"{office_id}: {name} is a number from 1 on"
         for hours in one.get("hours", ()):
             if not (_CLOCK.fullmatch(hours["from"]) and _CLOCK.fullmatch(hours["until"])):
                 yield f"{office_id}: hours are written like 09:00, in quotes"
+            if hours["from"] >= hours["until"]:
+                yield f"{office_id}: {_span(hours)} ends before it begins"
             if not set(hours["days"]) <= set(range(7)):
                 yield f"{office_id}: days are 0 (Monday) to 6"
-            for day in hours.get("between", ()):
-                date.fromisoformat(day)
+            if "between" in hours:
+                first, last = (date.fromisoformat(day) for day in hours["between"])
+                if first > last:
+                    yield f"{office_id}: between {first} and {last} there is no day"
+        for hours, others in combinations(one.get("hours", ()), 2):
+            if _overlap(hours, others):
+                yield f"{office_id}: {_span(hours)} and {_span(others)} overlap on the same days"
         for counsellor_id, who in one.get("counsellors", {}).items():
             if not set(who["modes"]) <= set(MODES) or who.get("gender") not in (*GENDERS, None):
                 yield f"{counsellor_id}: modes are {', '.join(MODES)}; gender is {' or '.join(GENDERS)}"
@@ -111,6 +122,19 @@ def _problems(described: Mapping[str, Any]) -> Iterator[str]:
     for days in described["closed_days"].values():
         for day in days:
             date.fromisoformat(day if len(day) > 5 else f"2028-{day}")
+
+
+def _overlap(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether two spans of hours hold at the same time of the same day. Those of `between` replace the usual ones."""
+    if ("between" in one) != ("between" in other) or not set(one["days"]) & set(other["days"]):
+        return False
+    if "between" in one and not (one["between"][0] <= other["between"][1] and other["between"][0] <= one["between"][1]):
+        return False
+    return bool(one["from"] < other["until"] and other["from"] < one["until"])
+
+
+def _span(hours: Mapping[str, Any]) -> str:
+    return f"{hours['from']}-{hours['until']}"
 
 
 async def choosable(session: AsyncSession) -> Sequence[Office]:

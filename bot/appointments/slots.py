@@ -12,6 +12,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from bot.appointments import offices, times
+from bot.assistant.forms import SKIPPED
 from bot.db.models import Appointment, Counsellor, Office, Slot
 
 HOLD = timedelta(minutes=10)  # how long a time is kept for a person who decides
@@ -34,6 +35,7 @@ async def generate(session: AsyncSession, since: date, until: date, office_id: s
                 .limit(office.capacity)
             )
         )
+        standing = await _standing(session, team, since, until)
         rows = [
             {
                 "office_id": office.id,
@@ -45,6 +47,7 @@ async def generate(session: AsyncSession, since: date, until: date, office_id: s
             }
             for wall in _walls(office, since, until, closed)
             for counsellor in team
+            if not any(_meet(wall, office.minutes, *other) for other in standing.get((counsellor.id, wall[:10]), ()))
         ]
         for start in range(0, len(rows), 1000):
             fresh = await session.scalars(
@@ -52,6 +55,27 @@ async def generate(session: AsyncSession, since: date, until: date, office_id: s
             )
             made += len(fresh.all())
     return made
+
+
+async def _standing(
+    session: AsyncSession, team: Sequence[Counsellor], since: date, until: date
+) -> Mapping[tuple[str, str], list[tuple[str, int]]]:
+    """When the team is booked out already, by counsellor and day: made before the office's hours were changed."""
+    found: dict[tuple[str, str], list[tuple[str, int]]] = {}
+    for row in await session.execute(
+        select(Slot.counsellor_id, Slot.wall, Slot.minutes)
+        .where(Slot.counsellor_id.in_([one.id for one in team]))
+        .where(Slot.wall >= since.isoformat(), Slot.wall < (until + timedelta(days=1)).isoformat())
+    ):
+        found.setdefault((row.counsellor_id, row.wall[:10]), []).append((row.wall, row.minutes))
+    return found
+
+
+def _meet(wall: str, minutes: int, other: str, others_minutes: int) -> bool:
+    """Whether two times of one day overlap. The same time again is the same slot: the table knows it."""
+    start, begins = datetime.strptime(wall, times.WALL), datetime.strptime(other, times.WALL)  # noqa: DTZ007 (wall times)
+    ends = begins + timedelta(minutes=others_minutes)
+    return wall != other and start < ends and begins < start + timedelta(minutes=minutes)
 
 
 def _walls(office: Office, since: date, until: date, closed: set[str]) -> Iterator[str]:
@@ -123,7 +147,8 @@ async def free(session: AsyncSession, now: datetime, wishes: Mapping[str, Any], 
         select(Slot)
         .join(Counsellor, Counsellor.id == Slot.counsellor_id)
         .join(Office, Office.id == Slot.office_id)
-        .where(Slot.status == "open", Slot.starts_at > now + LEAD, Office.active, ~taken.exists())
+        .where(Slot.status == "open", Slot.starts_at > now + LEAD, ~taken.exists())
+        .where(Office.active, Counsellor.active)
         .order_by(Slot.starts_at, Slot.id)
         .limit(2000)
     )
@@ -131,7 +156,7 @@ async def free(session: AsyncSession, now: datetime, wishes: Mapping[str, Any], 
         found = found.where(Counsellor.modes.contains([wishes["mode"]]))
     if wishes.get("office"):
         found = found.where(Slot.office_id == wishes["office"])
-    if wishes.get("language") and wishes.get("interpreter") != "yes":
+    if wishes.get("language") not in (None, SKIPPED) and wishes.get("interpreter") != "yes":
         found = found.where(Counsellor.languages.contains([wishes["language"]]))
     if wishes.get("gender") in offices.GENDERS:
         found = found.where(Counsellor.gender == wishes["gender"])

@@ -70,8 +70,11 @@ class Backend(Protocol):
     def newest_only(self) -> bool:
         """Whether an event that comes after a later one about the same reference would do harm."""
 
-    async def post(self, client: httpx.AsyncClient, event: Event) -> Failure | None:
-        """Post it once; None when the backend has it. What it raises is a failure too."""
+    async def post(self, client: httpx.AsyncClient, event: Event, overtaken: bool = False) -> Failure | None:
+        """Post it once; None when the backend has it. What it raises is a failure too.
+
+        `overtaken`: only what it says of another reference than its own, of which the backend knows something later.
+        """
 
 
 def new_client() -> httpx.AsyncClient:
@@ -135,15 +138,18 @@ class CaseDelivery:
             event = await self._next(session)
             if event is None:
                 return False
-            if self.backend.newest_only and await self._overtaken(session, event):
+            overtaken = self.backend.newest_only and await self._overtaken(session, event)
+            if overtaken and event.payload["data"].get("replaces") is None:
                 await self._settle(session, event, status="overtaken", next_at=None, error=None)
                 return True
             # counted before the post: an event that kills its worker comes to an end too
             await self._settle(session, event, attempts=event.attempts + 1)
             faults.point("cases.posting")
-            failure = await self._post(event)
+            failure = await self._post(event, overtaken)
             faults.point("cases.posted")
-            if failure is None:
+            if failure is None and overtaken:
+                await self._settle(session, event, status="overtaken", next_at=None, error=None)
+            elif failure is None:
                 await self._settle(
                     session, event, status="delivered", delivered_at=func.now(), next_at=None, error=None
                 )
@@ -154,23 +160,28 @@ class CaseDelivery:
             return True
 
     async def _overtaken(self, session: AsyncSession, event: Event) -> bool:
-        """Whether the backend has a later event about the same reference."""
+        """Whether the backend has a later event about the same reference, or about what took its place.
+
+        An appointment that is moved goes on under another reference. Where that event was overtaken itself, what it
+        says of the one before was posted.
+        """
         reference = event.payload["data"].get("ref")
         if reference is None:
             return False
-        later = select(CaseEvent.id).where(
-            text("case_event.payload #>> '{data,ref}' = :reference"),  # the index's own words
-            CaseEvent.id > event.row_id,
-            CaseEvent.status == "delivered",
-        )
-        return await session.scalar(later.limit(1), {"reference": reference}) is not None
+        same = text("case_event.payload #>> '{data,ref}' = :reference")  # the indexes' own words
+        replaced = text("case_event.payload #>> '{data,replaces}' = :reference")
+        for about, known in ((same, ["delivered"]), (replaced, ["delivered", "overtaken"])):
+            later = select(CaseEvent.id).where(about, CaseEvent.id > event.row_id, CaseEvent.status.in_(known))
+            if await session.scalar(later.limit(1), {"reference": reference}) is not None:
+                return True
+        return False
 
-    async def _post(self, event: Event) -> Failure | None:
+    async def _post(self, event: Event, overtaken: bool) -> Failure | None:
         """Post it once; None when the backend has it."""
         try:
             # in all: httpx limits each step, and a trickle has many steps
             async with asyncio.timeout(self.timeout):
-                return await self.backend.post(self.client, event)
+                return await self.backend.post(self.client, event, overtaken)
         except TimeoutError:
             return Failure("timeout")
         except Exception as error:  # whatever it is, the event waits its turn and the others go on

@@ -9,7 +9,8 @@ A mapping is data. It says how requests prove who they are and, for each type of
         - {method: POST, path: /cases, body: {id: "{data.ref|uuid}", risk: "{data.request.priority|risk}"},
            answers: {409: next}}                  # 2xx: told; an answer named here: the next request, or told
         - {method: PATCH, path: "/cases/{data.replaces|uuid}", body: {status: closed}, answers: {200: next},
-           when: data.replaces}                   # made only where the event has this value
+           when: data.replaces}                   # made only where the event has this value, and also when the rest is
+                                                  # not told any more because the system knows something later
         - {method: GET, path: /starts, found: {in: results, at: params.event, is: "{id}"}}  # there: told; else next
 
 `{…}` stands for a value of the event (docs/case-events/) or of the settings. Nothing else can be said: what an
@@ -149,10 +150,11 @@ class System:
     newest_only: bool = field(default=True, init=False)  # what is told is a state: an older one must not win
     _authorization: str | None = field(default=None, init=False, repr=False)
 
-    async def post(self, client: httpx.AsyncClient, event: Event) -> Failure | None:
+    async def post(self, client: httpx.AsyncClient, event: Event, overtaken: bool = False) -> Failure | None:
         """Make the requests of this type of event until one of them has told it; None when it is told."""
         values = {**event.payload, "id": str(event.id), "settings": self.settings}
-        steps = [step for step in self.mapping.events[event.type] if step.when is None or _at(values, step.when)]
+        every = self.mapping.events[event.type]
+        steps = [step for step in every if (step.when is None and not overtaken) or _at(values, step.when or "")]
         for step in steps:
             answer = await self._answer(client, step, values)
             if isinstance(answer, Failure):
@@ -166,7 +168,7 @@ class System:
                 verdict = "told" if self._is_told(step, content, values) else "next"
             if verdict == "told":
                 return None
-        return Failure("no request told it") if steps else None
+        return Failure("no request told it") if steps and not overtaken else None
 
     def _is_told(self, step: Step, content: bytes, values: Mapping[str, Any]) -> bool:
         if step.found is None:

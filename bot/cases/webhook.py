@@ -25,7 +25,7 @@ class Webhook:
     secrets: Sequence[str] = field(repr=False)
     newest_only: bool = field(default=False, init=False)  # the receiver orders by `occurred_at`
 
-    async def post(self, client: httpx.AsyncClient, event: Event) -> Failure | None:
+    async def post(self, client: httpx.AsyncClient, event: Event, overtaken: bool = False) -> Failure | None:
         """Post it once; None when the backend has it."""
         content = body(event.payload)
         sent = headers(self.secrets, str(event.id), content)

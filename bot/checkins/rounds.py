@@ -6,16 +6,17 @@ from collections.abc import Mapping
 from datetime import date, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, select
+from sqlalchemy import ColumnElement, delete, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from bot.cases import events
 from bot.checkins import questions, schedule
 from bot.db.encryption import Vault
-from bot.db.models import Checkin, Enrolment, Request
+from bot.db.models import Checkin, Consent, Enrolment, Request
 
 WAIT = timedelta(hours=72)  # until the one reminder, and after it until nobody waits any more
+DRAFT_LIFE = timedelta(days=7)  # of the questions before the first check-in, after the last word about them
 OPEN = ("draft", "invited", "active")
 WAITING = ("sent", "reminded")
 OVER = ("completed", "partial", "missed", "stopped")
@@ -123,14 +124,21 @@ async def activate(
 
 async def stop(session: AsyncSession, person_id: int, by: str, now: datetime, for_good: bool) -> bool:
     """No check-in goes on; whether there was one to stop. `for_good`: the enrolment ends too, with what was planned."""
+    states = ["sent", "reminded", "open", *(["planned"] if for_good else [])]
+    rows = list(  # before the enrolment: so does whoever is about to send one of them
+        await session.scalars(
+            select(Checkin)
+            .where(Checkin.person_id == person_id, Checkin.status.in_(states))
+            .order_by(Checkin.id)
+            .with_for_update()
+            .execution_options(populate_existing=True)
+        )
+    )
     enrolment = await enrolment_of(session, person_id)
     if enrolment is None:
         return False
-    states = ["sent", "reminded", "open", *(["planned"] if for_good else [])]
     stopped = None
-    for row in await session.scalars(
-        select(Checkin).where(Checkin.enrolment_id == enrolment.id, Checkin.status.in_(states)).with_for_update()
-    ):
+    for row in rows:
         if row.round != questions.ENROLMENT and row.status != "planned":
             stopped = row.round
         step(row, "stopped", now)
@@ -147,7 +155,28 @@ async def stop(session: AsyncSession, person_id: int, by: str, now: datetime, fo
             {"round": stopped, "by": by, "for_good": for_good},
             now,
         )
+    await end(session, enrolment, now)  # it may have been the last one
     return True
+
+
+async def forget(session: AsyncSession, row: Checkin, enrolment: Enrolment, now: datetime) -> None:
+    """Nobody went on with the questions before the first check-in: no word is taken for an answer to them any more.
+
+    What was only begun goes, with the consent that was given for it; an invitation of the team's stands.
+    """
+    if enrolment.status != "draft":
+        row.asked = row.next_at = None
+        row.updated_at = now
+        return
+    await session.execute(
+        delete(Consent).where(
+            Consent.person_id == enrolment.person_id,
+            Consent.purpose == "checkins",
+            Consent.withdrawn_at.is_(None),
+            Consent.given_at >= enrolment.created_at,
+        )
+    )
+    await session.execute(delete(Enrolment).where(Enrolment.id == enrolment.id))
 
 
 async def complete(

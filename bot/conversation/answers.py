@@ -195,6 +195,8 @@ def _apply(database: Database, about: _About, answer: Answer) -> str | None:
         if sealed is not None and _occurred(database.vault.open(about.key, sealed)) >= answer.occurred_at:
             return None
         proposed = {name: answer.data[name] for name in ("at", "zone", "mode")}
+        if datetime.fromisoformat(proposed["at"]) <= datetime.now(UTC):
+            return None
         kept = {**proposed, "occurred_at": answer.occurred_at.isoformat()}
         request.interview_sealed = database.vault.seal(about.key, kept)
         request.status = "acknowledged"

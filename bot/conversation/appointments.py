@@ -6,7 +6,7 @@ The words are neutral: a telephone lies on a table, is lent, is seized.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 import structlog
@@ -92,7 +92,7 @@ class Appointments:
         async with self._database.session() as session:
             await offices.load(session, only_if_empty=True)
             moved = await bookings.recompute(session, now)
-            await bookings.leave_behind(session, now - timedelta(hours=2))
+            await bookings.leave_behind(session, now)
             forgotten = await bookings.tidy(session, now)
             await session.commit()
         if moved:
@@ -101,15 +101,18 @@ class Appointments:
             log.info("appointments forgotten that are long over, or were never finished", **forgotten)
 
 
-async def agree(database: Database, reference: str, wall: str) -> None:
-    """The team confirms a request for this time (« 2026-11-24T10:00 », the office's clock); the person is told."""
+async def agree(database: Database, reference: str, wall: str) -> bool:
+    """The team confirms a request for this time (« 2026-11-24T10:00 », the office's clock); whether the person is told.
+
+    Nothing unasked is written to who wants none: whoever confirms has to tell them otherwise.
+    """
     now = datetime.now(UTC)
     async with database.session() as session:
         row = await bookings.named(session, reference)
         await bookings.agree(session, row, wall, await _answers(session, database, row), now)
         language = await _language(session, row)
         at = await interviews.spoken_time(session, row, language)
-        await _tell(
+        told = await _tell(
             session,
             database,
             row,
@@ -119,6 +122,7 @@ async def agree(database: Database, reference: str, wall: str) -> None:
             document=await calendar.file(session, row, language, now),
         )
         await session.commit()
+        return told
 
 
 async def propose(
@@ -150,15 +154,18 @@ async def propose(
     return await _tell(session, database, row, words, _answers_to(row, language), expires_at=row.starts_at)
 
 
-async def cancel(database: Database, reference: str) -> None:
-    """The team cannot hold this appointment; the person is told and can choose another time."""
+async def cancel(database: Database, reference: str) -> bool:
+    """The team cannot hold this appointment; the person can choose another time. Whether they are told."""
     async with database.session() as session:
         row = await bookings.named(session, reference)
         await bookings.cancel(session, row, "team", datetime.now(UTC))
         language = await _language(session, row)
         words = i18n.say("interview.cancelled_by_team", language, reference=row.reference)
-        await _tell(session, database, row, words, [_choice("button.interview_book", "book_interview", language)])
+        told = await _tell(
+            session, database, row, words, [_choice("button.interview_book", "book_interview", language)]
+        )
         await session.commit()
+        return told
 
 
 async def done(database: Database, reference: str) -> None:
@@ -169,8 +176,11 @@ async def done(database: Database, reference: str) -> None:
         await session.commit()
 
 
-async def missed(database: Database, reference: str) -> None:
-    """The person did not come: one friendly offer of another time; after that, a person of the team writes."""
+async def missed(database: Database, reference: str) -> bool:
+    """The person did not come: one friendly offer of another time; after that, a person of the team writes.
+
+    Whether the person is told.
+    """
     now = datetime.now(UTC)
     async with database.session() as session:
         row = await bookings.named(session, reference)
@@ -186,8 +196,9 @@ async def missed(database: Database, reference: str) -> None:
             words = i18n.say("interview.missed_again", language)
             choices = []
             await _hand_over(session, row, language, now)
-        await _tell(session, database, row, words, choices)
+        told = await _tell(session, database, row, words, choices)
         await session.commit()
+        return told
 
 
 async def _hand_over(session: AsyncSession, row: Appointment, language: Language, now: datetime) -> None:

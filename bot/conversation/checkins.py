@@ -14,9 +14,10 @@ from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from bot import i18n
+from bot.appointments import bookings
 from bot.checkins import questions, rounds, schedule
 from bot.conversation import outbox
-from bot.db.models import Address, Checkin, Conversation, Enrolment, Person, Request
+from bot.db.models import Address, Appointment, Checkin, Conversation, Enrolment, Person, Request
 from bot.db.session import Database, Lane, wake
 from bot.journeys import checkins, handoff
 from bot.journeys.context import Choice
@@ -25,6 +26,7 @@ from bot.messages import LANGUAGES, Language, Template
 log = structlog.get_logger()
 TEMPLATE = Template("check_in")
 BATCH = 500  # check-ins in one sweep
+QUIET = timedelta(hours=1)  # after the last word of who is in the middle of something else
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +39,8 @@ class _Due:
     language: Language
     stopped: bool
     channel: str
+    taken: bool  # somebody of the team speaks there: the assistant is silent
+    busy: bool  # they are filling in something else just now: a button of ours would be taken for one of that
 
 
 class Checkins:
@@ -62,15 +66,21 @@ class Checkins:
                 return
             row, zone = due.row, due.enrolment.zone or schedule.HOME
             moment = schedule.allowed(now, zone)
-            if due.stopped:
+            if row.round == questions.ENROLMENT:
+                await rounds.forget(session, row, due.enrolment, now)
+            elif due.stopped:
                 rounds.step(row, "stopped", now)
                 await rounds.end(session, due.enrolment, now)
+            elif due.taken:
+                row.next_at = schedule.allowed(now + timedelta(days=1), zone)
             elif row.status == "reminded" or (row.status == "open" and row.reminded_at is not None):
                 await self._let_go(session, due, now)
             elif moment > now:  # whatever held us up: not at this hour
                 row.next_at = moment
             elif row.status == "planned" and await _another_is_open(session, row):
                 row.next_at = schedule.allowed(now + timedelta(days=1), zone)
+            elif due.busy:
+                row.next_at = schedule.allowed(now + QUIET, zone)
             elif await self._write(session, due, zone, now):
                 if row.status == "planned":
                     rounds.step(row, "sent", now)
@@ -80,8 +90,7 @@ class Checkins:
                         rounds.step(row, "reminded", now)
                 row.next_at = schedule.allowed(now + rounds.WAIT, zone)
             else:
-                await rounds.miss(session, row, "unreachable", now)
-                await _another_way(session, due, now)
+                await self._let_go(session, due, now, "unreachable")
             await session.commit()
 
     async def _write(self, session: AsyncSession, due: _Due, zone: str, now: datetime) -> bool:
@@ -104,12 +113,12 @@ class Checkins:
         await wake(session, Lane.DELIVERY, due.enrolment.conversation_id)
         return written is not None
 
-    async def _let_go(self, session: AsyncSession, due: _Due, now: datetime) -> None:
-        """Silence, after one reminder: what was answered counts; where nothing was, staff try another way."""
+    async def _let_go(self, session: AsyncSession, due: _Due, now: datetime, why: str = "silent") -> None:
+        """Nobody goes on with it: what was answered counts; where nothing was, staff try another way."""
         row = due.row
         answers = self._database.vault.open(due.key, row.answers_sealed) if row.answers_sealed else {}
         if row.status != "open" or not answers:
-            await rounds.miss(session, row, "silent", now)
+            await rounds.miss(session, row, why, now)
             await _another_way(session, due, now)
             return
         signal = await rounds.complete(session, self._database.vault, due.key, row, answers, now)
@@ -121,12 +130,19 @@ class Checkins:
 async def recorded(
     session: AsyncSession, database: Database, request: Request, conversation_id: int, returned_on: date, zone: str
 ) -> bool:
-    """The team recorded that this person is back: they are asked whether they want check-ins; whether that goes."""
+    """The team recorded that this person is back: they are asked whether they want check-ins; whether that goes.
+
+    Not for a day that is still to come anywhere.
+    """
+    if returned_on > (datetime.now(UTC) + timedelta(days=1)).date():
+        return False
     row_of = select(Person.key, Person.language).where(Person.id == request.person_id)
     person = (await session.execute(row_of)).one()
     language = _spoken(person.language)
     told = database.vault.open(person.key, request.answers_sealed)
     if told.get("age_group") != "adult":
+        return False
+    if not await outbox.wanted(session, conversation_id):  # invited when they hear of it
         return False
     row = await checkins.invite(
         session,
@@ -166,15 +182,32 @@ async def _claimed(session: AsyncSession, checkin_id: int, now: datetime) -> _Du
         return None
     found = (
         await session.execute(
-            select(Enrolment, Person.key, Person.language, Person.stopped_at, Address.channel)
+            select(
+                Enrolment, Person.key, Person.language, Person.stopped_at, Address.channel, Address.last_heard_at,
+                Conversation.owner_id, Conversation.form,
+                select(Appointment.id)
+                .where(Appointment.person_id == Person.id, Appointment.status.in_(bookings.DRAFT))
+                .limit(1)
+                .scalar_subquery()
+                .label("draft"),
+            )
             .join(Person, Person.id == Enrolment.person_id)
             .join(Conversation, Conversation.id == Enrolment.conversation_id)
             .join(Address, Address.id == Conversation.address_id)
             .where(Enrolment.id == row.enrolment_id)
         )
-    ).one()
-    spoken = _spoken(found.language)
-    return _Due(row, found.Enrolment, found.key, spoken, found.stopped_at is not None, found.channel)
+    ).one()  # fmt: skip
+    in_the_middle = found.form is not None or found.draft is not None
+    return _Due(
+        row,
+        found.Enrolment,
+        found.key,
+        _spoken(found.language),
+        found.stopped_at is not None,
+        found.channel,
+        taken=found.owner_id is not None,
+        busy=in_the_middle and found.last_heard_at is not None and found.last_heard_at > now - QUIET,
+    )
 
 
 async def _another_is_open(session: AsyncSession, row: Checkin) -> bool:

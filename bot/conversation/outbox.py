@@ -19,6 +19,7 @@ from bot.messages import WAITING, Document, Language, Template
 BUBBLE = 1024  # characters: what fits one message with buttons on every channel
 LONG_BUBBLE = 4096  # and one without
 BUTTON_LIFE = timedelta(days=7)
+ANNOUNCED_LIFE = timedelta(days=30)  # of those under a message that may wait for the person to write
 
 
 # one message with its buttons; what this conversation's expired buttons were goes in passing
@@ -77,6 +78,17 @@ async def _doubted(ctx: Context) -> bool:
     return changed_at is not None
 
 
+async def wanted(session: AsyncSession, conversation_id: int) -> bytes | None:
+    """The key to write an unasked message with; None when the person wants none or cannot be reached."""
+    key: bytes | None = await session.scalar(
+        select(Person.key)
+        .join(Conversation, Conversation.person_id == Person.id)
+        .join(Address, Address.id == Conversation.address_id)
+        .where(Conversation.id == conversation_id, Person.stopped_at.is_(None), Address.unreachable_at.is_(None))
+    )
+    return key
+
+
 async def unasked(
     session: AsyncSession,
     vault: Vault,
@@ -98,15 +110,8 @@ async def unasked(
     waits (`announce`), and the message itself goes when the person answers. None when the person wants none or
     cannot be reached.
     """
-    whose = (
-        await session.execute(
-            select(Person.key)
-            .join(Conversation, Conversation.person_id == Person.id)
-            .join(Address, Address.id == Conversation.address_id)
-            .where(Conversation.id == conversation_id, Person.stopped_at.is_(None), Address.unreachable_at.is_(None))
-        )
-    ).first()
-    if whose is None:
+    key = await wanted(session, conversation_id)
+    if key is None:
         return None
     buttons = [(secrets.token_urlsafe(9), choice) for choice in choices]
     content = {
@@ -125,7 +130,7 @@ async def unasked(
             unasked=True,
             sensitive=sensitive,
             expires_at=expires_at,
-            content_sealed=vault.seal(whose.key, content),
+            content_sealed=vault.seal(key, content),
         )
         .returning(Outbox.id)
     )
@@ -138,7 +143,7 @@ async def unasked(
                 position=position,
                 title=choice.title,
                 action=dict(choice.action),
-                expires_at=func.now() + BUTTON_LIFE,
+                expires_at=func.now() + (ANNOUNCED_LIFE if announced else BUTTON_LIFE),
             )
         )
     return outbox_id

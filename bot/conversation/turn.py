@@ -21,13 +21,14 @@ from sqlalchemy.dialects.postgresql import JSONB, insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
 from bot import faults, i18n
+from bot.appointments import bookings
 from bot.assistant import forms, knowledge, language, questions, values
 from bot.assistant.commands import command
 from bot.assistant.rasa import Decision, Rasa, RasaDown
 from bot.assistant.triage import Cue, Triage
 from bot.assistant.values import numerals
 from bot.conversation import guards, media, outbox, people, staff
-from bot.db.models import Alert, Conversation, Inbox, Person, Request
+from bot.db.models import Alert, Appointment, Checkin, Conversation, Inbox, Person, Request
 from bot.db.session import Database, Lane, each_alone, wake, wake_up_call
 from bot.journeys import VERBS, checkins, first_contact, interviews, rights, safety
 from bot.journeys.context import Choice, Context
@@ -46,14 +47,20 @@ TOO_OLD = timedelta(minutes=15)  # a message that waited longer for Rasa is clos
 BUTTON_LIFE = timedelta(days=7)
 OF_A_FORM = {"answer", "change_answer", "leave_form"}  # mean nothing once the form is over
 COMMANDS = ("checkins", "other_phone", "clear_chat")  # said in words that always work; need no Rasa
+RIGHTS = ("resume", "my_data", "delete_my_data")  # likewise, as long as no form of Rasa's waits for its turn
 ANSWERED = {Kind.TEXT, Kind.PRESS, Kind.START, Kind.MEDIA, Kind.UNKNOWN}
 # told of every turn that will be answered: the channel's name, and the details that it gave with the event
 Begun = Callable[[str, Mapping[str, Any]], Coroutine[Any, Any, None]]
 # of the assistant's buttons and words: those that work whoever speaks
-OWN_RIGHTS = {"stop", "resume", "my_data", "delete_my_data", "erase", "keep", "set_language", "emergency",
-              "emergency_numbers"}  # fmt: skip
+OWN_RIGHTS = {"stop", "resume", "my_data", "my_data_file", "delete_my_data", "erase", "keep", "consents",
+              "withdraw_consent", "withdraw_request", "stop_checkins", "other_phone", "clear_chat", "set_language",
+              "emergency", "emergency_numbers"}  # fmt: skip
+# what a « yes » or a « no » under a message that nobody asked for means: its own question
+YES = {"checkin_now", "interview_come", "book_interview"}
+NO = {"checkin_later", "change_interview"}
+SHORT = 4  # words of such an answer
 AMONG_OURSELVES = ("terminal",)  # channels where no stranger's machine can write
-_REFERENCE = re.compile(r"AV[ -]?[2-9A-Za-z]{4}", re.IGNORECASE)
+_REFERENCE = re.compile(r"(AV|RV)[ -]?([2-9A-Z]{4,5})", re.IGNORECASE)
 _LETTER_OR_DIGIT = re.compile(r"\w")
 _WORD = re.compile(r"\w+")
 
@@ -75,10 +82,14 @@ _CLAIM = text("""
         (SELECT id FROM appointment WHERE person_id = person.id AND status IN ('draft', 'held')) AS draft,
         (SELECT id FROM checkin WHERE person_id = person.id AND status = 'open' AND asked IS NOT NULL) AS checkin
 """)
+# under the last message with buttons that went, or is going: nobody means what they never saw
 _LAST_BUTTONS = text("""
-    SELECT position, title, action FROM issued_button
-    WHERE conversation_id = :conversation AND expires_at > now()
-        AND outbox_id = (SELECT max(outbox_id) FROM issued_button WHERE conversation_id = :conversation)
+    SELECT position, title, action, unasked FROM issued_button JOIN outbox ON outbox.id = outbox_id
+    WHERE issued_button.conversation_id = :conversation AND issued_button.expires_at > now()
+        AND outbox_id = (
+            SELECT max(outbox_id) FROM issued_button JOIN outbox ON outbox.id = outbox_id
+            WHERE issued_button.conversation_id = :conversation AND status NOT IN ('held', 'failed', 'cancelled')
+        )
     ORDER BY position
 """)
 # a button that counts still, and the message in which the form asked last
@@ -98,8 +109,10 @@ _USED = text("UPDATE issued_button SET used_at = :now WHERE id = :pressed")
 # what can be pressed now: under the form's last question, or outside of forms under the last message with choices
 _CHOICES = text("""
     WITH own AS (
-        SELECT *, coalesce(action->>'intent' = ANY(:of_a_form), false) AS of_a_form
-        FROM issued_button WHERE conversation_id = :conversation
+        SELECT issued_button.*, coalesce(action->>'intent' = ANY(:of_a_form), false) AS of_a_form
+        FROM issued_button LEFT JOIN outbox ON outbox.id = outbox_id
+        WHERE issued_button.conversation_id = :conversation
+            AND coalesce(status NOT IN ('held', 'failed', 'cancelled'), true)
     )
     SELECT title, action FROM own
     WHERE outbox_id = (SELECT max(outbox_id) FROM own WHERE of_a_form OR NOT :in_form)
@@ -386,14 +399,20 @@ class Turns:
         return None
 
     async def _to_the_team(self, ctx: Context, work: _Work, typed: str) -> None:
-        """Somebody of the team speaks here: what the person does goes to them, but for what is the person's right."""
+        """Somebody of the team speaks here: what the person does goes to them, but for what is the person's right.
+
+        A check-in waits meanwhile: no word to a person of the team is an answer to its question.
+        """
         cue = self._triage.read(typed, await self.vector_of(typed)) if typed else None
         details = work.content.get("details") or {}
         if work.kind is Kind.MEDIA and details.get("media") in media.FOR_A_PERSON:
             await media.keep(ctx, details)
         if cue is not None:
             await staff.alarm(ctx, cue, typed)
-        elif work.kind is Kind.START:
+            await checkins.cue(ctx, cue.name)
+            return
+        await checkins.put_off(ctx)
+        if work.kind is Kind.START:
             await rights.welcome_back(ctx)
             await staff.speaks(ctx)
         elif work.kind is Kind.PRESS:
@@ -401,6 +420,8 @@ class Turns:
         elif work.kind is Kind.TEXT:
             await staff.relay(ctx, work.kind, typed)
             right = command(typed, in_form=work.form is not None)
+            if right == "stop" and work.form is not None:
+                await first_contact.leave(ctx)
             if right in OWN_RIGHTS:
                 await VERBS[right](ctx)
         else:
@@ -447,7 +468,7 @@ class Turns:
         if cue is None or cue.priority != "P0":  # danger to life waits for no vector: others may be in the queue
             vector = await self.vector_of(typed)
             cue = self._triage.read(typed, vector)
-        if cue is not None and not _only_an_age(cue, typed, ctx.form):
+        if cue is not None and not (_only_an_age(cue, typed) and await self._asks_for_an_age(ctx, work)):
             await safety.respond(ctx, cue, silently=looping)
             await checkins.cue(ctx, cue.name)
             return None
@@ -467,10 +488,11 @@ class Turns:
                 await first_contact.leave(ctx)
             await VERBS[intent](ctx)
             return None
-        if intent in COMMANDS:
+        if intent in COMMANDS or (intent in RIGHTS and work.form is None):
             await VERBS[intent](ctx)
             return None
-        if _REFERENCE.fullmatch(typed) and await self._verified(ctx, typed):
+        reference = _REFERENCE.fullmatch(typed)
+        if reference is not None and await self._verified(ctx, "-".join(reference.groups()).upper()):
             return None
         if intent is not None:
             return await self._rasa.turn(work.rasa_id, str(work.inbox_id), intent=intent)
@@ -514,12 +536,15 @@ class Turns:
     def _hash(self, work: _Work, words: str) -> str:
         return self._database.vault.digest("exchange", str(work.conversation_id), _plain(words) or words)[:6].hex()
 
-    async def _verified(self, ctx: Context, typed: str) -> bool:
-        """Who knows the number of their request is who they were."""
-        reference = "AV-" + typed.upper()[-4:]
-        own = await ctx.session.scalar(
-            select(Request.id).where(Request.person_id == ctx.person_id, Request.reference == reference)
+    async def _verified(self, ctx: Context, reference: str) -> bool:
+        """Who knows the number of their request, or of an appointment of theirs, is who they were."""
+        requests = select(Request.id).where(Request.person_id == ctx.person_id, Request.reference == reference)
+        told = select(Appointment.id).where(
+            Appointment.person_id == ctx.person_id,
+            Appointment.reference == reference,
+            Appointment.status.not_in(bookings.DRAFT),
         )
+        own = await ctx.session.scalar(requests.union_all(told).limit(1))
         if own is None or not await people.verified(ctx.session, ctx.conversation_id):
             return False
         ctx.say("identity.verified", [ctx.do("button.help", "help")])
@@ -558,16 +583,38 @@ class Turns:
             work.rasa_id, str(work.inbox_id), intent=action["intent"], slots=action.get("slots")
         )
 
+    async def _asks_for_an_age(self, ctx: Context, work: _Work) -> bool:
+        """Whether a form waits for an age: it knows what to do for a child."""
+        if work.form is not None:
+            return True
+        asked: str | None = None
+        if work.draft is not None:
+            asked = await ctx.session.scalar(select(Appointment.asked).where(Appointment.id == work.draft))
+        elif work.checkin is not None:
+            asked = await ctx.session.scalar(select(Checkin.asked).where(Checkin.id == work.checkin))
+        return asked == "age_group"
+
     async def _typed_button(self, ctx: Context, typed: str) -> Mapping[str, Any] | None:
-        """What the button of the last message does whose title or number this text repeats."""
+        """What the button of the last message does whose title or number this text repeats.
+
+        Under a message that nobody asked for, a yes or a no answers what it asks.
+        """
         said = _plain(typed)
         if not said or len(said) > 60:
             return None
         number = numerals.whole(said)
-        for button in await ctx.session.execute(_LAST_BUTTONS, {"conversation": ctx.conversation_id}):
+        buttons = (await ctx.session.execute(_LAST_BUTTONS, {"conversation": ctx.conversation_id})).all()
+        for button in buttons:
             if said == _plain(button.title) or number == button.position:
-                action: Mapping[str, Any] = button.action
-                return action
+                return dict(button.action)
+        if not buttons or not buttons[0].unasked or ctx.form is not None or len(said.split()) > SHORT:
+            return None
+        agreed = values.read_yes_no(typed)
+        verbs = {"yes": YES, "no": NO}.get(agreed, set())
+        for button in buttons:
+            verb, given = button.action.get("do"), button.action.get("with", {})
+            if verb in verbs or (verb == "checkin_answer" and given.get("value") == agreed):
+                return dict(button.action)
         return None
 
     async def _perform(self, ctx: Context, decision: Decision) -> None:
@@ -704,9 +751,9 @@ def _vector(text: str) -> Any:
     return encode(meant(text))
 
 
-def _only_an_age(cue: Cue, typed: str, form: str | None) -> bool:
-    """« j'ai 16 ans » in a form that asks for the age: the form knows what to do for a child."""
-    if cue.name != "child_alone" or form is None or len(_WORD.findall(typed)) > 4:
+def _only_an_age(cue: Cue, typed: str) -> bool:
+    """« j'ai 16 ans » and no more."""
+    if cue.name != "child_alone" or len(_WORD.findall(typed)) > 4:
         return False
     return bool(values.read_age_group(typed) != "unknown")
 

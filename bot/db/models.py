@@ -452,6 +452,11 @@ class CaseEvent(Base):
     __table_args__ = (
         Index("case_event_open", "id", postgresql_where=text("status = 'queued'")),
         Index("case_event_ref", text("(payload #>> '{data,ref}')")),
+        Index(
+            "case_event_replaces",
+            text("(payload #>> '{data,replaces}')"),
+            postgresql_where=text("payload #>> '{data,replaces}' IS NOT NULL"),
+        ),
         UniqueConstraint("key"),
     )
     id: Mapped[int] = _id()

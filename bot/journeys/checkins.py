@@ -22,10 +22,11 @@ from bot.assistant.rasa import Decision
 from bot.checkins import questions, rounds, schedule
 from bot.checkins.questions import ENROLMENT, Question
 from bot.db.encryption import Vault
-from bot.db.models import Checkin, Consent, Enrolment, Request
+from bot.db.models import Checkin, Consent, Enrolment, Person, Request
 from bot.journeys import handoff
 from bot.journeys.context import Choice, Context, new_reference
 from bot.journeys.hours import when_somebody_reads
+from bot.settings import reading_hours
 from nlu.normalise import normalise, without_accents
 
 FORM = "checkin"  # what the talk around it takes for a form in progress
@@ -35,13 +36,18 @@ AGO = {"this_week": timedelta(days=3), "this_month": timedelta(days=15)}  # what
 EARLIEST = timedelta(days=3 * 365)
 LATER = timedelta(days=1)  # how long that is
 LONGEST_ANSWER = 6  # words in which a choice is looked for
+LONGEST_DATE = 8  # words in which a day is
+AHEAD = {
+    "demain", "tomorrow", "غدا", "ghedda", "ghadda", "prochain", "prochaine", "next", "القادم", "القادمه", "المقبل",
+    "المقبله",
+}  # fmt: skip
 _WORD = re.compile(r"\w+")
 
 
 async def checkins(ctx: Context, **_: Any) -> None:
     """« Check-in », said by the person: go on with the one that waits, or agree to be asked from time to time."""
     if ctx.form not in (None, FORM):
-        ctx.say("checkin.busy")
+        _busy(ctx, ctx.do("button.checkins", "checkins"))
         return
     row = await rounds.current(ctx.session, ctx.person_id)
     enrolment = await rounds.enrolment_of(ctx.session, ctx.person_id)
@@ -51,13 +57,12 @@ async def checkins(ctx: Context, **_: Any) -> None:
         await _begin(ctx)
     else:
         due_at = await ctx.session.scalar(
-            select(func.min(Checkin.due_at)).where(
-                Checkin.enrolment_id == enrolment.id, Checkin.status == "planned", Checkin.due_at > ctx.now
-            )
+            select(func.min(Checkin.next_at)).where(Checkin.enrolment_id == enrolment.id, Checkin.status == "planned")
         )
         zone = enrolment.zone or schedule.HOME
         day = i18n.written_date(due_at, zone, ctx.language) if due_at else "–"
         ctx.say("checkin.enrolled_already", [ctx.do("button.checkin_stop", "stop_checkins")], day=day)
+        await _unless_stopped(ctx)
 
 
 async def answer_now(ctx: Context, checkin: int, **_: Any) -> None:
@@ -66,7 +71,7 @@ async def answer_now(ctx: Context, checkin: int, **_: Any) -> None:
     if row is None:
         await _over(ctx)
     elif ctx.form not in (None, FORM):
-        ctx.say("checkin.busy")
+        _busy(ctx, ctx.do("button.checkin_now", "checkin_now", checkin=row.id))
     else:
         await _open(ctx, row)
 
@@ -116,6 +121,9 @@ async def reply(ctx: Context, checkin: int, question: str, value: str, **_: Any)
     if row is None:
         await _over(ctx)
         return
+    if ctx.form not in (None, FORM):  # one thing at a time: words would be taken for answers to the other
+        _busy(ctx, ctx.do("button.checkin_now", "checkin_now", checkin=row.id))
+        return
     if row.status in rounds.WAITING:
         await _open(ctx, row, silently=True)
     if row.asked not in (None, question):
@@ -162,14 +170,26 @@ async def misread(ctx: Context, decision: Decision) -> bool:
 
 
 async def resume(ctx: Context, form: str | None) -> None:
-    """After something else in the middle, the open question again."""
-    if ctx.checkin is None or ctx.draft is not None or form is not None or ctx.erased:
+    """After something else in the middle, the open question again; where another form begins, this one waits."""
+    if ctx.checkin is None or ctx.erased:
+        return
+    if ctx.draft is not None or form is not None:
+        await put_off(ctx)
         return
     if any(saying.choices for saying in ctx.sayings):  # what offers choices of its own comes first
         return
     row = await _own(ctx, ctx.checkin)
     if row is not None and row.asked is not None:
         await _ask(ctx, row)
+
+
+async def put_off(ctx: Context) -> None:
+    """Something else begins: no word is taken for an answer any more; the answers stay, and it is remembered once."""
+    row = await _own(ctx, ctx.checkin) if ctx.checkin is not None else None
+    ctx.checkin = None
+    if row is not None:
+        row.asked = None
+        await ctx.session.flush()
 
 
 async def cue(ctx: Context, name: str) -> None:
@@ -215,12 +235,18 @@ async def invite(
 ) -> Checkin | None:
     """The team recorded a return: the row that the person's answer to the invitation belongs to.
 
-    `told`: what the person said elsewhere. None for who is enrolled already or said no.
+    `told`: what the person said elsewhere. None for who is enrolled already, said no, or took their consent back.
     """
     known = await session.scalar(
         select(Enrolment.id).where(Enrolment.person_id == person_id, Enrolment.status.in_([*rounds.OPEN, "declined"]))
     )
-    if known is not None:
+    taken_back = await session.scalar(
+        select(Consent.withdrawn_at)
+        .where(Consent.person_id == person_id, Consent.purpose == PURPOSE)
+        .order_by(Consent.id.desc())
+        .limit(1)
+    )
+    if known is not None or taken_back is not None:
         return None
     enrolment = Enrolment(
         reference=new_reference("CK"),
@@ -256,7 +282,10 @@ def answering(row: Checkin, question: str, value: str) -> dict[str, Any]:
 async def _begin(ctx: Context) -> None:
     """The questions that come before the first check-in; what a request tells already is not asked again."""
     request = await ctx.session.scalar(
-        select(Request).where(Request.person_id == ctx.person_id, Request.status != "withdrawn").limit(1)
+        select(Request)
+        .where(Request.person_id == ctx.person_id, Request.status != "withdrawn")
+        .order_by(Request.id.desc())
+        .limit(1)
     )
     told = ctx.vault.open(ctx.person_key, request.answers_sealed) if request is not None else {}
     if told.get("age_group") in ("child", "unknown"):
@@ -296,8 +325,8 @@ async def _go_on(ctx: Context, row: Checkin) -> None:
     following = questions.following(row.form, answers)
     row.asked = following.id if following is not None else None
     row.updated_at = ctx.now
-    if row.round != ENROLMENT and following is not None:
-        row.next_at = await _patience(ctx, row)
+    if following is not None:
+        row.next_at = ctx.now + rounds.DRAFT_LIFE if row.round == ENROLMENT else await _patience(ctx, row)
     await ctx.session.flush()
     if following is not None:
         await _ask(ctx, row)
@@ -391,7 +420,9 @@ async def _completed(ctx: Context, row: Checkin, answers: Mapping[str, Any]) -> 
     if signal.level == "amber" and row.level is None:
         reference = await handoff.record(ctx, "checkin_amber", "P2")
         await rounds.flag(ctx.session, row, "amber", list(signal.because), reference, ctx.now)
-        ctx.say("checkin.done_amber", [ctx.do("button.help", "help")], reference=reference)
+        zone = reading_hours(ctx.settings.rafiq_reading_hours)[3]
+        day = i18n.written_date(handoff.due(ctx.settings, "P2", ctx.now), str(zone), ctx.language)
+        ctx.say("checkin.done_amber", [ctx.do("button.help", "help")], reference=reference, day=day)
     else:
         ctx.say("checkin.done", [ctx.do("button.person", "handoff", reason="asked")])
 
@@ -418,6 +449,20 @@ async def _enrolled(ctx: Context, row: Checkin, answers: Mapping[str, Any]) -> N
         returned=_written(returned_on, ctx),
         day=i18n.written_date(first, zone, ctx.language),
     )
+    await _unless_stopped(ctx)
+
+
+async def _unless_stopped(ctx: Context) -> None:
+    """A day was named: who wrote STOP is told that nothing comes before they write START."""
+    stopped = await ctx.session.scalar(select(Person.stopped_at).where(Person.id == ctx.person_id))
+    if stopped is not None:
+        ctx.say("checkin.enrolled.stopped", [ctx.do("button.resume", "resume"), ctx.do("button.help", "help")])
+
+
+def _busy(ctx: Context, again: Choice) -> None:
+    """Another form is open: it may be left, and this begun."""
+    leave = "leave_interview" if ctx.draft is not None else "leave_first_contact"
+    ctx.say("checkin.busy", [ctx.do("button.interview_leave", leave), again])
 
 
 async def _decline(ctx: Context, row: Checkin) -> None:
@@ -460,6 +505,9 @@ def _read(ctx: Context, question: Question) -> str | None:
 
 def _past_day(ctx: Context) -> str | None:
     """A day that is over, as it was typed; a date without a year is the last one."""
+    words = _plain(ctx.text).split()
+    if len(words) > LONGEST_DATE or AHEAD & set(words):  # about something that is to come, as an appointment
+        return None
     found = values.read_date_time(ctx.text, ctx.language, ctx.now, schedule.HOME)
     if found is None:
         return None

@@ -14,6 +14,7 @@ from sqlalchemy import select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from bot import i18n
+from bot.appointments.bookings import LATE
 from bot.assistant.forms import SKIPPED, forms
 from bot.cases import events
 from bot.db.encryption import Vault
@@ -174,8 +175,9 @@ async def status(ctx: Context, **_: Any) -> None:
             ctx.do("button.person", "handoff", reason="asked"),
         ]
         when = when_somebody_reads(ctx.settings.rafiq_reading_hours, ctx.now, ctx.language)
-        if request.interview_sealed is not None:
-            proposed = ctx.vault.open(ctx.person_key, request.interview_sealed)
+        sealed = request.interview_sealed
+        proposed = ctx.vault.open(ctx.person_key, sealed) if sealed is not None else None
+        if proposed is not None and to_come(proposed, ctx.now):
             ctx.say(
                 "request_status.interview",
                 choices,
@@ -197,6 +199,11 @@ async def status(ctx: Context, **_: Any) -> None:
             [ctx.intend("button.return_request", "return_request")],
             reference=request.reference,
         )
+
+
+def to_come(proposed: Mapping[str, str], now: datetime) -> bool:
+    """Whether the time that was proposed for the request is still to come, or has just begun."""
+    return datetime.fromisoformat(proposed["at"]) > now - LATE
 
 
 def appointment(proposed: Mapping[str, str], language: Language) -> dict[str, str]:

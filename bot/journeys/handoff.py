@@ -102,8 +102,13 @@ async def record_unasked(
     channel: str | None,
     now: datetime,
 ) -> str:
-    """A handoff (P2) that no message asked for: an interview or a check-in did; its reference. `key` makes it one."""
+    """A handoff (P2) that no message asked for: an interview or a check-in did; its reference. `key` makes it one.
+
+    In a conversation that somebody of the team has, it is theirs from the beginning, and nobody waits for a word.
+    """
     reference = new_reference("H")
+    this = select(Conversation.owner_id).where(Conversation.id == conversation_id)
+    owner_id = await session.scalar(this.with_for_update(key_share=True))
     await session.execute(
         insert(Handoff).values(
             reference=reference,
@@ -113,6 +118,10 @@ async def record_unasked(
             priority="P2",
             language=language,
             due_at=now + WITHOUT_HOURS,
+            status="taken" if owner_id is not None else "waiting",
+            owner_id=owner_id,
+            taken_at=now if owner_id is not None else None,
+            look_at=None if owner_id is not None else func.now(),
         )
     )
     await events.record(

@@ -24,7 +24,7 @@ from bot.assistant.forms import ASKED_AGAIN, LONGEST_TEXT, NEGATIONS, SKIPPED, S
 from bot.assistant.rasa import Decision
 from bot.db.models import Appointment, Consent, Office, Person, Reminder, Request, Slot
 from bot.db.session import Lane, wake
-from bot.journeys import first_contact, handoff
+from bot.journeys import checkins, first_contact, handoff
 from bot.journeys.context import Choice, Context, Saying, new_reference
 from bot.journeys.hours import when_somebody_reads
 from bot.messages import Language
@@ -104,11 +104,10 @@ async def begin(ctx: Context, **_: Any) -> None:
     """Begin to book, or go on; who has an appointment is told which."""
     if ctx.draft is not None:
         return  # the open question comes again: see `resume`
-    if ctx.form is not None or not await offices.choosable(ctx.session):
+    if _in_another_form(ctx) or not await offices.choosable(ctx.session):
         await handoff.ask(ctx, reason="interview")
         return
-    await bookings.leave_behind(ctx.session, ctx.now, ctx.person_id)
-    if await bookings.open_of(ctx.session, ctx.person_id) is not None:
+    if await _coming(ctx) is not None:
         await status(ctx)
         return
     if await bookings.missed(ctx.session, ctx.person_id) >= MISSED:
@@ -132,8 +131,8 @@ async def begin(ctx: Context, **_: Any) -> None:
 
 
 async def change(ctx: Context, **_: Any) -> None:
-    """Another time for the appointment there is; it stands until the new one is confirmed."""
-    current = None if ctx.form not in (None, FORM) else await _coming(ctx)
+    """Another time for the appointment there is; it stands until the person sends another time or wish."""
+    current = None if _in_another_form(ctx) else await _coming(ctx)
     if current is None or ctx.draft is not None:
         await begin(ctx)
         return
@@ -201,7 +200,7 @@ async def come(ctx: Context, reference: str, **_: Any) -> None:
     current = await _coming(ctx)
     if current is None or current.reference != reference or current.starts_at is None:
         await status(ctx)
-    elif current.status == "proposed":
+    elif current.status == "proposed":  # still to come: what was only proposed is past with its time
         answers = ctx.vault.open(ctx.person_key, current.answers_sealed)
         await bookings.accept(ctx.session, current, answers, ctx.now)
         await _say_fixed(ctx, current, answers)
@@ -286,12 +285,13 @@ async def kept(ctx: Context) -> list[str]:
     return lines
 
 
-async def erase(ctx: Context) -> None:
-    """The person is erased: what was to come is cancelled, and the case backend is told."""
+async def erase(ctx: Context, by: str = "erased") -> None:
+    """The person is erased, or took the consent back: what was to come is cancelled, and the case backend is told."""
     await bookings.drop_draft(ctx.session, ctx.person_id)
+    ctx.draft = None
     current = await bookings.open_of(ctx.session, ctx.person_id)
     if current is not None:
-        await bookings.cancel(ctx.session, current, "erased", ctx.now)
+        await bookings.cancel(ctx.session, current, by, ctx.now)
 
 
 # the draft
@@ -423,8 +423,8 @@ async def _ask_again(ctx: Context, row: Appointment, slot: str) -> None:
 async def _settle(ctx: Context, row: Appointment, answers: dict[str, Any]) -> None:
     """Confirmed where a time is held, else a request that staff confirm."""
     slot = await ctx.session.get(Slot, row.slot_id, populate_existing=True) if row.slot_id is not None else None
-    held = row.status == "held" and slot is not None and slot.status == "open"
-    if "time" in answers and not held:  # somebody else has it by now, or staff closed it
+    held = row.status == "held" and slot is not None and slot.status == "open" and slot.starts_at > ctx.now
+    if "time" in answers and not held:  # somebody else has it by now, staff closed it, or it is past
         if row.status == "held":
             bookings.step(row, "draft", ctx.now)
             row.slot_id = row.held_until = None
@@ -520,6 +520,9 @@ async def _ask(ctx: Context, row: Appointment, answers: Mapping[str, Any]) -> No
     if step.slot == "review":
         summary = await _summary(ctx, row, answers)
         ctx.say("interview.review" if row.status == "held" else "interview.review_request", choices, summary=summary)
+        replaced = await ctx.session.get(Appointment, row.replaces_id) if row.replaces_id is not None else None
+        if row.status != "held" and replaced is not None and replaced.starts_at is not None:
+            ctx.say("interview.review_instead", when=await when(ctx, replaced))
     else:
         ctx.say(step.say, [*choices, *out])
 
@@ -693,14 +696,19 @@ async def _consented(ctx: Context) -> bool:
 
 
 async def _proposed_for_request(ctx: Context) -> bool:
-    """Whether the case backend proposed a time for the request itself."""
-    proposed = await ctx.session.scalar(
-        select(Request.id)
+    """Whether the case backend proposed a time, still to come, for the request itself."""
+    sealed = await ctx.session.scalar(
+        select(Request.interview_sealed)
         .where(Request.person_id == ctx.person_id, Request.status.in_(first_contact.LIVE))
         .where(Request.interview_sealed.is_not(None))
         .limit(1)
     )
-    return proposed is not None
+    return sealed is not None and first_contact.to_come(ctx.vault.open(ctx.person_key, sealed), ctx.now)
+
+
+def _in_another_form(ctx: Context) -> bool:
+    """Whether something else is being filled in; a check-in waits for this one instead: see `checkins.resume`."""
+    return ctx.form not in (None, FORM, checkins.FORM)
 
 
 async def _coming(ctx: Context) -> Appointment | None:

@@ -99,7 +99,7 @@ async def withdraw(ctx: Context, purpose: str, **_: Any) -> None:
     if purpose == "request":
         await first_contact.withdraw_all(ctx)
     elif purpose == "interview":
-        await interviews.erase(ctx)
+        await interviews.erase(ctx, by="person")
         await ctx.session.execute(
             update(Appointment)
             .where(Appointment.person_id == ctx.person_id)

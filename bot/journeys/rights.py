@@ -203,7 +203,8 @@ async def _references(ctx: Context) -> list[str]:
 async def erase_person(ctx: Context) -> None:
     """Delete the person with all that hangs on them; their address begins anew with a new key, for the receipt.
 
-    The inbox keeps digests of what was received (hashes, no text): a late repeat stays a repeat.
+    The inbox keeps digests of what was received (hashes, no text): a late repeat stays a repeat. What they wrote since
+    they asked for it, and nobody has read yet, is the first word of who begins anew.
     """
     key = ctx.vault.new_key()
     row = (
@@ -218,9 +219,17 @@ async def erase_person(ctx: Context) -> None:
     person_id = await ctx.session.scalar(insert(Person).values(key=key, language=ctx.language).returning(Person.id))
     for table in (IssuedButton, Outbox, Media):
         await ctx.session.execute(delete(table).where(table.conversation_id == ctx.conversation_id))
-    await ctx.session.execute(
-        update(Inbox).where(Inbox.conversation_id == ctx.conversation_id).values(content_sealed=None, error=None)
+    this, open_ = Inbox.conversation_id == ctx.conversation_id, Inbox.status.in_(["pending", "waiting"])
+    since = await ctx.session.execute(
+        select(Inbox.id, Inbox.content_sealed).where(this, open_, Inbox.id > ctx.inbox_id).order_by(Inbox.id)
     )
+    unread = {row.id: row.content_sealed for row in since if row.content_sealed is not None}
+    await ctx.session.execute(update(Inbox).where(this).values(content_sealed=None, error=None))
+    before = update(Inbox).where(this, open_, Inbox.id < ctx.inbox_id)
+    await ctx.session.execute(before.values(status="done", done_at=ctx.now))
+    for inbox_id, sealed in unread.items():
+        again = ctx.vault.seal(key, ctx.vault.open(ctx.person_key, sealed))
+        await ctx.session.execute(update(Inbox).where(Inbox.id == inbox_id).values(content_sealed=again))
     await ctx.session.execute(delete(AddressAlias).where(AddressAlias.address_id == row.id))
     await ctx.session.execute(
         update(Address)

@@ -52,7 +52,7 @@ OLD_SECRET = "whsec_" + "b2xkb2xk" * 5
 OTHER_SECRET = "whsec_" + "b3RoZXJz" * 5
 REF, HANDOFF = "AV-7K3Q", "H-7K3QX"
 NOW = datetime(2026, 11, 22, 10, tzinfo=UTC)
-INTERVIEW = {"at": "2026-11-24T10:30:00+00:00", "zone": "Africa/Casablanca", "mode": "phone"}
+INTERVIEW = {"at": "2036-11-24T10:30:00+00:00", "zone": "Africa/Casablanca", "mode": "phone"}
 DOCUMENT = json.loads((answers.FOLDER / "openapi.json").read_text(encoding="utf-8"))
 
 
@@ -218,13 +218,13 @@ async def test_interview(desk: Desk, database: Database, settings: Settings) -> 
     given = await desk.say(ANSWERS["interview.proposed"])
     assert (given.status_code, given.json()) == (200, {"told": True})
     [said] = await desk.said()
-    assert "mardi 24 novembre 2026, 10:30 (heure de Casablanca), par téléphone" in said
+    assert "lundi 24 novembre 2036, 10:30 (heure de Casablanca), par téléphone" in said
     assert "pas encore confirmé" in said and "Parler à quelqu'un" in said
     request = await desk.request()
     assert request.status == "acknowledged"
-    assert request.interview_sealed is not None and b"2026" not in request.interview_sealed
+    assert request.interview_sealed is not None and b"2036" not in request.interview_sealed
     status = await in_chat(database, settings, first_contact.status)
-    assert "mardi 24 novembre 2026, 10:30 (heure de Casablanca), par téléphone" in status
+    assert "lundi 24 novembre 2036, 10:30 (heure de Casablanca), par téléphone" in status
     assert REF in await in_chat(database, settings, rights.my_data)
     assert "rendez-vous" in await in_chat(database, settings, rights.my_data)
 
@@ -238,7 +238,7 @@ async def test_interview_elsewhere(desk: Desk, database: Database, language: Lan
     async with database.session() as session:
         await session.execute(update(Person).values(language=language))
         await session.commit()
-    at = "2026-11-24T12:30:00+01:00"
+    at = "2036-11-24T12:30:00+01:00"
     await desk.say(answer("interview.proposed", ref=REF, at=at, zone=zone, mode="phone"))
     [said] = await desk.said()
     assert words in said

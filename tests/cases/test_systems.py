@@ -242,6 +242,49 @@ async def test_primero_interviews(database: Database, primero: tuple[Primero, Ca
     assert {status for _, status, _ in await states(database)} == {"delivered"}
 
 
+A, B, C = "RV-2222A", "RV-2222B", "RV-2222C"
+
+
+def interview(ref: str, replaces: str | None) -> dict[str, Any]:
+    """An appointment that takes another's place."""
+    return {**INTERVIEW, "ref": ref, "replaces": replaces}
+
+
+@pytest.mark.parametrize("failing", [["A"], ["A", "B"], ["B"]])
+async def test_an_appointment_that_was_moved_stays_moved(
+    database: Database, primero: tuple[Primero, CaseDelivery], failing: list[str]
+) -> None:
+    """Booked, moved, moved again: whatever of it is told late, one appointment is open in the end, the last."""
+    system, worker = primero
+    system.tokens.add("t")
+    for name, type_, data in (
+        ("A", "interview.booked", interview(A, None)),
+        ("B", "interview.moved", interview(B, A)),
+        ("C", "interview.moved", interview(C, B)),
+    ):
+        await happens(database, type_, data)
+        if name in failing:
+            system.trouble = [Trouble(500)]
+        await worker.work()
+    for _ in range(3):
+        await time_passes(database)
+        await worker.work()
+    assert not {status for _, status, _ in await states(database)} & {"queued", "dead"}
+    standing = {case["rafiq_reference"] for case in system.cases.values() if case["status"] == "open"}
+    assert standing == {C}
+    for case in system.cases.values():
+        assert case["rafiq_interview"] == ("booked" if case["rafiq_reference"] == C else "moved")
+
+
+async def test_what_was_replaced_is_found_by_an_index(database: Database) -> None:
+    """Every event about an appointment looks for what took its place: not through all that was ever told."""
+    async with database.session() as session:
+        await session.execute(text("SET LOCAL enable_seqscan = off"))
+        query = "EXPLAIN SELECT id FROM case_event WHERE case_event.payload #>> '{data,replaces}' = 'RV-2222A'"
+        plan = " ".join(await session.scalars(text(query)))
+    assert "case_event_replaces" in plan
+
+
 # CommCare
 
 

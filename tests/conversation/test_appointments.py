@@ -27,6 +27,7 @@ from typer.testing import CliRunner, Result
 
 from bot import i18n
 from bot.appointments import bookings, offices, slots, times
+from bot.assistant.forms import SKIPPED
 from bot.cases.answers import Answer
 from bot.channels import web_chat
 from bot.channels.pull import House
@@ -37,7 +38,7 @@ from bot.conversation.answers import take
 from bot.conversation.delivery import Delivery
 from bot.db.models import Address, Appointment, Conversation, Office, Person, Reminder, Request, Slot
 from bot.db.session import Database
-from bot.journeys import interviews
+from bot.journeys import first_contact, interviews, my_data
 from bot.journeys.context import Context, new_reference
 from bot.messages import LANGUAGES, Document, Incoming, Kind, Language
 from bot.settings import Settings, SettingsError
@@ -531,6 +532,96 @@ async def test_what_is_to_come_is_kept(database: Database) -> None:
     assert await value(database, "SELECT status FROM appointment") == "past"
 
 
+async def test_who_is_late_still_has_an_appointment(database: Database, settings: Settings) -> None:
+    """A quarter of an hour after it began it is still theirs; a proposal ends with its time; hours later it is over."""
+    reference, conversation = await wished_for(database)
+    begun = (datetime.now(UTC) - timedelta(minutes=15)).isoformat()
+    moved = f"UPDATE appointment SET wall = '2026-11-24T10:00', zone = '{CASABLANCA}', starts_at = '{begun}'"
+    await rows_changed(database, f"{moved}, status = 'reminded'")
+    said, _ = await in_chat(database, settings, conversation, interviews.status)
+    assert "10:00" in said and reference in said
+    await rows_changed(database, "UPDATE appointment SET starts_at = starts_at - interval '2 hours'")
+    said, _ = await in_chat(database, settings, conversation, interviews.status)
+    assert said == say("interview.status.none")
+    await rows_changed(database, f"{moved}, status = 'proposed'")
+    said, _ = await in_chat(database, settings, conversation, interviews.come, reference=reference)
+    assert said == say("interview.status.none")
+    assert await value(database, "SELECT status FROM appointment") == "past"
+
+
+async def test_another_time_is_remembered_too(database: Database) -> None:
+    """Reminded of one time, then another is proposed: its reminders go, whatever went before."""
+    reference, _ = await wished_for(database)
+    assert await take(database, "first", proposal(reference, 9)) is True
+    await rows_changed(database, "UPDATE reminder SET done_at = now()")
+    assert await take(database, "second", proposal(reference, 12, said=1)) is True
+    assert await value(database, "SELECT count(*) FROM reminder WHERE done_at IS NULL") == 2
+
+
+async def test_the_request_is_named_when_it_was_acknowledged(database: Database) -> None:
+    """A case backend that has acknowledged the request is told of which request an interview is."""
+    reference, _ = await wished_for(database)
+    await rows_changed(database, "UPDATE request SET status = 'acknowledged'")
+    day = datetime.now(UTC).date() + timedelta(days=9)
+    assert await appointments.agree(database, reference, f"{day}T14:30") is True
+    [event] = await rows(database, "SELECT payload FROM case_event")
+    assert event.payload["data"]["request"] == "AV-2222"
+    await rows_changed(database, "UPDATE person SET stopped_at = now()")
+    assert await appointments.cancel(database, reference) is False  # who confirms or cancels has to tell them
+
+
+async def test_a_consent_taken_back_is_their_own_word(database: Database, settings: Settings) -> None:
+    """The case backend is told that the person cancelled: nobody was erased."""
+    _, conversation = await wished_for(database)
+    await in_chat(database, settings, conversation, my_data.withdraw, purpose="interview")
+    [event] = await rows(database, "SELECT payload FROM case_event WHERE type = 'interview.cancelled'")
+    assert event.payload["data"]["by"] == "person"
+
+
+async def test_a_proposal_that_is_past_is_not_shown(database: Database, settings: Settings) -> None:
+    """Nor told, should it come late."""
+    _, conversation = await wished_for(database)
+    await rows_changed(database, "DELETE FROM appointment")
+    assert await take(database, "past", proposal("AV-2222", -3)) is False
+    assert await take(database, "first", proposal("AV-2222", 9)) is True
+    async with database.session() as session:
+        request = (await session.scalars(select(Request))).one()
+        key = await session.scalar(select(Person.key))
+        assert key is not None and request.interview_sealed is not None
+        told = database.vault.open(key, request.interview_sealed)
+        told["at"] = (datetime.now(UTC) - timedelta(hours=3)).isoformat()
+        request.interview_sealed = database.vault.seal(key, told)
+        await session.commit()
+    said, _ = await in_chat(database, settings, conversation, interviews.status)
+    assert said == say("interview.status.none")
+    said, _ = await in_chat(database, settings, conversation, first_contact.status)
+    assert "14:30" not in said and "AV-2222" in said
+
+
+async def test_what_is_held_and_past_is_not_booked(crowd: Crowd, database: Database) -> None:
+    """« It is right », pressed when the time that was held is over: other times, and no appointment in the past."""
+    await open_rabat(database, walls(2))
+    await to_the_times(crowd)
+    await crowd.press((await crowd.offered())[0])
+    await rows_changed(
+        database,
+        "UPDATE slot SET starts_at = now() - interval '1 hour' WHERE id = (SELECT slot_id FROM appointment)",
+    )
+    await crowd.press(say("interview.review.send"))
+    assert await value(database, "SELECT status FROM appointment") == "draft"
+    assert say("interview.time") in await crowd.last("p1")
+
+
+async def test_a_wish_gives_up_what_was_fixed(crowd: Crowd, database: Database) -> None:
+    """Where no other time is free, the review says that the appointment there is would not stand."""
+    await a_booking(crowd, walls(1)[0])
+    await rows_changed(database, "UPDATE slot SET status = 'closed'")
+    await crowd.press(say("button.interview_change"))
+    assert say("interview.wish") in await crowd.last("p1")
+    await crowd.press(say("interview.wish.any"))
+    assert say("interview.review_instead").split("{")[0] in await crowd.last("p1")
+
+
 async def rows_changed(database: Database, statement: str) -> None:
     """Run this and commit."""
     async with database.session() as session:
@@ -674,6 +765,23 @@ async def test_times_are_made_from_the_hours(database: Database) -> None:
         await session.rollback()
 
 
+async def test_nobody_is_in_two_interviews(database: Database) -> None:
+    """Hours that were changed make no time in the middle of one there is; who left the team is offered no more."""
+    async with database.session() as session:
+        await offices.load(session)
+        day = date(2027, 1, 5)
+        assert await slots.generate(session, day, day) == 5
+        office = await session.get_one(Office, "rabat")
+        office.hours, office.minutes = [{"days": [1], "from": "11:30", "until": "14:00"}], 30
+        await session.flush()
+        assert await slots.generate(session, day, day) == 4  # 12:00, 12:30, 13:00, 13:30
+        before = datetime(2027, 1, 4, tzinfo=UTC)
+        assert len(await slots.free(session, before, {"language": SKIPPED})) == 9  # a question that was skipped
+        await session.execute(text("UPDATE counsellor SET active = false"))
+        assert await slots.free(session, before, {}) == []
+        await session.rollback()
+
+
 async def test_mauritania_is_off(database: Database) -> None:
     """The documents name no office there: it is present and cannot be chosen."""
     async with database.session() as session:
@@ -692,6 +800,11 @@ async def test_mauritania_is_off(database: Database) -> None:
         (("modes: [in_person, phone]", "modes: [hologram]"), "modes are"),
         (('"01-11"', '"13-11"'), "is not written like"),
         (("names: {fr: Oujda, en: Oujda, ar: وجدة}", "names: {fr: Oujda}"), "names must be in"),
+        (('from: "14:00"', 'from: "11:30"'), "09:00-12:00 and 11:30-16:00 overlap"),
+        (('until: "12:00"', 'until: "09:00"'), "09:00-09:00 ends before it begins"),
+        (('between: ["2027-02-08", "2027-03-09"]', 'between: ["2027-03-09", "2027-02-08"]'), "there is no day"),
+        (("capacity: 1", "capacity: 0"), "capacity is a number from 1 on"),
+        (("minutes: 60", "minutes: an hour"), "minutes is a number from 1 on"),
     ],
 )
 def test_a_wrong_file_is_refused(tmp_path: Any, change: tuple[str, str], complaint: str) -> None:

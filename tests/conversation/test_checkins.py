@@ -338,7 +338,7 @@ async def test_a_year(person: Person, database: Database) -> None:
     await person.begin("week2")
     await person.answer(**SHORT)
     await person.begin("month1")  # amber
-    assert say("checkin.done_amber").split("(")[0] in await person.answer(
+    assert say("checkin.done_amber").split("{")[0] in await person.answer(
         **SHORT | {"E1": "never", "P1": "ok", "H1": "chat"}
     )
     [flagged] = await person.told("checkin.flagged")
