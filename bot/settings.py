@@ -119,6 +119,10 @@ class Settings(BaseSettings):
     rafiq_rasa_timeout: float = Field(10.0, gt=0, le=30)
     rafiq_checkins_months: int = Field(12, ge=1, le=24)
     rafiq_media_days: int = Field(30, ge=1, le=365)
+    rafiq_payload_days: int = Field(7, ge=1, le=90)
+    rafiq_conversation_days: int = Field(90, ge=7, le=730)
+    rafiq_checkin_values_months: int = Field(24, ge=1, le=60)
+    rafiq_silent_months: int = Field(24, ge=6, le=120)
     rafiq_message_prices: str | None = None
     rafiq_reading_hours: str = "Mon-Fri 09:00-17:00 Africa/Casablanca"
     rafiq_handoff_p0_minutes: int = Field(15, ge=1, le=240)

@@ -40,6 +40,7 @@ from bot.conversation.checkins import Checkins
 from bot.conversation.delivery import Delivery
 from bot.conversation.media import Keeper
 from bot.conversation.notify import Mailer, Watch
+from bot.conversation.retention import Retention
 from bot.conversation.turn import Turns
 from bot.db.session import Database, Lane, connect
 from bot.jobs import Lanes, Worker
@@ -80,6 +81,7 @@ class Service:
         self.media = Keeper(self.database, self.delivery.channels)
         self.appointments = Appointments(self.database)
         self.checkins = Checkins(self.database)
+        self.retention = Retention(self.database, settings)
         self.signals = Signals()
         self.lanes = Lanes(self.database, database_url)
         self.lanes.add(Lane.TURN, Worker(self.turns.work, settings.rafiq_turns), self._turns_due)
@@ -169,11 +171,12 @@ class Service:
             await asyncio.sleep(1)
 
     async def _tidy(self) -> None:
-        """Let go, every hour, of what was kept long enough."""
+        """Let go, every hour, of what was kept long enough; what is kept for days, once a day."""
         while True:
             try:
                 await self.media.expire()
                 await self.appointments.keep()
+                await self.retention.daily()
             except Exception as error:  # the next hour is soon enough
                 log.warning("not tidied", error=type(error).__name__)
             await asyncio.sleep(3600)

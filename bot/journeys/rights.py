@@ -50,6 +50,8 @@ KEPT = {
     "counsellor": "what people may wish for, without a name",
     "closed_day": "days of the calendar",
     "slot": "times of the team; whose they were goes with the appointment",
+    "checkin_value": "choices of check-ins long over, by a random number: nobody can tell whose they were",
+    "lookup_key": "the key of look-ups, wrapped by the master key",
     "staff_member": "the team's own accounts",
     "staff_login": "the team's passwords and codes",
     "staff_session": "who of the team is signed in",
