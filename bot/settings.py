@@ -193,9 +193,9 @@ class Settings(BaseSettings):
     @field_validator("rafiq_master_key")
     @classmethod
     def _key(cls, value: SecretStr | None) -> SecretStr | None:
-        if value is not None:
+        for one in value.get_secret_value().split() if value is not None else ():
             try:
-                right = len(base64.b64decode(value.get_secret_value(), validate=True)) == 32
+                right = len(base64.b64decode(one, validate=True)) == 32
             except ValueError:
                 right = False
             if not right:
@@ -290,14 +290,25 @@ class Settings(BaseSettings):
 
     @property
     def master_key(self) -> bytes:
-        """The 32 bytes that wrap every person's key; made once under `var/` when none is set."""
+        """The 32 bytes that wrap every new person's key."""
+        return self.master_keys[0]
+
+    @property
+    def master_key_file(self) -> Path:
+        """Where the master key is kept when none is set."""
+        return self.rafiq_var / "master.key"
+
+    @property
+    def master_keys(self) -> list[bytes]:
+        """The master keys, the current one first; made once under `var/` when none is set."""
         if self.rafiq_master_key is not None:
-            return base64.b64decode(self.rafiq_master_key.get_secret_value())
+            return [base64.b64decode(one) for one in self.rafiq_master_key.get_secret_value().split()]
         if self.database_url is not None:
             raise SettingsError(
                 "RAFIQ_MASTER_KEY is missing: DATABASE_URL needs it, 32 bytes in base64 (openssl rand -base64 32)"
             )
-        return kept_secret(self.rafiq_var / "master.key", 32)
+        both = kept_secret(self.master_key_file, 32)  # two while it is changed: bot/db/keys.py
+        return [both[at : at + 32] for at in range(0, len(both), 32)]
 
     @property
     def mail_server(self) -> MailServer | None:

@@ -42,6 +42,7 @@ from bot.conversation.media import Keeper
 from bot.conversation.notify import Mailer, Watch
 from bot.conversation.retention import Retention
 from bot.conversation.turn import Turns
+from bot.db import keys
 from bot.db.session import Database, Lane, connect
 from bot.jobs import Lanes, Worker
 from bot.journeys import first_contact
@@ -59,7 +60,9 @@ class Service:
 
     def __init__(self, settings: Settings, database_url: str) -> None:
         self.settings = settings
-        self.database: Database = connect(database_url, _vault(settings), pool_size=settings.rafiq_turns + 24)
+        self.database: Database = connect(
+            database_url, keys.vault(database_url, settings.master_keys), pool_size=settings.rafiq_turns + 24
+        )
         self.rasa = Rasa(settings.rasa_url, settings.local_token, settings.rafiq_rasa_timeout)
         models = Models.of(settings)
         self.triage = Triage.load(models.cues)
@@ -324,12 +327,6 @@ async def _webhook(request: Request, channel: Channel, take: Callable[[bytes], A
         log.error("not stored", channel=channel.name, error=type(error).__name__)
         return Response(status_code=503)
     return Response(status_code=200)
-
-
-def _vault(settings: Settings) -> Any:
-    from bot.db.encryption import Vault
-
-    return Vault(settings.master_key)
 
 
 def serve() -> None:

@@ -63,13 +63,7 @@ KEPT: Mapping[str, str] = {
     "scan": SILENT,
 }
 
-# a conversation that somebody of the team has, or had not long ago, keeps its words
-_WITH_THE_TEAM = """
-    EXISTS (
-        SELECT 1 FROM handoff WHERE handoff.conversation_id = {table}.conversation_id
-            AND (handoff.status <> 'released' OR handoff.released_at > :talk)
-    )
-"""
+# A conversation that somebody of the team has, or had not long ago, keeps its words.
 _STATEMENTS: Mapping[str, str] = {
     # of an event that says nothing, nothing
     "payloads": """
@@ -79,17 +73,23 @@ _STATEMENTS: Mapping[str, str] = {
             LIMIT :batch FOR UPDATE SKIP LOCKED
         )
     """,
-    "heard": f"""
+    "heard": """
         UPDATE inbox SET content_sealed = NULL, error = NULL, trimmed = true WHERE id IN (
             SELECT id FROM inbox WHERE content_sealed IS NOT NULL AND done_at <= :talk
-                AND NOT {_WITH_THE_TEAM.format(table="inbox")}
+                AND NOT EXISTS (
+                    SELECT 1 FROM handoff WHERE handoff.conversation_id = inbox.conversation_id
+                        AND (handoff.status <> 'released' OR handoff.released_at > :talk)
+                )
             LIMIT :batch FOR UPDATE SKIP LOCKED
         )
     """,
-    "said": f"""
+    "said": """
         DELETE FROM outbox WHERE id IN (
             SELECT id FROM outbox WHERE created_at <= :talk AND status NOT IN ('queued', 'sending')
-                AND NOT {_WITH_THE_TEAM.format(table="outbox")}
+                AND NOT EXISTS (
+                    SELECT 1 FROM handoff WHERE handoff.conversation_id = outbox.conversation_id
+                        AND (handoff.status <> 'released' OR handoff.released_at > :talk)
+                )
             ORDER BY id LIMIT :batch FOR UPDATE SKIP LOCKED
         )
     """,
@@ -171,7 +171,7 @@ _STATEMENTS: Mapping[str, str] = {
     """,
     "check-in values": """
         DELETE FROM checkin_value WHERE id IN (
-            SELECT id FROM checkin_value WHERE month < date_trunc('month', CAST(:values AS timestamptz))
+            SELECT id FROM checkin_value WHERE month < CAST(:values AS date)
             LIMIT :batch FOR UPDATE SKIP LOCKED
         )
     """,
@@ -279,7 +279,7 @@ class Retention:
                 for row in rows:
                     try:
                         words = vault.seal(row.key, _words(vault.open(row.key, row.content_sealed or b"")))
-                    except InvalidTag:  # nobody can read it any more
+                    except (InvalidTag, ValueError):  # nobody can read it any more
                         words = None
                     await session.execute(
                         update(Inbox).where(Inbox.id == row.id).values(content_sealed=words, trimmed=True)

@@ -608,7 +608,7 @@ class Checkin(Base):
 
 
 class CheckinValue(Base):
-    """One choice of somebody's check-in, for the trend: whose is not known to anybody (bot/conversation/retention.py)."""
+    """One choice of somebody's check-in, for the trend; whose it was, nobody can tell."""
 
     __tablename__ = "checkin_value"
     __table_args__ = (Index("checkin_value_month", "month"),)
