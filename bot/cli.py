@@ -495,6 +495,23 @@ def returned(
     typer.echo("invited" if told else "not invited: asked already, stopped, a child, or not to be reached")
 
 
+@app.command("known")
+def known(handoff: Annotated[str, typer.Argument(help="The handoff's number, like H-7K3QX.")]) -> None:
+    """The team made sure who somebody is: what is personal is shown to them again."""
+    from bot.console import audit
+    from bot.conversation import knowing
+
+    async def know(database: Database) -> bool:
+        found = await knowing.by_the_team(database, handoff)
+        async with database.session() as session:
+            await audit.record(session, database.vault, None, "person.known", handoff, {"doubted": int(found)})
+            await session.commit()
+        return found
+
+    doubted = _in_database(configuration.load(), know)
+    typer.echo("known again" if doubted else "there is no such handoff, or nobody doubted it")
+
+
 def _numbers(which: list[str]) -> list[int] | None:
     if which == ["all"]:
         return None

@@ -103,7 +103,9 @@ _STATEMENTS: Mapping[str, str] = {
         DELETE FROM rasa_tracker WHERE conversation IN (
             SELECT rasa_tracker.conversation FROM rasa_tracker
             LEFT JOIN conversation ON conversation.rasa_id = rasa_tracker.conversation
-            WHERE rasa_tracker.updated_at <= CASE WHEN conversation.form IS NULL THEN :payload ELSE :talk END
+            LEFT JOIN conversation hidden ON hidden.aside_rasa_id = rasa_tracker.conversation
+            WHERE rasa_tracker.updated_at <=
+                CASE WHEN coalesce(conversation.form, hidden.aside_form) IS NULL THEN :payload ELSE :talk END
             LIMIT :batch FOR UPDATE OF rasa_tracker SKIP LOCKED
         )
     """,
@@ -256,7 +258,7 @@ class Retention:
             async with self._database.session() as session:
                 found: Any = await session.execute(text(statement), {**given, "batch": BATCH})
                 await session.commit()
-            done += found.rowcount
+            done += int(found.rowcount)
             if found.rowcount < BATCH:
                 return done
 
