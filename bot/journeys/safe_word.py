@@ -70,7 +70,7 @@ def is_it(ctx: Context, typed: str, kept: bytes | None) -> bool:
 
 
 def is_common(typed: str) -> bool:
-    """Whether this may be written without meaning it: a short or long text, a number, a word of every day."""
+    """Whether this may be written without meaning it: a short or long text, a number, only words of every day."""
     said = _plain(typed)
     words = said.split()
     return (
@@ -84,18 +84,17 @@ def is_common(typed: str) -> bool:
         or read_country(typed) is not None
         or read_yes_no(typed) != "unknown"
         or read_age_group(typed) != "unknown"
-        or said in _said_anyway()
+        or _said_anyway().issuperset(words)
     )
 
 
 @cache
 def _said_anyway() -> frozenset[str]:
-    """The messages that the assistant learnt from, and every word in them: what people write to it."""
+    """Every word of the messages that the assistant learnt from: what people write to it."""
     found: set[str] = set()
     for file in sorted((ROOT / "nlu").glob("*/*.yml")):
         for example in _EXAMPLE.findall(file.read_text(encoding="utf-8")):
-            said = _plain(example)
-            found.update((said, *said.split()))
+            found.update(_plain(example).split())
     return frozenset(found)
 
 
