@@ -247,11 +247,12 @@ def case_replay(event: Annotated[str, typer.Argument(help="An event's id, or `al
 
 def _in_database(settings: configuration.Settings, act: Callable[[Database], Awaitable[Outcome]]) -> Outcome:
     """What this gives, done in the database of these settings."""
-    from bot.db.encryption import Vault
+    from bot.db import keys
     from bot.db.session import connect
 
     async def run() -> Outcome:
-        database = connect(supervisor.open_database(settings, _note), Vault(settings.master_key), 2)
+        url = supervisor.open_database(settings, _note)
+        database = connect(url, keys.vault(url, settings.master_keys), 2)
         try:
             return await act(database)
         finally:
@@ -495,6 +496,23 @@ def returned(
     if told is None:
         raise configuration.SettingsError(f"there is no request {reference}")
     typer.echo("invited" if told else "not invited: asked already, said no, stopped, a child, or not to be reached")
+
+
+@app.command("known")
+def known(handoff: Annotated[str, typer.Argument(help="The handoff's number, like H-7K3QX.")]) -> None:
+    """The team made sure who somebody is: what is personal is shown to them again."""
+    from bot.console import audit
+    from bot.conversation import knowing
+
+    async def know(database: Database) -> bool:
+        found = await knowing.by_the_team(database, handoff)
+        async with database.session() as session:
+            await audit.record(session, database.vault, None, "person.known", handoff, {"doubted": int(found)})
+            await session.commit()
+        return found
+
+    doubted = _in_database(configuration.load(), know)
+    typer.echo("known again" if doubted else "there is no such handoff, or nobody doubted it")
 
 
 def _numbers(which: list[str]) -> list[int] | None:
@@ -790,7 +808,6 @@ def poster(
     out: Annotated[Path, typer.Option("-o", "--out", help="The folder to write into.")] = Path(),
 ) -> None:
     """Draw a point's poster with its QR codes (TELEGRAM_USERNAME, WHATSAPP_NUMBER); print the file's path."""
-    from bot.db.encryption import Vault
     from bot.orientation import points as orientation
     from bot.orientation import poster as drawing
 
@@ -799,11 +816,15 @@ def poster(
         if given not in known:
             raise configuration.SettingsError(f"{option} is {given}: it must be one of {', '.join(known)}")
     wanted = _languages(languages) if languages else None
-    found = _in_database(settings, lambda database: orientation.find(database, point))
+
+    async def find(database: Database) -> tuple[Any, Any]:
+        return await orientation.find(database, point), database.vault
+
+    found, vault = _in_database(settings, find)
     if found is None or found.revoked_at is not None:
         raise configuration.SettingsError(f"{point} is no active point: see `rafiq points list`")
     spoken = wanted or _languages(",".join(found.languages))
-    codes = drawing.codes(settings, Vault(settings.master_key), found.code, spoken[0])
+    codes = drawing.codes(settings, vault, found.code, spoken[0])
     path = out / f"rafiq-{point}-{size}-{'-'.join(spoken)}.{form}"
     out.mkdir(parents=True, exist_ok=True)
     path.write_bytes(drawing.draw(codes, spoken, cast("Size", size), cast("Format", form)))
@@ -838,6 +859,40 @@ def _languages(given: str) -> list[Language]:
     if wrong or len(set(named)) != len(named):
         raise configuration.SettingsError(f"--languages is {given}: write fr, en, ar, or some of them: fr,ar")
     return cast("list[Language]", named)
+
+
+keys_app = typer.Typer(help="The master key, which wraps the keys of what people write.", no_args_is_help=True)
+app.add_typer(keys_app, name="keys")
+
+
+@keys_app.command("rotate")
+def rotate_keys() -> None:
+    """Wrap every key by the current master key; docs/privacy.md says what to do before and after.
+
+    Without RAFIQ_MASTER_KEY a new one is made, and the old one is gone at the end. Stopped in the middle, run it again.
+    """
+    from bot.db import keys
+
+    settings = configuration.load()
+    ours = settings.rafiq_master_key is None and settings.database_url is None
+    if ours:
+        if supervisor.running(settings) is not None:
+            raise supervisor.StartError("stop Rafiq first: what runs does not know the new key")
+        old = settings.master_keys  # makes the file where there is none
+        keys.begin(settings.master_key_file)
+    else:
+        old = settings.master_keys[1:]
+    url = supervisor.open_database(settings, _note)
+    typer.echo(f"{keys.rotate(url, keys.vault(url, settings.master_keys))} keys are wrapped anew")
+    if ours:
+        keys.end(settings.master_key_file)
+        typer.echo(f"the new master key is in {settings.master_key_file}: keep a copy apart from the database's")
+    elif old:
+        typer.echo("the first key of RAFIQ_MASTER_KEY wraps everything: take the others out, and start Rafiq again")
+    else:
+        typer.echo(
+            "RAFIQ_MASTER_KEY is one key: to change it, put a new one before it, start Rafiq again, and run this"
+        )
 
 
 @app.command()

@@ -8,11 +8,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import httpx
+import psycopg
 
 from bot import supervisor
 from bot.cases import systems
 from bot.channels.whatsapp import versioned
-from bot.db import migrate
+from bot.db import keys, migrate
 from bot.settings import Settings, SettingsError
 from bot.training import RASA_PYTHON, Models
 
@@ -60,7 +61,10 @@ def examine(settings: Settings) -> Iterator[Finding]:
     )
     url = supervisor.running(settings)
     yield Finding("service", url is not None, url or "not running", "run `make run`", needed=False)
-    yield _database(settings, url is not None)
+    database = _database(settings, url is not None)
+    yield database
+    if database.good and (settings.database_url is not None or url is not None):
+        yield _master_key(settings)
     if url is not None:
         try:
             ready = httpx.get(f"{url}/ready", timeout=10, trust_env=False).json()
@@ -106,6 +110,22 @@ def _database(settings: Settings, is_running: bool) -> Finding:
     except Exception as error:
         return Finding(name, False, f"not reachable ({type(error).__name__})", "mend DATABASE_URL or start the server")
     return Finding(name, not late, "behind" if late else "reachable and migrated", "run `make run`, which migrates")
+
+
+def _master_key(settings: Settings) -> Finding:
+    name = "master key"
+    try:
+        url = settings.database_url or supervisor.open_database(settings, lambda _: None)
+        vault = keys.vault(url, settings.master_keys)
+        with psycopg.connect(url) as connection:
+            left = keys.left(connection, vault)
+    except (keys.WrongMasterKey, supervisor.StartError) as wrong:
+        return Finding(name, False, str(wrong), "mend RAFIQ_MASTER_KEY")
+    if left:
+        return Finding(name, False, f"an older one wraps {left} keys", "run `rafiq keys rotate`", needed=False)
+    several = len(settings.master_keys) > 1
+    detail = "several, of which the first wraps everything" if several else "one, and it wraps everything"
+    return Finding(name, not several, detail, "take the others out of RAFIQ_MASTER_KEY", needed=False)
 
 
 def _telegram(settings: Settings) -> Finding:

@@ -121,6 +121,10 @@ class Settings(BaseSettings):
     rafiq_rasa_timeout: float = Field(10.0, gt=0, le=30)
     rafiq_checkins_months: int = Field(12, ge=1, le=24)
     rafiq_media_days: int = Field(30, ge=1, le=365)
+    rafiq_payload_days: int = Field(7, ge=1, le=90)
+    rafiq_conversation_days: int = Field(90, ge=7, le=730)
+    rafiq_checkin_values_months: int = Field(24, ge=1, le=60)
+    rafiq_silent_months: int = Field(24, ge=6, le=120)
     rafiq_message_prices: str | None = None
     rafiq_reading_hours: str = "Mon-Fri 09:00-17:00 Africa/Casablanca"
     rafiq_handoff_p0_minutes: int = Field(15, ge=1, le=240)
@@ -199,9 +203,9 @@ class Settings(BaseSettings):
     @field_validator("rafiq_master_key")
     @classmethod
     def _key(cls, value: SecretStr | None) -> SecretStr | None:
-        if value is not None:
+        for one in value.get_secret_value().split() if value is not None else ():
             try:
-                right = len(base64.b64decode(value.get_secret_value(), validate=True)) == 32
+                right = len(base64.b64decode(one, validate=True)) == 32
             except ValueError:
                 right = False
             if not right:
@@ -305,14 +309,25 @@ class Settings(BaseSettings):
 
     @property
     def master_key(self) -> bytes:
-        """The 32 bytes that wrap every person's key; made once under `var/` when none is set."""
+        """The 32 bytes that wrap every new person's key."""
+        return self.master_keys[0]
+
+    @property
+    def master_key_file(self) -> Path:
+        """Where the master key is kept when none is set."""
+        return self.rafiq_var / "master.key"
+
+    @property
+    def master_keys(self) -> list[bytes]:
+        """The master keys, the current one first; made once under `var/` when none is set."""
         if self.rafiq_master_key is not None:
-            return base64.b64decode(self.rafiq_master_key.get_secret_value())
+            return [base64.b64decode(one) for one in self.rafiq_master_key.get_secret_value().split()]
         if self.database_url is not None:
             raise SettingsError(
                 "RAFIQ_MASTER_KEY is missing: DATABASE_URL needs it, 32 bytes in base64 (openssl rand -base64 32)"
             )
-        return kept_secret(self.rafiq_var / "master.key", 32)
+        both = kept_secret(self.master_key_file, 32)  # two while it is changed: bot/db/keys.py
+        return [both[at : at + 32] for at in range(0, len(both), 32)]
 
     @property
     def mail_server(self) -> MailServer | None:

@@ -19,7 +19,7 @@ from typing import Any
 import httpx
 
 from bot.cases import systems
-from bot.db import embedded, migrate
+from bot.db import embedded, keys, migrate
 from bot.settings import ROOT, Settings
 from bot.training import RASA_PYTHON, Models, train
 
@@ -208,6 +208,10 @@ def open_database(settings: Settings, say: Say) -> str:
         raise StartError(
             f"DATABASE_URL cannot be used ({type(error).__name__}): is the server up, the name right?"
         ) from None
+    try:
+        keys.vault(url, settings.master_keys)
+    except keys.WrongMasterKey as error:
+        raise StartError(str(error)) from None
     return url
 
 

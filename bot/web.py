@@ -42,7 +42,9 @@ from bot.conversation.checkins import Checkins
 from bot.conversation.delivery import Delivery
 from bot.conversation.media import Keeper
 from bot.conversation.notify import Mailer, Watch
+from bot.conversation.retention import Retention
 from bot.conversation.turn import Turns
+from bot.db import keys
 from bot.db.session import Database, Lane, connect
 from bot.jobs import Lanes, Worker
 from bot.journeys import first_contact
@@ -60,7 +62,9 @@ class Service:
 
     def __init__(self, settings: Settings, database_url: str) -> None:
         self.settings = settings
-        self.database: Database = connect(database_url, _vault(settings), pool_size=settings.rafiq_turns + 24)
+        self.database: Database = connect(
+            database_url, keys.vault(database_url, settings.master_keys), pool_size=settings.rafiq_turns + 24
+        )
         self.rasa = Rasa(settings.rasa_url, settings.local_token, settings.rafiq_rasa_timeout)
         models = Models.of(settings)
         self.triage = Triage.load(models.cues)
@@ -83,6 +87,7 @@ class Service:
         self.media = Keeper(self.database, self.delivery.channels)
         self.appointments = Appointments(self.database)
         self.checkins = Checkins(self.database)
+        self.retention = Retention(self.database, settings)
         self.signals = Signals()
         self.lanes = Lanes(self.database, database_url)
         self.lanes.add(Lane.TURN, Worker(self.turns.work, settings.rafiq_turns), self._turns_due)
@@ -174,11 +179,12 @@ class Service:
             await asyncio.sleep(1)
 
     async def _tidy(self) -> None:
-        """Let go, every hour, of what was kept long enough."""
+        """Let go, every hour, of what was kept long enough; what is kept for days, once a day."""
         while True:
             try:
                 await self.media.expire()
                 await self.appointments.keep()
+                await self.retention.daily()
             except Exception as error:  # the next hour is soon enough
                 log.warning("not tidied", error=type(error).__name__)
             await asyncio.sleep(3600)
@@ -326,12 +332,6 @@ async def _webhook(request: Request, channel: Channel, take: Callable[[bytes], A
         log.error("not stored", channel=channel.name, error=type(error).__name__)
         return Response(status_code=503)
     return Response(status_code=200)
-
-
-def _vault(settings: Settings) -> Any:
-    from bot.db.encryption import Vault
-
-    return Vault(settings.master_key)
 
 
 def listening(app: FastAPI, settings: Settings) -> uvicorn.Config:

@@ -31,6 +31,8 @@ _WORDS: Mapping[str, str] = {
     "clear chat": "clear_chat", "delete this chat": "clear_chat", "delete chat": "clear_chat",
     "effacer la conversation": "clear_chat", "supprimer la conversation": "clear_chat",
     "حذف المحادثه": "clear_chat", "احذف المحادثه": "clear_chat",
+    "safe word": "safe_word", "safeword": "safe_word", "my safe word": "safe_word", "mot de securite": "safe_word",
+    "mot secret": "safe_word", "mon mot secret": "safe_word", "كلمه الامان": "safe_word", "كلمه السر": "safe_word",
     "menu": "help_menu", "help": "help_menu", "language": "change_language",
     "aide": "help_menu", "القايمه": "help_menu", "مساعده": "help_menu",
 }  # fmt: skip

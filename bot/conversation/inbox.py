@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from datetime import timedelta
 
-from sqlalchemy import ARRAY, LargeBinary, bindparam, delete, func, select, text
+from sqlalchemy import ARRAY, Interval, LargeBinary, bindparam, delete, func, select, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -15,6 +16,7 @@ from bot.db.session import Database, Lane, wake_up_call
 from bot.messages import Incoming, Kind
 from bot.orientation import points
 
+SILENCE = timedelta(days=30)  # after which we want to know who it is before anything personal is shown
 LONGEST = 20_000  # characters kept of one message
 SPOKEN = (Kind.TEXT, Kind.PRESS, Kind.START, Kind.MEDIA, Kind.UNKNOWN)  # the person did something just now
 AFTERTHOUGHTS = (Kind.EDITED, Kind.REVOKED)  # no turn: what is stored of an earlier message follows
@@ -30,7 +32,8 @@ _ACCEPT = text("""
         ON CONFLICT DO NOTHING
         RETURNING id
     ), heard AS (
-        UPDATE address SET last_heard_at = now(), unreachable_at = NULL
+        UPDATE address SET last_heard_at = now(), unreachable_at = NULL,
+            unsure_at = CASE WHEN last_heard_at < now() - :silence THEN coalesce(unsure_at, now()) ELSE unsure_at END
         FROM conversation
         WHERE conversation.id = :conversation AND address.id = conversation.address_id AND :spoken
             AND NOT EXISTS (SELECT 1 FROM inbox WHERE channel = :channel AND external_digest = :digest)
@@ -53,6 +56,7 @@ _ACCEPT = text("""
     bindparam("content", type_=LargeBinary),
     bindparam("digest", type_=LargeBinary),
     bindparam("names", type_=ARRAY(LargeBinary)),
+    bindparam("silence", type_=Interval),
 )
 
 
@@ -102,6 +106,7 @@ async def _accept(database: Database, event: Incoming, known: people.Known, by: 
         "kind": scanned.kind.value,
         "content": database.vault.seal(known.key, content),
         "spoken": event.kind in SPOKEN,
+        "silence": SILENCE,
         "names": [database.vault.digest(event.channel, alias) for alias in aliases],
         "call": wake_up_call(Lane.TURN, known.conversation_id, by),
     }

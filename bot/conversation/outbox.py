@@ -11,6 +11,7 @@ from sqlalchemy import LargeBinary, bindparam, func, select, text
 from sqlalchemy.dialects.postgresql import JSONB, insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from bot.conversation import knowing
 from bot.db.encryption import Vault
 from bot.db.models import Address, Conversation, IssuedButton, Outbox, Person
 from bot.journeys.context import Choice, Context, Saying
@@ -42,7 +43,7 @@ _WRITE = text("""
 async def write(ctx: Context, inbox_id: int | None) -> None:
     """Put the turn's sayings into the outbox, as few messages as fit, with their buttons issued."""
     sayings = together(ctx.sayings)
-    doubted = any(saying.sensitive for saying in sayings) and await _doubted(ctx)
+    doubted = any(saying.sensitive for saying in sayings) and await knowing.doubted(ctx)
     if doubted:
         ctx.say("identity.held", [ctx.do("button.person", "handoff", reason="asked")])
         sayings.append(ctx.sayings[-1])
@@ -69,13 +70,6 @@ async def write(ctx: Context, inbox_id: int | None) -> None:
                 ],
             },
         )
-
-
-async def _doubted(ctx: Context) -> bool:
-    """Whether somebody else may hold this address by now."""
-    of_this = select(Conversation.address_id).where(Conversation.id == ctx.conversation_id).scalar_subquery()
-    changed_at = await ctx.session.scalar(select(Address.identity_changed_at).where(Address.id == of_this))
-    return changed_at is not None
 
 
 async def wanted(session: AsyncSession, conversation_id: int) -> bytes | None:

@@ -127,8 +127,8 @@ async def verified(session: AsyncSession, conversation_id: int) -> bool:
     address_id = select(Conversation.address_id).where(Conversation.id == conversation_id).scalar_subquery()
     doubted = await session.scalar(
         update(Address)
-        .where(Address.id == address_id, Address.identity_changed_at.is_not(None))
-        .values(identity_changed_at=None)
+        .where(Address.id == address_id, Address.identity_changed_at.is_not(None) | Address.unsure_at.is_not(None))
+        .values(identity_changed_at=None, unsure_at=None, tries=0)
         .returning(Address.id)
     )
     await session.execute(

@@ -21,16 +21,15 @@ from sqlalchemy.dialects.postgresql import JSONB, insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
 from bot import faults, i18n
-from bot.appointments import bookings
 from bot.assistant import forms, knowledge, language, questions, values
 from bot.assistant.commands import command
 from bot.assistant.rasa import Decision, Rasa, RasaDown
 from bot.assistant.triage import Cue, Triage
 from bot.assistant.values import numerals
-from bot.conversation import guards, media, outbox, people, staff
-from bot.db.models import Alert, Appointment, Checkin, Conversation, Inbox, Person, Request
+from bot.conversation import guards, knowing, media, outbox, people, staff
+from bot.db.models import Alert, Appointment, Checkin, Conversation, Inbox, Person
 from bot.db.session import Database, Lane, each_alone, wake, wake_up_call
-from bot.journeys import VERBS, checkins, first_contact, interviews, rights, safety
+from bot.journeys import VERBS, checkins, first_contact, interviews, rights, safe_word, safety
 from bot.journeys.context import Choice, Context
 from bot.messages import OPENS, Kind, Language
 from bot.orientation import points
@@ -46,7 +45,7 @@ ROTATE_AFTER = 20  # turns in one of Rasa's conversations, when no form is open
 TOO_OLD = timedelta(minutes=15)  # a message that waited longer for Rasa is closed, not answered late
 BUTTON_LIFE = timedelta(days=7)
 OF_A_FORM = {"answer", "change_answer", "leave_form"}  # mean nothing once the form is over
-COMMANDS = ("checkins", "other_phone", "clear_chat")  # said in words that always work; need no Rasa
+COMMANDS = ("checkins", "other_phone", "clear_chat", "safe_word")  # said in words that always work; need no Rasa
 RIGHTS = ("resume", "my_data", "delete_my_data")  # likewise, as long as no form of Rasa's waits for its turn
 ANSWERED = {Kind.TEXT, Kind.PRESS, Kind.START, Kind.MEDIA, Kind.UNKNOWN}
 # told of every turn that will be answered: the channel's name, and the details that it gave with the event
@@ -60,7 +59,6 @@ YES = {"checkin_now", "interview_come", "book_interview"}
 NO = {"checkin_later", "change_interview"}
 SHORT = 4  # words of such an answer
 AMONG_OURSELVES = ("terminal",)  # channels where no stranger's machine can write
-_REFERENCE = re.compile(r"(AV|RV)[ -]?([2-9A-Z]{4,5})", re.IGNORECASE)
 _LETTER_OR_DIGIT = re.compile(r"\w")
 _WORD = re.compile(r"\w+")
 
@@ -78,7 +76,7 @@ _CLAIM = text("""
         inbox.channel, conversation.rasa_id, conversation.rasa_turns, conversation.form, conversation.turns,
         conversation.misunderstood, conversation.noticed_at, conversation.exchanges, conversation.address_id,
         conversation.owner_id, staff_member.id AS staff_id, person.id AS person_id, person.key, person.language,
-        person.language_chosen,
+        person.language_chosen, person.safe_word, conversation.hidden_at,
         (SELECT id FROM appointment WHERE person_id = person.id AND status IN ('draft', 'held')) AS draft,
         (SELECT id FROM checkin WHERE person_id = person.id AND status = 'open' AND asked IS NOT NULL) AS checkin
 """)
@@ -166,6 +164,8 @@ class _Work:
     person_key: bytes
     language: Language | None
     language_chosen: bool
+    safe_word: bytes | None
+    hidden: bool
     draft: int | None
     checkin: int | None
 
@@ -280,8 +280,10 @@ class Turns:
             person_key=row.key,
             language=row.language,
             language_chosen=row.language_chosen,
-            draft=row.draft,
-            checkin=row.checkin,
+            safe_word=row.safe_word,
+            hidden=row.hidden_at is not None,
+            draft=row.draft if row.hidden_at is None else None,
+            checkin=row.checkin if row.hidden_at is None else None,
         )
 
     async def _calm(self, session: AsyncSession, work: _Work) -> bool:
@@ -322,6 +324,7 @@ class Turns:
             channel=work.channel,
             language=spoken,
             owner_id=work.owner_id,
+            hidden=work.hidden,
         )
 
     async def _take(self, session: AsyncSession, work: _Work) -> None:
@@ -371,6 +374,8 @@ class Turns:
             await staff.link(ctx, typed)
         elif work.staff_id is not None and work.kind in ANSWERED:
             await staff.turn(ctx, work.staff_id, work.kind, str(work.content.get("press") or ""))
+        elif work.kind is Kind.TEXT and safe_word.is_it(ctx, typed, work.safe_word):
+            await knowing.hide(ctx, work.rasa_id, work.form)
         elif work.owner_id is not None and work.kind in ANSWERED:
             await self._to_the_team(ctx, work, typed)
         elif work.kind is Kind.START:
@@ -419,6 +424,7 @@ class Turns:
             await self._pressed_beside(ctx, work)
         elif work.kind is Kind.TEXT:
             await staff.relay(ctx, work.kind, typed)
+            await knowing.answered(ctx, typed)
             right = command(typed, in_form=work.form is not None)
             if right == "stop" and work.form is not None:
                 await first_contact.leave(ctx)
@@ -489,10 +495,9 @@ class Turns:
             await VERBS[intent](ctx)
             return None
         if intent in COMMANDS or (intent in RIGHTS and work.form is None):
-            await VERBS[intent](ctx)
+            await self._do(ctx, intent)
             return None
-        reference = _REFERENCE.fullmatch(typed)
-        if reference is not None and await self._verified(ctx, "-".join(reference.groups()).upper()):
+        if await knowing.answered(ctx, typed):
             return None
         if intent is not None:
             return await self._rasa.turn(work.rasa_id, str(work.inbox_id), intent=intent)
@@ -536,20 +541,6 @@ class Turns:
     def _hash(self, work: _Work, words: str) -> str:
         return self._database.vault.digest("exchange", str(work.conversation_id), _plain(words) or words)[:6].hex()
 
-    async def _verified(self, ctx: Context, reference: str) -> bool:
-        """Who knows the number of their request, or of an appointment of theirs, is who they were."""
-        requests = select(Request.id).where(Request.person_id == ctx.person_id, Request.reference == reference)
-        told = select(Appointment.id).where(
-            Appointment.person_id == ctx.person_id,
-            Appointment.reference == reference,
-            Appointment.status.not_in(bookings.DRAFT),
-        )
-        own = await ctx.session.scalar(requests.union_all(told).limit(1))
-        if own is None or not await people.verified(ctx.session, ctx.conversation_id):
-            return False
-        ctx.say("identity.verified", [ctx.do("button.help", "help")])
-        return True
-
     async def _pressed(self, ctx: Context, work: _Work, pressed: str) -> Decision | None:
         if pressed == OPENS:
             return None
@@ -575,7 +566,7 @@ class Turns:
             ctx.say("desk.stale", [ctx.do("button.help", "help")])
             return None
         if "do" in action:
-            await VERBS[action["do"]](ctx, **action.get("with", {}))
+            await self._do(ctx, action["do"], **action.get("with", {}))
             await interviews.resume(ctx, work.form)
             await checkins.resume(ctx, work.form)
             return None
@@ -594,6 +585,13 @@ class Turns:
             asked = await ctx.session.scalar(select(Checkin.asked).where(Checkin.id == work.checkin))
         return asked == "age_group"
 
+    async def _do(self, ctx: Context, verb: str, **given: Any) -> None:
+        """What a button, a word or Rasa's reply asks for; while the conversation is hidden, nothing personal."""
+        if ctx.hidden and verb in knowing.PERSONAL:
+            ctx.say("identity.held", [ctx.do("button.person", "handoff", reason="asked")])
+        else:
+            await VERBS[verb](ctx, **given)
+
     async def _typed_button(self, ctx: Context, typed: str) -> Mapping[str, Any] | None:
         """What the button of the last message does whose title or number this text repeats.
 
@@ -607,6 +605,8 @@ class Turns:
         for button in buttons:
             if said == _plain(button.title) or number == button.position:
                 return dict(button.action)
+        if any(button.action.get("do") == safe_word.LEAVE for button in buttons):
+            return {"do": "safe_word_keep"} if command(typed) is None else None
         if not buttons or not buttons[0].unasked or ctx.form is not None or len(said.split()) > SHORT:
             return None
         agreed = values.read_yes_no(typed)
@@ -625,7 +625,7 @@ class Turns:
         changing = any(reply.get("do") == "choose_change" for reply in decision.replies)
         for reply in decision.replies:
             if "do" in reply:
-                await VERBS[reply["do"]](ctx, **reply.get("with", {}))
+                await self._do(ctx, reply["do"], **reply.get("with", {}))
             elif "answer" in reply and decision.form and decision.asks:
                 if not changing:
                     self._ask(ctx, decision.form, decision.asks)
@@ -665,7 +665,9 @@ class Turns:
         form = decision.form if decision is not None else work.form
         rasa_turns = decision.turns if decision is not None else work.rasa_turns
         rasa_id = work.rasa_id
-        if ctx.forget_dialogue or (form is None and rasa_turns >= ROTATE_AFTER):
+        if ctx.dialogue is not None and not ctx.forget_dialogue:
+            (rasa_id, form), rasa_turns = ctx.dialogue, 0
+        elif ctx.forget_dialogue or (form is None and rasa_turns >= ROTATE_AFTER):
             await session.execute(text("DELETE FROM rasa_tracker WHERE conversation = :c"), {"c": work.rasa_id})
             rasa_id, rasa_turns, form = people.new_rasa_id(), 0, None
         thread = await session.scalar(

@@ -57,6 +57,7 @@ class Person(Base):
     language: Mapped[str | None]
     language_chosen: Mapped[bool] = mapped_column(Boolean, server_default=text("false"))
     stopped_at: Mapped[datetime | None]  # no unasked messages since
+    safe_word: Mapped[bytes | None]  # keyed hash of the word that hides the conversation (bot/journeys/safe_word.py)
     created_at: Mapped[datetime] = _now()
 
 
@@ -78,6 +79,8 @@ class Address(Base):
     last_heard_at: Mapped[datetime | None]  # when the person last wrote: opens the platform's window
     window_closed_at: Mapped[datetime | None]  # when the platform said that it is closed: it knows better
     identity_changed_at: Mapped[datetime | None]  # somebody else may hold this address since: see `Outbox.sensitive`
+    unsure_at: Mapped[datetime | None]  # they wrote after a long silence: nothing personal is shown until known again
+    tries: Mapped[int] = mapped_column(SmallInteger, server_default=text("0"))  # wrong answers to who they are
     paced_at: Mapped[datetime | None]  # the token bucket of this chat (bot/conversation/pacing.py)
     not_before: Mapped[datetime | None]  # the platform asked us to leave this chat alone until then
     throttled: Mapped[int] = mapped_column(SmallInteger, server_default=text("0"))  # times in a row
@@ -103,6 +106,9 @@ class Conversation(Base):
     rasa_id: Mapped[str]
     rasa_turns: Mapped[int] = mapped_column(Integer, server_default=text("0"))
     form: Mapped[str | None]  # the form in progress, as Rasa last said
+    hidden_at: Mapped[datetime | None]  # the safe word was written: what was under way is not shown
+    aside_rasa_id: Mapped[str | None]  # Rasa's conversation that is hidden, with its form, until they are known again
+    aside_form: Mapped[str | None]
     turns: Mapped[int] = mapped_column(Integer, server_default=text("0"))
     misunderstood: Mapped[int] = mapped_column(SmallInteger, server_default=text("0"))  # in a row
     noticed_at: Mapped[datetime | None]  # told that understanding is down, in this outage
@@ -125,6 +131,12 @@ class Inbox(Base):
         UniqueConstraint("channel", "external_digest"),
         Index("inbox_open", "conversation_id", "id", postgresql_where=text("status IN ('pending', 'waiting')")),
         Index("inbox_conversation", "conversation_id", "id"),
+        Index(
+            "inbox_kept",
+            "trimmed",
+            "done_at",
+            postgresql_where=text("content_sealed IS NOT NULL AND done_at IS NOT NULL"),
+        ),
     )
     id: Mapped[int] = _id()
     channel: Mapped[str]
@@ -139,6 +151,7 @@ class Inbox(Base):
     next_at: Mapped[datetime | None]
     received_at: Mapped[datetime] = _now()
     done_at: Mapped[datetime | None]
+    trimmed: Mapped[bool] = mapped_column(Boolean, server_default=text("false"))  # only words are left of the content
 
 
 class Outbox(Base):
@@ -597,6 +610,27 @@ class Checkin(Base):
     reminded_at: Mapped[datetime | None]
     created_at: Mapped[datetime] = _now()
     updated_at: Mapped[datetime] = _now()
+
+
+class CheckinValue(Base):
+    """One choice of somebody's check-in, for the trend; whose it was, nobody can tell."""
+
+    __tablename__ = "checkin_value"
+    __table_args__ = (Index("checkin_value_month", "month"),)
+    id: Mapped[int] = _id()
+    series: Mapped[uuid.UUID]  # random: the same for all check-ins of one person
+    round: Mapped[str]
+    question: Mapped[str]
+    answer: Mapped[str]
+    month: Mapped[date]  # its first day: no nearer
+
+
+class LookupKey(Base):
+    """The key of look-ups (`Vault.digest`), wrapped by a master key: it stays the same when that one changes."""
+
+    __tablename__ = "lookup_key"
+    master: Mapped[bytes] = mapped_column(primary_key=True)  # the master key's id
+    wrapped: Mapped[bytes]
 
 
 class StaffMember(Base):

@@ -35,6 +35,7 @@ class Lane(IntEnum):
     CHECKINS = 7
     HANDOFF = 8
     MAIL = 9
+    RETENTION = 13
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 
-from bot.journeys import checkins, conversation, first_contact, handoff, interviews, learning, my_data, rights
+from bot.journeys import (
+    checkins,
+    conversation,
+    first_contact,
+    handoff,
+    interviews,
+    learning,
+    my_data,
+    rights,
+    safe_word,
+)
 
 # does one thing in the turn's transaction and says what it did; arguments come from the reply's or button's `with`
 Verb = Callable[..., Awaitable[None]]
@@ -51,6 +61,10 @@ VERBS: Mapping[str, Verb] = {
     "withdraw_consent": my_data.withdraw,
     "other_phone": my_data.other_phone,
     "clear_chat": my_data.clear_chat,
+    "safe_word": safe_word.choose,
+    "safe_word_remove": safe_word.remove,
+    "safe_word_keep": safe_word.keep,
+    safe_word.LEAVE: safe_word.leave,
     "keep": rights.keep,
     "erase": rights.erase,
 }

@@ -29,7 +29,7 @@ class Choice:
 # Texts that show something of before: for the person alone who told it, should the address change hands.
 SENSITIVE = ("my_data", "request_status.", "withdrawn", "first_contact.review", "first_contact.updated",
              "interview.status", "interview.review", "interview.booked", "interview.cancel_ask",
-             "checkin.enrolled")  # fmt: skip
+             "checkin.enrolled", "consents", "safe_word.change")  # fmt: skip
 
 
 @dataclass(slots=True)
@@ -73,6 +73,8 @@ class Context:
     forget_dialogue: bool = False  # Rasa's memory of this conversation is dropped
     erased: bool = False
     forget_words: bool = False  # what was heard is not kept: it went where it belongs
+    hidden: bool = False  # the safe word was written: what is personal waits until they are known again
+    dialogue: tuple[str, str | None] | None = None  # Rasa's conversation that goes on instead, and its form
 
     def say(self, text_id: str, choices: Sequence[Choice] = (), **values: object) -> None:
         """Add a text of the catalogs to the reply."""

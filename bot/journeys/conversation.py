@@ -21,19 +21,19 @@ async def welcome(ctx: Context, **_: Any) -> None:
 
 async def greet(ctx: Context, **_: Any) -> None:
     """A hello gets a hello and the ways on."""
-    ctx.say("greet", _ways_on(ctx))
+    ctx.say("greet", ways_on(ctx))
 
 
 async def help_menu(ctx: Context, **_: Any) -> None:
     """What the assistant can do."""
-    ctx.say("help", _ways_on(ctx))
+    ctx.say("help", ways_on(ctx))
 
 
 async def set_language(ctx: Context, code: str, **_: Any) -> None:
     """The person chose a language: kept from now on."""
     if code in LANGUAGES:
         ctx.language, ctx.language_chosen = code, True
-    ctx.say("language.chosen", _ways_on(ctx) if ctx.form is None else [])
+    ctx.say("language.chosen", ways_on(ctx) if ctx.form is None else [])
 
 
 async def change_language(ctx: Context, **_: Any) -> None:
@@ -79,7 +79,7 @@ async def not_understood(ctx: Context, **_: Any) -> None:
         return
     nearest = [label for label, _ in ctx.understanding.ranking if label in knowledge.topics()][:3]
     suggestion = {"asked": ctx.inbox_id, "offered": nearest}
-    choices = [_ask(ctx, topic, **suggestion) for topic in nearest] or _ways_on(ctx)[:3]
+    choices = [_ask(ctx, topic, **suggestion) for topic in nearest] or ways_on(ctx)[:3]
     if nearest:
         choices.append(ctx.do("button.none_of_these", "none_of_these", **suggestion))
     ctx.say("not_understood.near" if nearest else "not_understood", choices)
@@ -94,7 +94,7 @@ async def none_of_these(ctx: Context, asked: int | None = None, offered: Sequenc
 
 async def out_of_scope(ctx: Context, **_: Any) -> None:
     """Something the assistant is not for: say so, show what it is for."""
-    ctx.say("out_of_scope", _ways_on(ctx))
+    ctx.say("out_of_scope", ways_on(ctx))
 
 
 async def emergency(ctx: Context, **_: Any) -> None:
@@ -126,7 +126,8 @@ def _speak(code: str) -> Choice:
     return Choice(i18n.say("language.own_name", code), {"do": "set_language", "with": {"code": code}})  # type: ignore[arg-type]
 
 
-def _ways_on(ctx: Context) -> list[Choice]:
+def ways_on(ctx: Context) -> list[Choice]:
+    """The ordinary menu."""
     return [
         *[_ask(ctx, topic) for topic in START_TOPICS[:2]],
         ctx.intend("button.return_request", "return_request"),

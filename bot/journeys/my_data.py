@@ -49,7 +49,14 @@ async def as_file(ctx: Context, **_: Any) -> None:
         if consent.withdrawn_at is not None:
             day = i18n.written_date(consent.withdrawn_at, "UTC", ctx.language)
             lines.append("  " + i18n.say("my_data.file.withdrawn", ctx.language, day=day))
-    lines += ["", i18n.say("my_data.file.until", ctx.language)]
+    until = i18n.say(
+        "my_data.file.until",
+        ctx.language,
+        talk=ctx.settings.rafiq_conversation_days,
+        media=ctx.settings.rafiq_media_days,
+        months=ctx.settings.rafiq_checkin_values_months,
+    )
+    lines += ["", until]
     document = Document("rafiq.txt", "text/plain; charset=utf-8", "\n".join(lines) + "\n")
     ctx.sayings.append(Saying(i18n.say("my_data.file", ctx.language), [], sensitive=True, document=document))
 

@@ -24,6 +24,7 @@ from bot.db.models import (
     Media,
     Outbox,
     Person,
+    RasaTracker,
     Request,
     Scan,
     Suggestion,
@@ -50,6 +51,8 @@ KEPT = {
     "counsellor": "what people may wish for, without a name",
     "closed_day": "days of the calendar",
     "slot": "times of the team; whose they were goes with the appointment",
+    "checkin_value": "choices of check-ins long over, by a random number: nobody can tell whose they were",
+    "lookup_key": "the key of look-ups, wrapped by the master key",
     "staff_member": "the team's own accounts",
     "staff_login": "the team's passwords and codes",
     "staff_session": "who of the team is signed in",
@@ -146,6 +149,15 @@ async def my_data(ctx: Context, **_: Any) -> None:
         kept.append(i18n.say("my_data.sentences", ctx.language, number=sentences))
     if consents:
         kept.append(i18n.say("my_data.consent", ctx.language))
+    handed_over = list(
+        await ctx.session.scalars(
+            select(Handoff.reference).where(Handoff.person_id == ctx.person_id).order_by(Handoff.id)
+        )
+    )
+    if handed_over:
+        kept.append(i18n.say("my_data.handoffs", ctx.language, references=", ".join(handed_over)))
+    if await ctx.session.scalar(select(Person.safe_word).where(Person.id == ctx.person_id)) is not None:
+        kept.append(i18n.say("my_data.safe_word", ctx.language))
     ctx.say(
         "my_data",
         [
@@ -153,11 +165,13 @@ async def my_data(ctx: Context, **_: Any) -> None:
             ctx.do("button.correct", "correct_my_data"),
             ctx.do("button.consents", "consents"),
             ctx.do("button.other_phone", "other_phone"),
+            ctx.do("button.safe_word", "safe_word"),
             ctx.do("button.clear_chat", "clear_chat"),
             ctx.do("button.delete_my_data", "delete_my_data"),
             ctx.do("button.help", "help"),
         ],
         kept="\n".join(kept),
+        talk=ctx.settings.rafiq_conversation_days,
     )
 
 
@@ -238,12 +252,23 @@ async def erase_person(ctx: Context) -> None:
             person_id=person_id,
             address_sealed=ctx.vault.seal(key, address),
             identity_changed_at=None,  # nothing is left to be sensitive
+            unsure_at=None,
+            tries=0,
         )
     )
+    aside = select(Conversation.aside_rasa_id).where(Conversation.id == ctx.conversation_id).scalar_subquery()
+    await ctx.session.execute(delete(RasaTracker).where(RasaTracker.conversation == aside))
     await ctx.session.execute(
         update(Conversation)
         .where(Conversation.id == ctx.conversation_id)
-        .values(person_id=person_id, exchanges=None, owner_id=None)
+        .values(
+            person_id=person_id,
+            exchanges=None,
+            owner_id=None,
+            hidden_at=None,
+            aside_rasa_id=None,
+            aside_form=None,
+        )
     )
     await ctx.session.execute(delete(Person).where(Person.id == ctx.person_id))
     ctx.person_id, ctx.person_key = person_id or 0, key

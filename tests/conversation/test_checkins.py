@@ -63,11 +63,14 @@ class Person:
             t=title,
         )
         assert found, title
+        return await self.press_id(found[0].id)
+
+    async def press_id(self, button: str) -> str:
+        """Press this button; what is said."""
         event = typed("", self.name)
         return await self._tell(
-            Incoming(event.channel, event.external_id, event.address, Kind.PRESS, press=found[0].id,
-                     details=event.details)
-        )  # fmt: skip
+            Incoming(event.channel, event.external_id, event.address, Kind.PRESS, press=button, details=event.details)
+        )
 
     async def _tell(self, event: Incoming) -> str:
         before = await value(self.database, "SELECT coalesce(max(id), 0) FROM outbox")

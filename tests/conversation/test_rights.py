@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import uuid
 from typing import Any
 
 import pytest
@@ -53,17 +54,18 @@ async def press_in_my_data(person: Person, button: str) -> str:
 
 
 async def ask(person: Person, verb: str) -> None:
-    """Put a button with this verb under a message, as Rasa's answer to « my data » would."""
+    """Press a button with this verb, as Rasa's answer to « my data » would have one."""
+    button = f"{verb}-{uuid.uuid4().hex[:12]}"
     async with person.database.session() as session:
         await session.execute(
             text(
                 "INSERT INTO issued_button (id, conversation_id, position, title, action, expires_at) "
-                "VALUES (:v || gen_random_uuid(), :c, 1, :v, CAST(:a AS jsonb), now() + interval '1 day')"
+                "VALUES (:b, :c, 1, :v, CAST(:a AS jsonb), now() + interval '1 day')"
             ),
-            {"v": verb, "c": await person.conversation(), "a": json.dumps({"do": verb, "with": {}})},
+            {"b": button, "v": verb, "c": await person.conversation(), "a": json.dumps({"do": verb, "with": {}})},
         )
         await session.commit()
-    await person.press(verb)
+    await person.press_id(button)
 
 
 async def test_every_table_is_erased_or_kept_with_a_reason(database: Database) -> None:
