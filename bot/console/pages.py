@@ -11,7 +11,7 @@ from typing import Any
 from fastapi import APIRouter
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 
 from bot import i18n
 from bot.assistant import knowledge
@@ -150,16 +150,7 @@ async def live(visit: Visit) -> Response:
         before, seen = seen, await state()
         return before != seen
 
-    return _stream(visit, changed)
-
-
-def _stream(visit: Visit, changed: Callable[[set[int]], Awaitable[bool]]) -> Response:
-    console, token = visit.console, visit.token or ""
-
-    async def allowed() -> bool:
-        return await accounts.find(console.database, token, console.limits, quietly=True) is not None
-
-    return StreamingResponse(console.live.stream(changed, allowed), media_type="text/event-stream")
+    return visit.follow(changed)
 
 
 def waited(visit: Visit, since: datetime) -> str:
@@ -266,7 +257,7 @@ async def conversation_live(visit: Visit) -> Response:
     async def changed(keys: set[int]) -> bool:
         return conversation_id in keys
 
-    return _stream(visit, changed)
+    return visit.follow(changed)
 
 
 async def media(visit: Visit) -> Response:
@@ -277,7 +268,7 @@ async def media(visit: Visit) -> Response:
         if found is None:
             raise NotThere
         case = found[1]
-        one = (await reading.kept_media(session, case.conversation_id)).get(_number(visit))
+        one = (await reading.kept_media(session, case.conversation_id)).get(visit.number())
         if one is None or one.content_sealed is None:
             raise NotThere
         content = database.vault.open_bytes(case.key, one.content_sealed)
@@ -436,7 +427,7 @@ async def deliveries(visit: Visit) -> Response:
 
 async def replay_message(visit: Visit) -> Response:
     """Try a message again."""
-    number = _number(visit)
+    number = visit.number()
     if await overview.replay(visit.console.database, [number]) == 0:
         raise NotThere
     await visit.note("message.replayed", str(number))
@@ -445,7 +436,7 @@ async def replay_message(visit: Visit) -> Response:
 
 async def cancel_message(visit: Visit) -> Response:
     """Never send it."""
-    number = _number(visit)
+    number = visit.number()
     if await overview.cancel(visit.console.database, [number]) == 0:
         raise NotThere
     await visit.note("message.cancelled", str(number))
@@ -484,7 +475,7 @@ async def label(visit: Visit) -> Response:
     right = visit.form.get("label", "")
     if right not in knowledge.topics() and right not in (learning.NONE, learning.UNUSABLE):
         raise NotThere
-    if not await learning.reviewed(visit.console.database, _number(visit), right):
+    if not await learning.reviewed(visit.console.database, visit.number(), right):
         raise NotThere
     await visit.note("review.labelled", visit.path("id"), label=right)
     return visit.go("/console/review")
@@ -569,13 +560,6 @@ async def end_session(visit: Visit) -> Response:
     if not await accounts.end(visit.console.database, visit.staff, _uuid(visit.path("id"))):
         raise NotThere
     return visit.go("/console/account")
-
-
-def _number(visit: Visit) -> int:
-    given = visit.path("id")
-    if not (given.isascii() and given.isdecimal()) or len(given) > 18:
-        raise NotThere
-    return int(given)
 
 
 def _uuid(given: str) -> uuid.UUID:
