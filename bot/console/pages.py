@@ -16,9 +16,10 @@ from starlette.responses import Response
 from bot import i18n
 from bot.assistant import knowledge
 from bot.cases import delivery as case_delivery
-from bot.console import accounts, audit, reading
+from bot.console import accounts, audit, calendar, checkins, data, points, reading
 from bot.console.access import Field
 from bot.console.guard import HERE, Console, Handler, NotThere, Visit, guarded, safe_path
+from bot.console.person import about, waited
 from bot.conversation import handoffs, overview
 from bot.conversation.handoffs import Desk, HandoffError
 from bot.db.models import AuditEntry, CaseEndpoint, CaseEvent, Handoff, StaffMember
@@ -153,16 +154,6 @@ async def live(visit: Visit) -> Response:
     return visit.follow(changed)
 
 
-def waited(visit: Visit, since: datetime) -> str:
-    """How long, in the largest unit that fits."""
-    minutes = max(0, int((datetime.now(UTC) - since) / timedelta(minutes=1)))
-    if minutes < 60:
-        return visit.count("console.minutes", minutes)
-    if minutes < 48 * 60:
-        return visit.count("console.hours", minutes // 60)
-    return visit.count("console.days", minutes // (24 * 60))
-
-
 # --- a conversation
 
 
@@ -179,7 +170,7 @@ async def _handoff(visit: Visit, error: str = "", words: str = "", status: int =
             raise NotThere
         one, case = found
         shown = {
-            **await _about(visit, session, case),
+            **await about(visit, session, case),
             **(await _talk(visit, session, one, case) if visit.sees(Field.WORDS) else {"lines": None}),
             "names": await reading.names(session),
             "colleagues": [them for them in await reading.colleagues(session, one.place) if them.id != one.owner_id],
@@ -205,21 +196,6 @@ async def _handoff(visit: Visit, error: str = "", words: str = "", status: int =
 def _canned(key: str, case: reading.Case) -> str:
     """A ready-made answer in the language that the person reads."""
     return i18n.say(f"console.canned.{key}", case.language if case.language in LANGUAGES else "fr")
-
-
-async def _about(visit: Visit, session: AsyncSession, case: reading.Case) -> dict[str, Any]:
-    """What stands beside every conversation."""
-    vault, everything = visit.console.database.vault, visit.sees(Field.NAME) and visit.sees(Field.PHONE)
-    return {
-        "consents": await reading.consents_of(session, case.person_id),
-        "requests": [
-            (one, reading.answers(vault, case.key, one, visit.language, everything))
-            for one in await reading.requests_of(session, case.person_id)
-        ],
-        "handoffs": await reading.handoffs_of(session, case.person_id, visit.staff),
-        "why": lambda one: handoffs.why(one, visit.language),
-        "waited": lambda since: waited(visit, since),
-    }
 
 
 async def _talk(visit: Visit, session: AsyncSession, one: Handoff, case: reading.Case) -> dict[str, Any]:
@@ -291,7 +267,7 @@ async def request(visit: Visit) -> Response:
         found = await reading.request(session, database.vault, reference, visit.staff.offices)
         if found is None:
             raise NotThere
-        shown = await _about(visit, session, found[1])
+        shown = await about(visit, session, found[1])
         await audit.record(session, database.vault, visit.staff.id, "request.seen", reference)
         await session.commit()
     return visit.show("request.html", reference=reference, case=found[1], **shown)
@@ -608,6 +584,10 @@ HANDLERS: Mapping[tuple[str, str], Handler] = {
     ("GET", "/console/account"): account,
     ("POST", "/console/account/password"): change_password,
     ("POST", "/console/account/sessions/{id}/end"): end_session,
+    **calendar.HANDLERS,
+    **checkins.HANDLERS,
+    **data.HANDLERS,
+    **points.HANDLERS,
 }
 
 
