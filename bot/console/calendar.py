@@ -223,7 +223,7 @@ async def days(visit: Visit) -> Response:
         detail: Mapping[str, str | int] = {"day": day.isoformat(), "times": number}
         await audit.record(session, database.vault, visit.staff.id, f"times.{do}", office.id, detail)
         await session.commit()
-    done = visit.count(f"console.calendar.{'opened' if do == 'open' else 'closed'}", number)
+    done = visit.count("console.calendar.opened" if do == "open" else "console.calendar.closed", number)
     if standing:
         done += " " + visit.say("console.calendar.standing", references=", ".join(standing))
     return visit.show("calendar.html", **await _week(visit, done=done))

@@ -188,7 +188,10 @@ async def _handoff(visit: Visit, error: str = "", words: str = "", status: int =
         error=error,
         words=words,
         fresh=uuid.uuid4(),
-        canned=[(visit.say(f"console.canned.{key}.title"), _canned(key, case)) for key in CANNED],
+        canned=[
+            (visit.say(f"console.canned.{key}.title"), _canned(key, case), visit.say(f"console.canned.{key}"))
+            for key in CANNED
+        ],
         **shown,
     )
 
