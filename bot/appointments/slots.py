@@ -315,7 +315,7 @@ async def _slot(session: AsyncSession, office: Office, counsellor_id: str, wall:
     """The counsellor's slot at this time; one that is made now is closed: it is not for choosing."""
     values = {"office_id": office.id, "counsellor_id": counsellor_id, "wall": wall, "zone": office.zone,
               "starts_at": starts_at, "minutes": office.minutes, "status": "closed"}  # fmt: skip
-    made = await session.scalar(insert(Slot).values(values).on_conflict_do_nothing().returning(Slot.id))
+    made: int | None = await session.scalar(insert(Slot).values(values).on_conflict_do_nothing().returning(Slot.id))
     if made is not None:
         return made
     known = await session.scalars(

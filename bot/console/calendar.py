@@ -150,9 +150,9 @@ async def _times(session: AsyncSession, office: Office, monday: date, now: datet
     found = []
     for slot, reference, status, held_until in rows:
         if status == "held" and held_until is not None and held_until <= now:
-            reference = status = None
+            reference, status = "", ""
         free = "closed" if slot.status == "closed" else "over" if slot.starts_at <= now else "free"
-        shown = None if status == "held" else reference
+        shown = None if status == "held" else reference or None
         found.append(Time(slot.wall, status or free, slot.counsellor_id, slot.id, shown))
     beside = await session.execute(
         select(Appointment.wall, Appointment.status, Appointment.reference)

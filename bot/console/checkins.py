@@ -44,7 +44,7 @@ async def checkins(visit: Visit) -> Response:
     missed = (Checkin.status == "missed") & (Checkin.updated_at > now - LATELY)
     flagged = Checkin.level.is_not(None) & (Checkin.updated_at > now - LATELY)
     async with visit.console.database.session() as session:
-        shown = {
+        shown: dict[str, Any] = {
             "due": await _rows(session, visit, soon, oldest_first=True),
             "missed": await _rows(session, visit, missed),
             "flagged": await _rows(session, visit, flagged),
