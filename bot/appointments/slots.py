@@ -25,6 +25,7 @@ _CLOSE_MET = (
     .where(Slot.status == "open")
     .where(
         select(literal(1))
+        .select_from(Appointment)
         .join(_other, _other.id == Appointment.slot_id)
         .where(_other.counsellor_id == Slot.counsellor_id, _other.id != Slot.id)
         .where(Appointment.status.in_(TAKEN))
@@ -282,6 +283,7 @@ async def _free_team(
     length = timedelta(minutes=office.minutes)
     meets = (
         select(literal(1))
+        .select_from(Appointment)
         .join(Slot, Slot.id == Appointment.slot_id)
         .where(Slot.counsellor_id == Counsellor.id, Appointment.status.in_(TAKEN), Appointment.id.not_in(own))
         .where(or_(Appointment.status != "held", Appointment.held_until > func.now()))

@@ -99,9 +99,9 @@ async def _week(visit: Visit, error: str = "", done: str = "") -> dict[str, Any]
     async with visit.console.database.session() as session:
         theirs = await reading.offices(session, visit.staff.offices)
         office = next((one for one in theirs if one.id == given.get("office", "")), None)
+        if office is None and given.get("office"):
+            raise NotThere
         if office is None and theirs:
-            if given.get("office"):
-                raise NotThere
             office = theirs[0]
         today = now.astimezone(ZoneInfo(office.zone)).date() if office is not None else now.date()
         monday = _day(given.get("week", ""), today)

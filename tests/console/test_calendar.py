@@ -95,7 +95,7 @@ async def test_one_counsellor_leads_one_interview_at_a_time(team: Team, database
     """Two of the team at once, a time beside, a person in the chat at the same moment: one has it, the others not."""
     people = [
         await somebody(database, address=f"p{n}", handoff=f"H-PPPP{n}", request=f"AV-PPP{n}", priority="P2")
-        for n in range(4)
+        for n in range(2, 6)
     ]
     await open_rabat(database)
     browser, other = await team.at_work(), await team.at_work()
@@ -150,7 +150,9 @@ async def test_one_counsellor_leads_one_interview_at_a_time(team: Team, database
 
 async def test_an_office_without_counsellors_has_its_capacity(team: Team, database: Database) -> None:
     """Where people only say what they wish, the office's own row decides."""
-    people = [await somebody(database, address=f"p{n}", handoff=f"H-PPPP{n}", request=f"AV-PPP{n}") for n in range(3)]
+    people = [
+        await somebody(database, address=f"p{n}", handoff=f"H-PPPP{n}", request=f"AV-PPP{n}") for n in range(2, 5)
+    ]
     await change(database, "UPDATE appointment SET office_id = 'casablanca'")
     browser, other = await team.at_work(), await team.at_work()
     both = await asyncio.gather(
