@@ -96,7 +96,7 @@ async def test_the_pages_around_it(
             drawing = page.get_by_role("img", name=i18n.say("console.checkins.drawn", language))
             await expect(drawing).to_be_visible()
             await expect(
-                page.get_by_role("columnheader", name=i18n.say("console.dimension.social", language))
+                page.get_by_role("columnheader", name=i18n.say("console.dimension.social", language), exact=True)
             ).to_have_count(1)
     await page.goto("/console/exports")
     await page.get_by_role("button", name=i18n.say("console.exports.ask.go", language), exact=True).click()
