@@ -104,7 +104,17 @@ async def test_erasing_leaves_a_receipt_and_nothing_else(team: Team, database: D
     done = await boss.post(page + "/erase", **form)
     receipt = re.search(r"EF-[0-9A-Z]{5}", done.text)
     assert done.status_code == 200 and receipt is not None
-    left = ("request", "appointment", "handoff", "consent", "media", "suggestion", "enrolment", "checkin", "rasa_tracker")
+    left = (
+        "request",
+        "appointment",
+        "handoff",
+        "consent",
+        "media",
+        "suggestion",
+        "enrolment",
+        "checkin",
+        "rasa_tracker",
+    )
     assert [await value(database, f"SELECT count(*) FROM {table}") for table in left] == [0] * len(left)
     assert await value(database, "SELECT count(*) FROM person WHERE id = :id", id=person.person_id) == 0
     assert await value(database, "SELECT count(*) FROM inbox WHERE content_sealed IS NOT NULL") == 0
