@@ -31,13 +31,15 @@ async def about(visit: Visit, session: AsyncSession, case: reading.Case) -> dict
     vault, everything = visit.console.database.vault, visit.sees(Field.NAME) and visit.sees(Field.PHONE)
     booked = await reading.appointments_of(session, case.person_id) if everything else []
     rounds = await rounds_of(session, vault, case) if everything else []
+    seen = await reading.handoffs_of(session, case.person_id, visit.staff)
     return {
         "consents": await reading.consents_of(session, case.person_id),
         "requests": [
             (one, reading.answers(vault, case.key, one, visit.language, everything))
             for one in await reading.requests_of(session, case.person_id)
         ],
-        "handoffs": await reading.handoffs_of(session, case.person_id, visit.staff),
+        "handoffs": seen,
+        "notes": await reading.notes_of(session, vault, case, seen) if visit.sees(Field.NOTES) else [],
         "appointments": [(one, await interviews.spoken_time(session, one, visit.language)) for one in booked],
         "rounds": [(one, round_name(visit, one.round), _because(visit, one)) for one in rounds],
         "trend": trend(rounds),

@@ -25,6 +25,7 @@ from bot.db.models import (
     Conversation,
     Enrolment,
     Handoff,
+    HandoffEntry,
     Media,
     Office,
     Person,
@@ -189,6 +190,18 @@ async def handoffs_of(session: AsyncSession, person_id: int, staff: Staff) -> li
         select(Handoff).where(Handoff.person_id == person_id).order_by(Handoff.id.desc()).limit(20)
     )
     return [one for one in rows if visible(one, staff)]
+
+
+async def notes_of(
+    session: AsyncSession, vault: Vault, case: Case, seen: Sequence[Handoff]
+) -> list[tuple[HandoffEntry, str]]:
+    """What colleagues wrote down in these handoffs of a person, the newest first."""
+    rows = await session.scalars(
+        select(HandoffEntry)
+        .where(HandoffEntry.handoff_id.in_([one.id for one in seen]), HandoffEntry.note_sealed.is_not(None))
+        .order_by(HandoffEntry.id.desc())
+    )
+    return [(entry, str(vault.open(case.key, entry.note_sealed or b"")["text"])) for entry in rows]
 
 
 async def requests_of(session: AsyncSession, person_id: int) -> list[Request]:

@@ -68,6 +68,10 @@ async def test_everything_beside_the_conversation(team: Team, database: Database
     )
     counsellor, worker = await team.at_work(), await team.at_work(Role.ORIENTATION)
     page = f"/console/handoffs/{person.handoff}"
+    await counsellor.post(f"{page}/note", words="Speaks Wolof")
+    for other in (page, f"/console/requests/{person.request}", f"/console/appointments/{person.appointment}"):
+        assert (await counsellor.get(other)).text.count("Speaks Wolof") == 1, other
+    assert "Speaks Wolof" not in (await worker.get(f"/console/requests/{person.request}")).text
     shown, less = (await counsellor.get(page)).text, (await worker.get(page)).text
     for purpose in ("request", "interview", "checkins", "learning"):
         assert i18n.say(f"console.consent.{purpose}", "en") in shown
