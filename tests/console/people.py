@@ -144,11 +144,11 @@ async def somebody(
         now = datetime.now(UTC)
         rounds = [("week2", "completed", None, GOOD), ("month1", "completed", None, WORSE), ("month3", "missed", None, None),
                   ("month6", "partial", "amber", BAD), ("month9", "planned", None, None)]  # fmt: skip
-        for number, (round_, status, level, answers) in enumerate(rounds):
+        for number, (round_, status, level, said) in enumerate(rounds):
             await session.execute(
                 insert(Checkin).values(
                     enrolment_id=enrolment_id, person_id=person.id, round=round_, form="short", status=status, level=level,
-                    answers_sealed=vault.seal(person.key, answers) if answers else None,
+                    answers_sealed=vault.seal(person.key, said) if said else None,
                     due_at=now + timedelta(days=20 * (number - 4) + 5), updated_at=now + timedelta(days=20 * (number - 4) + 5),
                 )
             )  # fmt: skip

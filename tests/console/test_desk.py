@@ -199,7 +199,7 @@ async def test_posters_are_printed_and_ended(team: Team, database: Database, mon
     shown, less = (await boss.get("/console/points")).text, (await worker.get("/console/points")).text
     assert "&lt;10" in shown and "&lt;10" not in less and "Maison du quartier" in less
     assert (await boss.post("/console/points", name="Gare", city="")).status_code == 400
-    new = {"name": "Gare", "city": "Oujda", **dict.fromkeys(LANGUAGES, "on")}
+    new = {"name": "Gare", "city": "Oujda"} | {str(language): "on" for language in LANGUAGES}
     assert (await boss.post("/console/points", **new)).status_code == 303
     assert "Gare" in (await worker.get("/console/points")).text
     revoke = f"/console/points/{person.point_id}/revoke"
