@@ -463,7 +463,7 @@ def interview_missed(reference: Reference) -> None:
     _of_an_interview(lambda database: appointments.missed(database, reference))
 
 
-def _of_an_interview(act: Callable[[Database], Awaitable[bool | None]]) -> None:
+def _of_an_interview(act: Callable[[Database], Awaitable[object]]) -> None:
     from bot.appointments.bookings import NotPossible
 
     try:

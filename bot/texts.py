@@ -17,9 +17,12 @@ from babel.messages.catalog import Catalog
 from babel.messages.pofile import read_po
 
 from bot import i18n
+from bot.appointments import bookings
 from bot.assistant import forms, knowledge
 from bot.cases import answers
 from bot.checkins import questions as checkins
+from bot.checkins import rounds
+from bot.console import data
 from bot.console.access import Role
 from bot.console.pages import CANNED
 from bot.conversation.handoffs import HandoffError
@@ -95,6 +98,7 @@ def used_ids() -> tuple[set[str], set[str]]:
         )
     }
     used |= {HandoffError.say, *(error.say for error in HandoffError.__subclasses__()), *TROUBLE.values()}
+    used |= {"interview.agreed", "interview.moved_by_team"}
     used |= {"handoff.claimed", "handoff.transferred", "handoff.returned", "handoff.released"}
     used |= {"desk.relay", "desk.pressed", "desk.media"}
     used |= {
@@ -125,7 +129,17 @@ def _console() -> set[str]:
         "held": ["window", "template", "identity"],
         "status": ["waiting", "taken", "released"],
         "request.status": ["open", "acknowledged", "closed"],
-        "consent": ["request", "learning"],
+        "consent": my_data.PURPOSES,
+        "time": ["free", "over", "closed", *(state for state in bookings.NEXT if state != "draft")],
+        "checkin": rounds.NEXT,
+        "level": ["red", "amber"],
+        "dimension": checkins.DIMENSIONS,
+        "enrolment": ["draft", "invited", "active", "ended", "declined"],
+        "data.why": data.REASONS,
+        "exports.kind": data.TABLES,
+        "exports.why": data.PURPOSES,
+        "exports.state": ["asked", "allowed", "refused", "over"],
+        "points": ["came", "talked", "requested", "interview"],
         "happened": ["taken", "replied", "noted", "transferred", "returned", "released", "reopened"],
         "canned": CANNED,
     }

@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from bot.appointments import offices, times
+from bot.appointments import offices, slots, times
 from bot.cases import events
 from bot.db.models import Appointment, Office, Reminder, Request, Slot
 
@@ -42,7 +42,30 @@ LANGUAGES = ("fr", "en", "ar")  # of interviews, as the case backend is told the
 
 
 class NotPossible(Exception):
-    """The appointment is not in a state for this, or there is none; the text says which."""
+    """The appointment is not in a state for this, or there is none; the text says which.
+
+    NotPossible
+    ├── Past       the time is over
+    ├── Taken      nobody of the office is free then
+    ├── HasOne     the person has an appointment that is still to come
+    └── NotAgreed  the person did not agree to interviews
+    """
+
+
+class Past(NotPossible):
+    """The time is over."""
+
+
+class Taken(NotPossible):
+    """Nobody of the office is free at this time."""
+
+
+class HasOne(NotPossible):
+    """The person has an appointment that is still to come."""
+
+
+class NotAgreed(NotPossible):
+    """The person did not agree to interviews."""
 
 
 async def open_of(session: AsyncSession, person_id: int) -> Appointment | None:
@@ -118,18 +141,32 @@ async def agree(
     session: AsyncSession, appointment: Appointment, wall: str, answers: Mapping[str, Any], now: datetime
 ) -> None:
     """Staff confirm a request for this time on the office's clock. Raises `NotPossible`."""
-    office = await session.get(Office, appointment.office_id) if appointment.office_id else None
-    if office is None:
+    if appointment.office_id is None:
         raise NotPossible(f"{appointment.reference} has no office")
-    starts_at = times.instant(wall, office.zone)
-    if starts_at <= now:
-        raise NotPossible(f"{wall} is past")
-    step(appointment, "confirmed", now)
-    appointment.wall, appointment.zone, appointment.starts_at = wall, office.zone, starts_at
-    await session.flush()
+    if "confirmed" not in NEXT[appointment.status]:
+        raise NotPossible(f"{appointment.reference} is {appointment.status}: it cannot be confirmed")
+    await _take(session, appointment, appointment.office_id, wall, now)
     await forget_reminders(session, appointment, all_of_them=True)  # of a time that was proposed before
     await tell(session, appointment, "interview.booked", now, answers)
     await remind(session, appointment, now)
+
+
+async def fix(
+    session: AsyncSession, draft: Appointment, office_id: str, wall: str, answers: Mapping[str, Any], now: datetime
+) -> None:
+    """Staff give a draft this time: it is confirmed, and what it replaces ends. Raises `NotPossible`."""
+    await _take(session, draft, office_id, wall, now)
+    await settle(session, draft, "confirmed", answers, now)
+
+
+async def _take(session: AsyncSession, appointment: Appointment, office_id: str, wall: str, now: datetime) -> None:
+    office = await session.get(Office, office_id)
+    if office is None:
+        raise NotPossible(f"there is no office {office_id}")
+    if times.instant(wall, office.zone) <= now:
+        raise Past(f"{wall} is past")
+    if not await slots.take(session, appointment, office_id, wall, now):
+        raise Taken(f"nobody is free at {wall}")
 
 
 async def propose(session: AsyncSession, appointment: Appointment, at: datetime, zone: str, now: datetime) -> None:

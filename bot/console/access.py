@@ -26,7 +26,8 @@ class Field(StrEnum):
 
 _COUNSELLORS = frozenset({Role.COUNSELLOR, Role.SUPERVISOR, Role.ADMINISTRATOR})
 _OVERSEERS = frozenset({Role.SUPERVISOR, Role.COORDINATOR, Role.ADMINISTRATOR})
-_REVIEWERS = frozenset({Role.SUPERVISOR, Role.ADMINISTRATOR})  # they read what people wrote
+_PLANNERS = _COUNSELLORS | {Role.COORDINATOR}
+_SUPERVISORS = frozenset({Role.SUPERVISOR, Role.ADMINISTRATOR})  # they read what people wrote
 _EVERYBODY = frozenset(Role)
 
 FIELDS: dict[Field, frozenset[Role]] = dict.fromkeys(Field, _COUNSELLORS)
@@ -51,7 +52,32 @@ PAGES: dict[tuple[str, str], frozenset[Role] | None] = {
     ("POST", "/console/handoffs/{reference}/transfer"): _COUNSELLORS,
     ("POST", "/console/handoffs/{reference}/give-back"): _COUNSELLORS,
     ("POST", "/console/handoffs/{reference}/release"): _COUNSELLORS,
+    ("GET", "/console/handoffs/{reference}/book"): _COUNSELLORS,
+    ("POST", "/console/handoffs/{reference}/book"): _COUNSELLORS,
     ("GET", "/console/requests/{reference}"): _EVERYBODY,
+    ("GET", "/console/calendar"): _PLANNERS,
+    ("GET", "/console/calendar/week"): _PLANNERS,
+    ("GET", "/console/calendar/live"): _PLANNERS,
+    ("POST", "/console/calendar/days"): _COUNSELLORS,
+    ("POST", "/console/calendar/slots/{id}"): _COUNSELLORS,
+    ("GET", "/console/appointments/{reference}"): _COUNSELLORS,
+    ("POST", "/console/appointments/{reference}/confirm"): _COUNSELLORS,
+    ("POST", "/console/appointments/{reference}/move"): _COUNSELLORS,
+    ("POST", "/console/appointments/{reference}/cancel"): _COUNSELLORS,
+    ("POST", "/console/appointments/{reference}/outcome"): _COUNSELLORS,
+    ("GET", "/console/checkins"): _PLANNERS,
+    ("GET", "/console/checkins/{reference}"): _COUNSELLORS,
+    ("GET", "/console/data/{reference}"): _SUPERVISORS,
+    ("POST", "/console/data/{reference}/download"): _SUPERVISORS,
+    ("POST", "/console/data/{reference}/erase"): _SUPERVISORS,
+    ("GET", "/console/exports"): _SUPERVISORS,
+    ("POST", "/console/exports"): _SUPERVISORS,
+    ("POST", "/console/exports/{id}/decide"): _SUPERVISORS,
+    ("POST", "/console/exports/{id}/fetch"): _SUPERVISORS,
+    ("GET", "/console/points"): _EVERYBODY,
+    ("POST", "/console/points"): _OVERSEERS,
+    ("POST", "/console/points/{id}/revoke"): _OVERSEERS,
+    ("GET", "/console/points/{id}/poster"): _EVERYBODY,
     ("GET", "/console/people"): _EVERYBODY,
     ("POST", "/console/people"): _EVERYBODY,
     ("GET", "/console/deliveries"): _OVERSEERS,
@@ -59,9 +85,9 @@ PAGES: dict[tuple[str, str], frozenset[Role] | None] = {
     ("POST", "/console/deliveries/messages/{id}/cancel"): _OVERSEERS,
     ("POST", "/console/deliveries/events/{id}/replay"): _OVERSEERS,
     ("POST", "/console/deliveries/endpoint"): _OVERSEERS,
-    ("GET", "/console/review"): _REVIEWERS,
-    ("POST", "/console/review/{id}"): _REVIEWERS,
-    ("POST", "/console/review/export"): _REVIEWERS,
+    ("GET", "/console/review"): _SUPERVISORS,
+    ("POST", "/console/review/{id}"): _SUPERVISORS,
+    ("POST", "/console/review/export"): _SUPERVISORS,
     ("GET", "/console/audit"): frozenset({Role.SUPERVISOR, Role.ADMINISTRATOR}),
     ("GET", "/console/staff"): frozenset({Role.ADMINISTRATOR}),
     ("POST", "/console/staff/{id}/stop"): frozenset({Role.ADMINISTRATOR}),
@@ -80,6 +106,8 @@ BY_ITSELF = {
     "/console/handoffs/{reference}/thread",
     "/console/handoffs/{reference}/live",
     "/console/handoffs/{reference}/media/{id}",
+    "/console/calendar/week",
+    "/console/calendar/live",
 }
 
 

@@ -10,11 +10,11 @@ from datetime import datetime, timedelta
 from ipaddress import IPv6Network, ip_address
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, quote
 
 import jinja2
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.responses import HTMLResponse, RedirectResponse, Response, StreamingResponse
 
 from bot import i18n
 from bot.channels.body import TooLarge, read_body, readable
@@ -159,6 +159,26 @@ class Visit:
             **values,
         )
         return HTMLResponse(html, status)
+
+    def number(self, name: str = "id") -> int:
+        """A part of the address that is a number of ours."""
+        given = self.path(name)
+        if not (given.isascii() and given.isdecimal()) or len(given) > 18:
+            raise NotThere
+        return int(given)
+
+    def follow(self, changed: Callable[[set[int]], Awaitable[bool]]) -> Response:
+        """A stream of events for an open page, as long as its session is good."""
+        console, token = self.console, self.token or ""
+
+        async def allowed() -> bool:
+            return await accounts.find(console.database, token, console.limits, quietly=True) is not None
+
+        return StreamingResponse(console.live.stream(changed, allowed), media_type="text/event-stream")
+
+    def prove(self, onward: str) -> Response:
+        """Password and code first, then `onward`."""
+        return self.go(f"/console/verify?next={quote(onward)}")
 
     def go(self, path: str) -> Response:
         """On to another page, after something was done."""

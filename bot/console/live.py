@@ -37,10 +37,10 @@ class Live:
         self._listeners: set[Listener] = set()
 
     def heard(self, lane: Lane, key: int) -> None:
-        """A wake-up call: something happened in this conversation."""
-        if lane in (Lane.TURN, Lane.DELIVERY):
+        """A wake-up call: something happened in this conversation, or (0) to appointments and their times."""
+        if lane in (Lane.TURN, Lane.DELIVERY, Lane.REMINDERS):
             for listener in self._listeners:
-                listener.keys.add(key)
+                listener.keys.add(0 if lane is Lane.REMINDERS else key)
                 listener.happened.set()
 
     @contextmanager

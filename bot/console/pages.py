@@ -11,14 +11,15 @@ from typing import Any
 from fastapi import APIRouter
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 
 from bot import i18n
 from bot.assistant import knowledge
 from bot.cases import delivery as case_delivery
-from bot.console import accounts, audit, reading
+from bot.console import accounts, audit, calendar, checkins, data, points, reading
 from bot.console.access import Field
 from bot.console.guard import HERE, LATELY, Console, Handler, NotThere, Visit, guarded, safe_path
+from bot.console.person import about, waited
 from bot.conversation import handoffs, overview
 from bot.conversation.handoffs import Desk, HandoffError
 from bot.db.models import AuditEntry, CaseEndpoint, CaseEvent, Handoff, StaffMember
@@ -152,26 +153,7 @@ async def live(visit: Visit) -> Response:
         before, seen = seen, await state()
         return before != seen
 
-    return _stream(visit, changed)
-
-
-def _stream(visit: Visit, changed: Callable[[set[int]], Awaitable[bool]]) -> Response:
-    console, token = visit.console, visit.token or ""
-
-    async def allowed() -> bool:
-        return await accounts.find(console.database, token, console.limits, quietly=True) is not None
-
-    return StreamingResponse(console.live.stream(changed, allowed), media_type="text/event-stream")
-
-
-def waited(visit: Visit, since: datetime) -> str:
-    """How long, in the largest unit that fits."""
-    minutes = max(0, int((datetime.now(UTC) - since) / timedelta(minutes=1)))
-    if minutes < 60:
-        return visit.count("console.minutes", minutes)
-    if minutes < 48 * 60:
-        return visit.count("console.hours", minutes // 60)
-    return visit.count("console.days", minutes // (24 * 60))
+    return visit.follow(changed)
 
 
 # --- a conversation
@@ -190,7 +172,7 @@ async def _handoff(visit: Visit, error: str = "", words: str = "", status: int =
             raise NotThere
         one, case = found
         shown = {
-            **await _about(visit, session, case),
+            **await about(visit, session, case),
             **(await _talk(visit, session, one, case) if visit.sees(Field.WORDS) else {"lines": None}),
             "names": await reading.names(session),
             "colleagues": [them for them in await reading.colleagues(session, one.place) if them.id != one.owner_id],
@@ -208,7 +190,10 @@ async def _handoff(visit: Visit, error: str = "", words: str = "", status: int =
         error=error,
         words=words,
         fresh=uuid.uuid4(),
-        canned=[(visit.say(f"console.canned.{key}.title"), _canned(key, case)) for key in CANNED],
+        canned=[
+            (visit.say(f"console.canned.{key}.title"), _canned(key, case), visit.say(f"console.canned.{key}"))
+            for key in CANNED
+        ],
         **shown,
     )
 
@@ -216,21 +201,6 @@ async def _handoff(visit: Visit, error: str = "", words: str = "", status: int =
 def _canned(key: str, case: reading.Case) -> str:
     """A ready-made answer in the language that the person reads."""
     return i18n.say(f"console.canned.{key}", case.language if case.language in LANGUAGES else "fr")
-
-
-async def _about(visit: Visit, session: AsyncSession, case: reading.Case) -> dict[str, Any]:
-    """What stands beside every conversation."""
-    vault, everything = visit.console.database.vault, visit.sees(Field.NAME) and visit.sees(Field.PHONE)
-    return {
-        "consents": await reading.consents_of(session, case.person_id),
-        "requests": [
-            (one, reading.answers(vault, case.key, one, visit.language, everything))
-            for one in await reading.requests_of(session, case.person_id)
-        ],
-        "handoffs": await reading.handoffs_of(session, case.person_id, visit.staff),
-        "why": lambda one: handoffs.why(one, visit.language),
-        "waited": lambda since: waited(visit, since),
-    }
 
 
 async def _talk(visit: Visit, session: AsyncSession, one: Handoff, case: reading.Case) -> dict[str, Any]:
@@ -272,7 +242,7 @@ async def conversation_live(visit: Visit) -> Response:
     async def changed(keys: set[int]) -> bool:
         return conversation_id in keys
 
-    return _stream(visit, changed)
+    return visit.follow(changed)
 
 
 async def media(visit: Visit) -> Response:
@@ -281,11 +251,11 @@ async def media(visit: Visit) -> Response:
     async with database.session() as session:
         if await reading.handoff(session, reference, visit.staff) is None:
             raise NotThere
-        kept = await _desk(visit, session).media(reference, _number(visit), visit.staff.role)
+        kept = await _desk(visit, session).media(reference, visit.number(), visit.staff.role)
         if kept is None:
             raise NotThere
         content, mime = kept
-        seen = {"media": _number(visit)}
+        seen = {"media": visit.number()}
         await audit.record(session, database.vault, visit.staff.id, "media.seen", reference, seen)
         await session.commit()
     return Response(
@@ -305,7 +275,7 @@ async def request(visit: Visit) -> Response:
         found = await reading.request(session, database.vault, reference, visit.staff.offices)
         if found is None:
             raise NotThere
-        shown = await _about(visit, session, found[1])
+        shown = await about(visit, session, found[1])
         await audit.record(session, database.vault, visit.staff.id, "request.seen", reference)
         await session.commit()
     return visit.show("request.html", reference=reference, case=found[1], **shown)
@@ -441,7 +411,7 @@ async def deliveries(visit: Visit) -> Response:
 
 async def replay_message(visit: Visit) -> Response:
     """Try a message again."""
-    number = _number(visit)
+    number = visit.number()
     if await overview.replay(visit.console.database, [number]) == 0:
         raise NotThere
     await visit.note("message.replayed", str(number))
@@ -450,7 +420,7 @@ async def replay_message(visit: Visit) -> Response:
 
 async def cancel_message(visit: Visit) -> Response:
     """Never send it."""
-    number = _number(visit)
+    number = visit.number()
     if await overview.cancel(visit.console.database, [number]) == 0:
         raise NotThere
     await visit.note("message.cancelled", str(number))
@@ -489,7 +459,7 @@ async def label(visit: Visit) -> Response:
     right = visit.form.get("label", "")
     if right not in knowledge.topics() and right not in (learning.NONE, learning.UNUSABLE):
         raise NotThere
-    if not await learning.reviewed(visit.console.database, _number(visit), right):
+    if not await learning.reviewed(visit.console.database, visit.number(), right):
         raise NotThere
     await visit.note("review.labelled", visit.path("id"), label=right)
     return visit.go("/console/review")
@@ -577,13 +547,6 @@ async def end_session(visit: Visit) -> Response:
     return visit.go("/console/account")
 
 
-def _number(visit: Visit) -> int:
-    given = visit.path("id")
-    if not (given.isascii() and given.isdecimal()) or len(given) > 18:
-        raise NotThere
-    return int(given)
-
-
 def _uuid(given: str) -> uuid.UUID:
     try:
         return uuid.UUID(given)
@@ -630,6 +593,10 @@ HANDLERS: Mapping[tuple[str, str], Handler] = {
     ("GET", "/console/account"): account,
     ("POST", "/console/account/password"): change_password,
     ("POST", "/console/account/sessions/{id}/end"): end_session,
+    **calendar.HANDLERS,
+    **checkins.HANDLERS,
+    **data.HANDLERS,
+    **points.HANDLERS,
 }
 
 

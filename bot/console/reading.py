@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -14,16 +14,36 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from bot import i18n
 from bot.assistant.forms import forms
 from bot.assistant.values.phone import read_phone
+from bot.checkins import schedule
 from bot.console.accounts import Staff
 from bot.conversation.handoffs import RESTRICTED, ROLES, SUPERVISING, there
 from bot.db.encryption import Vault
-from bot.db.models import Address, Consent, Conversation, Handoff, Media, Person, Request, StaffMember
+from bot.db.models import (
+    Address,
+    Appointment,
+    Consent,
+    Conversation,
+    Enrolment,
+    Handoff,
+    HandoffEntry,
+    Media,
+    Office,
+    Person,
+    Request,
+    StaffMember,
+)
 from bot.journeys import first_contact
 from bot.journeys.handoff import OPEN, PLACES
 from bot.messages import Language
 
 LISTED = 300  # rows of a list
 PLAIN = ("direction", "age_group", "country", "urgent")  # what everybody of the team may read of a request
+
+
+PAGES = (
+    ("AV", Request, "requests"), ("H", Handoff, "handoffs"),
+    ("RV", Appointment, "appointments"), ("CK", Enrolment, "checkins"),
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +117,58 @@ async def request(
     return (found, case) if theirs(PLACES.get(str(direction)), offices) else None
 
 
+async def offices(session: AsyncSession, theirs: Sequence[str]) -> list[Office]:
+    """The offices that are somebody's, by their own name or their country's: all are, for who has none."""
+    found = await session.scalars(select(Office).where(Office.active).order_by(Office.by_request, Office.id))
+    return [one for one in found if not theirs or one.id in theirs or one.country in theirs]
+
+
+async def appointment(
+    session: AsyncSession, reference: str, staff: Staff
+) -> tuple[Appointment, Office | None, Case] | None:
+    """This appointment, its office and whose it is, if it is of their offices."""
+    row = await session.scalar(select(Appointment).where(Appointment.reference == reference))
+    if row is None or row.status in ("draft", "held"):
+        return None
+    office = await session.get(Office, row.office_id) if row.office_id is not None else None
+    theirs = office is None or not staff.offices or office.id in staff.offices or office.country in staff.offices
+    case = await _case(session, _CASE.where(Conversation.id == row.conversation_id)) if theirs else None
+    return (row, office, case) if case is not None else None
+
+
+async def appointments_of(session: AsyncSession, person_id: int) -> list[Appointment]:
+    """A person's appointments, the newest first; not those that are being made."""
+    rows = await session.scalars(
+        select(Appointment)
+        .where(Appointment.person_id == person_id, Appointment.status.not_in(["draft", "held"]))
+        .order_by(Appointment.id.desc())
+        .limit(20)
+    )
+    return list(rows)
+
+
+async def countries(session: AsyncSession, staff: Staff) -> Callable[[str | None], bool]:
+    """Says of a country whether it is theirs: one of their offices', or one in which nobody has an office."""
+    rows = (await session.execute(select(Office.id, Office.country))).all()
+    own = set(staff.offices) | {country for office_id, country in rows if office_id in staff.offices}
+    somebodys = {country for _, country in rows}
+    return lambda country: not staff.offices or country is None or country in own or country not in somebodys
+
+
+async def enrolment(session: AsyncSession, reference: str, staff: Staff) -> tuple[Enrolment, Case] | None:
+    """This enrolment and whose it is, if it is of their countries."""
+    row = await session.scalar(select(Enrolment).where(Enrolment.reference == reference))
+    if row is None or not (await countries(session, staff))(country_of(row.zone)):
+        return None
+    case = await _case(session, _CASE.where(Conversation.id == row.conversation_id))
+    return (row, case) if case is not None else None
+
+
+def country_of(zone: str | None) -> str | None:
+    """The country whose clock this is."""
+    return next((code for code, known in schedule.zones().items() if known == zone), None)
+
+
 _CASE = (
     select(
         Person.id, Conversation.id, Person.key, Person.language, Address.channel, Person.stopped_at,
@@ -118,6 +190,18 @@ async def handoffs_of(session: AsyncSession, person_id: int, staff: Staff) -> li
         select(Handoff).where(Handoff.person_id == person_id).order_by(Handoff.id.desc()).limit(20)
     )
     return [one for one in rows if visible(one, staff)]
+
+
+async def notes_of(
+    session: AsyncSession, vault: Vault, case: Case, seen: Sequence[Handoff]
+) -> list[tuple[HandoffEntry, str]]:
+    """What colleagues wrote down in these handoffs of a person, the newest first."""
+    rows = await session.scalars(
+        select(HandoffEntry)
+        .where(HandoffEntry.handoff_id.in_([one.id for one in seen]), HandoffEntry.note_sealed.is_not(None))
+        .order_by(HandoffEntry.id.desc())
+    )
+    return [(entry, str(vault.open(case.key, entry.note_sealed or b"")["text"])) for entry in rows]
 
 
 async def requests_of(session: AsyncSession, person_id: int) -> list[Request]:
@@ -173,10 +257,23 @@ def answers(vault: Vault, key: bytes, request: Request, language: Language, ever
     return shown
 
 
+def chosen(given: Mapping[str, Any]) -> list[str | None]:
+    """The plain answers as they were chosen; what could have been typed is left out."""
+    steps = {step.slot: step for step in forms()[first_contact.FORM]}
+    found: list[str | None] = []
+    for slot in PLAIN:
+        value = given.get(slot)
+        known = value in steps[slot].choices or (
+            steps[slot].answer == "country" and i18n.country_name(str(value), "en") != value
+        )
+        found.append(str(value) if value is not None and known else None)
+    return found
+
+
 async def by_reference(session: AsyncSession, words: str) -> list[str]:
     """The page of whom this reference is of, as a path; the dash and capitals may lack."""
     plain = "".join(character for character in words.upper() if character.isalnum())
-    for prefix, table, page in (("AV", Request, "requests"), ("H", Handoff, "handoffs")):
+    for prefix, table, page in PAGES:
         reference = f"{prefix}-{plain.removeprefix(prefix)}"
         found = select(table.id).where(table.reference == reference)
         if plain.startswith(prefix) and await session.scalar(found) is not None:

@@ -5,26 +5,29 @@ The words are neutral: a telephone lies on a table, is lent, is seized.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 import structlog
-from sqlalchemy import func, select
+from sqlalchemy import func, insert, select
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from bot import i18n
 from bot.appointments import bookings, calendar, offices
 from bot.conversation import outbox
-from bot.db.models import Address, Appointment, Conversation, Person, Reminder
+from bot.db.models import Address, Appointment, Consent, Conversation, Person, Reminder, Request
 from bot.db.session import Database, Lane, wake
-from bot.journeys import handoff, interviews
-from bot.journeys.context import Choice
+from bot.journeys import first_contact, handoff, interviews
+from bot.journeys.context import Choice, new_reference
 from bot.messages import LANGUAGES, Document, Language, Template
 
 log = structlog.get_logger()
 TEMPLATES = {48: "interview_tomorrow", 3: "interview_soon"}
 BATCH = 500  # reminders in one sweep
+OF_REQUEST = ("age_group", "phone", "call_time")  # what an interview takes over from it
+Beside = Callable[[AsyncSession], Awaitable[None]]  # what commits with a step: the console's audit
 
 
 class Appointments:
@@ -101,28 +104,137 @@ class Appointments:
             log.info("appointments forgotten that are long over, or were never finished", **forgotten)
 
 
-async def agree(database: Database, reference: str, wall: str) -> bool:
+async def agree(database: Database, reference: str, wall: str, beside: Beside | None = None) -> bool:
     """The team confirms a request for this time (« 2026-11-24T10:00 », the office's clock); whether the person is told.
 
-    Nothing unasked is written to who wants none: whoever confirms has to tell them otherwise.
+    Nothing unasked is written to who wants none: whoever confirms has to tell them otherwise. Raises
+    `bookings.NotPossible`.
     """
     now = datetime.now(UTC)
     async with database.session() as session:
         row = await bookings.named(session, reference)
         await bookings.agree(session, row, wall, await _answers(session, database, row), now)
-        language = await _language(session, row)
-        at = await interviews.spoken_time(session, row, language)
-        told = await _tell(
-            session,
-            database,
-            row,
-            i18n.say("interview.agreed", language, when=at, reference=row.reference),
-            _answers_to(row, language),
-            expires_at=row.starts_at,
-            document=await calendar.file(session, row, language, now),
+        told = await _tell_time(session, database, row, "interview.agreed", now)
+        await _commit(session, beside)
+    return told
+
+
+async def move(database: Database, reference: str, office_id: str, wall: str, beside: Beside | None = None) -> str:
+    """The team moves an appointment to this time: another one replaces it; the reference of that one.
+
+    Raises `bookings.NotPossible`.
+    """
+    now = datetime.now(UTC)
+    async with database.session() as session:
+        before = await bookings.named(session, reference)
+        if before.status not in ("proposed", "confirmed", "reminded"):
+            raise bookings.NotPossible(f"{reference} is {before.status}: it cannot be moved")
+        answers = {**await _answers(session, database, before), "time": wall}
+        row = await _draft(session, database, before.person_id, before.conversation_id, answers, now, before.id)
+        await bookings.fix(session, row, office_id, wall, answers, now)
+        await _tell_time(session, database, row, "interview.moved_by_team", now)
+        await _commit(session, beside)
+    return row.reference
+
+
+async def book(
+    database: Database,
+    conversation_id: int,
+    office_id: str,
+    wall: str,
+    mode: str,
+    agreed: bool,
+    beside: Beside | None = None,
+) -> str:
+    """The team books for a person, who is told; the reference. `agreed`: the person said yes to it, in words.
+
+    Raises `bookings.NotPossible`, for who has an appointment that is to come and for who never agreed too.
+    """
+    now = datetime.now(UTC)
+    async with database.session() as session:
+        person_id = (
+            await session.scalars(select(Conversation.person_id).where(Conversation.id == conversation_id))
+        ).one()
+        await bookings.leave_behind(session, now, person_id)
+        if await bookings.open_of(session, person_id) is not None:
+            raise bookings.HasOne("there is an appointment already")
+        if not await interviews.consented(session, person_id):
+            if not agreed:
+                raise bookings.NotAgreed("the person did not agree to interviews")
+            version = interviews.CONSENT_VERSION
+            await session.execute(
+                insert(Consent).values(person_id=person_id, purpose="interview", version=version, channel="team")
+            )
+        request = await session.scalar(
+            select(Request)
+            .where(Request.person_id == person_id, Request.status.in_(first_contact.LIVE))
+            .order_by(Request.id.desc())
+            .limit(1)
         )
-        await session.commit()
-        return told
+        told = await _opened(session, database, person_id, request.answers_sealed) if request is not None else {}
+        answers = {name: told[name] for name in OF_REQUEST if told.get(name)}
+        answers |= {"consent": "yes", "mode": mode, "time": wall}
+        if mode == "in_person":
+            answers["office"] = office_id
+        row = await _draft(session, database, person_id, conversation_id, answers, now)
+        await bookings.fix(session, row, office_id, wall, answers, now)
+        await _tell_time(session, database, row, "interview.booked", now)
+        await _commit(session, beside)
+    return row.reference
+
+
+async def _draft(
+    session: AsyncSession,
+    database: Database,
+    person_id: int,
+    conversation_id: int,
+    answers: Mapping[str, Any],
+    now: datetime,
+    replaces_id: int | None = None,
+) -> Appointment:
+    """A draft of the team's, instead of one that the person may have begun."""
+    key = (await session.scalars(select(Person.key).where(Person.id == person_id))).one()
+    await bookings.drop_draft(session, person_id)
+    row = Appointment(
+        reference=new_reference("RV"),
+        person_id=person_id,
+        conversation_id=conversation_id,
+        status="draft",
+        answers_sealed=database.vault.seal(key, dict(answers)),
+        replaces_id=replaces_id,
+        updated_at=now,
+    )
+    session.add(row)
+    try:
+        await session.flush()
+    except IntegrityError:  # the person begins one at this very moment
+        raise bookings.NotPossible("the person is choosing a time now") from None
+    await session.refresh(row)
+    return row
+
+
+async def _tell_time(session: AsyncSession, database: Database, row: Appointment, text_id: str, now: datetime) -> bool:
+    """When it is (and where, as the text says), with the file for the calendar and what can be done about it."""
+    language = await _language(session, row)
+    answers = await _answers(session, database, row)
+    words = i18n.say(
+        text_id,
+        language,
+        when=await interviews.spoken_time(session, row, language),
+        place=await interviews.place_of(session, row.office_id, answers, language, whole=True),
+        reference=row.reference,
+    )
+    file = await calendar.file(session, row, language, now)
+    await wake(session, Lane.REMINDERS, row.id)
+    return await _tell(
+        session, database, row, words, _answers_to(row, language), expires_at=row.starts_at, document=file
+    )
+
+
+async def _commit(session: AsyncSession, beside: Beside | None) -> None:
+    if beside is not None:
+        await beside(session)
+    await session.commit()
 
 
 async def propose(
@@ -154,33 +266,32 @@ async def propose(
     return await _tell(session, database, row, words, _answers_to(row, language), expires_at=row.starts_at)
 
 
-async def cancel(database: Database, reference: str) -> bool:
-    """The team cannot hold this appointment; the person can choose another time. Whether they are told."""
+async def cancel(database: Database, reference: str, beside: Beside | None = None) -> bool:
+    """The team cannot hold this appointment; whether the person is told, who can choose another time."""
     async with database.session() as session:
         row = await bookings.named(session, reference)
         await bookings.cancel(session, row, "team", datetime.now(UTC))
         language = await _language(session, row)
         words = i18n.say("interview.cancelled_by_team", language, reference=row.reference)
-        told = await _tell(
-            session, database, row, words, [_choice("button.interview_book", "book_interview", language)]
-        )
-        await session.commit()
-        return told
+        choices = [_choice("button.interview_book", "book_interview", language)]
+        told = await _tell(session, database, row, words, choices)
+        await wake(session, Lane.REMINDERS, row.id)
+        await _commit(session, beside)
+    return told
 
 
-async def done(database: Database, reference: str) -> None:
+async def done(database: Database, reference: str, beside: Beside | None = None) -> None:
     """The interview took place."""
     async with database.session() as session:
         row = await bookings.named(session, reference)
         await bookings.outcome(session, row, "done", datetime.now(UTC))
-        await session.commit()
+        await wake(session, Lane.REMINDERS, row.id)
+        await _commit(session, beside)
 
 
-async def missed(database: Database, reference: str) -> bool:
-    """The person did not come: one friendly offer of another time; after that, a person of the team writes.
-
-    Whether the person is told.
-    """
+async def missed(database: Database, reference: str, beside: Beside | None = None) -> bool:
+    """The person did not come: one friendly offer of another time, after that a person of the team writes; whether the
+    person is told."""
     now = datetime.now(UTC)
     async with database.session() as session:
         row = await bookings.named(session, reference)
@@ -197,8 +308,9 @@ async def missed(database: Database, reference: str) -> bool:
             choices = []
             await _hand_over(session, row, language, now)
         told = await _tell(session, database, row, words, choices)
-        await session.commit()
-        return told
+        await wake(session, Lane.REMINDERS, row.id)
+        await _commit(session, beside)
+    return told
 
 
 async def _hand_over(session: AsyncSession, row: Appointment, language: Language, now: datetime) -> None:
@@ -254,8 +366,12 @@ def _answers_to(row: Appointment, language: Language) -> list[Choice]:
 
 
 async def _answers(session: AsyncSession, database: Database, row: Appointment) -> Mapping[str, Any]:
-    key = await session.scalar(select(Person.key).where(Person.id == row.person_id))
-    opened: Mapping[str, Any] = database.vault.open(key, row.answers_sealed) if key else {}
+    return await _opened(session, database, row.person_id, row.answers_sealed)
+
+
+async def _opened(session: AsyncSession, database: Database, person_id: int, sealed: bytes) -> Mapping[str, Any]:
+    key = await session.scalar(select(Person.key).where(Person.id == person_id))
+    opened: Mapping[str, Any] = database.vault.open(key, sealed) if key else {}
     return opened
 
 

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 from sqlalchemy import (
     BigInteger,
     Boolean,
+    CheckConstraint,
     Date,
     DateTime,
     ForeignKey,
@@ -751,3 +752,24 @@ class AuditEntry(Base):
     target: Mapped[str]
     detail: Mapped[dict[str, Any]]
     link: Mapped[bytes]
+
+
+class BulkExport(Base):
+    """A table of many people that one of the team asked for and another one allowed: nobody does both.
+
+    `status`: asked → allowed | refused; the table is made when its asker fetches it, until `expires_at`.
+    """
+
+    __tablename__ = "bulk_export"
+    __table_args__ = (CheckConstraint("decided_by <> asked_by", name="bulk_export_two_persons"),)
+    id: Mapped[int] = _id()
+    kind: Mapped[str]  # requests, interviews, checkins
+    since: Mapped[date]
+    until: Mapped[date]  # included
+    why: Mapped[str]  # donor, quality, handover
+    status: Mapped[str] = mapped_column(server_default=text("'asked'"))
+    asked_by: Mapped[uuid.UUID] = mapped_column(ForeignKey("staff_member.id", ondelete="CASCADE"))
+    decided_by: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("staff_member.id", ondelete="CASCADE"))
+    created_at: Mapped[datetime] = _now()
+    decided_at: Mapped[datetime | None]
+    expires_at: Mapped[datetime]

@@ -16,6 +16,7 @@ from babel import Locale
 from babel.dates import format_datetime
 from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from bot import i18n
 from bot.appointments import bookings, calendar, offices, slots, times
@@ -114,7 +115,7 @@ async def begin(ctx: Context, **_: Any) -> None:
         await handoff.ask(ctx, reason="interview")
         return
     answers: dict[str, Any] = {}
-    if await _consented(ctx):
+    if await consented(ctx.session, ctx.person_id):
         answers["consent"] = "yes"
     request = await ctx.session.scalar(
         select(Request).where(Request.person_id == ctx.person_id, Request.status.in_(first_contact.LIVE)).limit(1)
@@ -557,7 +558,7 @@ async def _read(ctx: Context, row: Appointment, step: Step) -> Any:
     asks = text.rstrip().endswith(("?", "؟"))
     if step.answer in ("time", "wish"):
         chosen = read_choice(step, text) if step.choices and not asks else None
-        zone = await _zone(ctx, row)
+        zone = await _zone(ctx.session, ctx.vault.open(ctx.person_key, row.answers_sealed))
         wish = chosen or values.read_date_time(text, ctx.language, ctx.now, zone)
         return wish if wish == "any" or (wish and wish[:10] >= times.wall_of(ctx.now, zone)[:10]) else None
     if step.answer == "phone":
@@ -584,9 +585,8 @@ async def _read(ctx: Context, row: Appointment, step: Step) -> Any:
     return None
 
 
-async def _zone(ctx: Context, row: Appointment) -> str:
-    answers = ctx.vault.open(ctx.person_key, row.answers_sealed)
-    office = await ctx.session.get(Office, answers["office"]) if answers.get("office") else None
+async def _zone(session: AsyncSession, answers: Mapping[str, Any]) -> str:
+    office = await session.get(Office, answers["office"]) if answers.get("office") else None
     return office.zone if office is not None else HOME_ZONE
 
 
@@ -666,29 +666,37 @@ async def _summary(ctx: Context, row: Appointment, answers: Mapping[str, Any]) -
     if row.status == "held":
         label = i18n.say("interview.time.label", ctx.language)
         lines.append(i18n.say("first_contact.line", ctx.language, label=label, value=await when(ctx, row)))
+    for label, value in await wishes(ctx.session, answers, ctx.language):
+        lines.append(i18n.say("first_contact.line", ctx.language, label=label, value=value))
+    return "\n".join(lines)
+
+
+async def wishes(session: AsyncSession, answers: Mapping[str, Any], language: Language) -> list[tuple[str, str]]:
+    """What was answered, each under its label."""
+    shown = []
     for step in STEPS:
         value = answers.get(step.slot)
         if step.slot in HIDDEN or value in (None, SKIPPED) or not step.applies(answers):
             continue
-        shown = str(value)
+        said = str(value)
         if value in step.choices:
-            shown = i18n.say(step.choice_text(value), ctx.language)
+            said = i18n.say(step.choice_text(value), language)
         elif step.slot == "office":
-            shown = await _place(ctx, str(value), {})
+            said = await place_of(session, said, {}, language)
         elif step.slot == "wish":
-            shown = _spoken(shown, await _zone(ctx, row), ctx.language)
-        label = i18n.say(f"{step.say}.label", ctx.language)
-        lines.append(i18n.say("first_contact.line", ctx.language, label=label, value=shown))
-    return "\n".join(lines)
+            said = _spoken(said, await _zone(session, answers), language)
+        shown.append((i18n.say(f"{step.say}.label", language), said))
+    return shown
 
 
 # who, and what there is already
 
 
-async def _consented(ctx: Context) -> bool:
-    given = await ctx.session.scalar(
+async def consented(session: AsyncSession, person_id: int) -> bool:
+    """Whether the person agreed to interviews, and still does."""
+    given = await session.scalar(
         select(Consent.id)
-        .where(Consent.person_id == ctx.person_id, Consent.withdrawn_at.is_(None))
+        .where(Consent.person_id == person_id, Consent.withdrawn_at.is_(None))
         .where(Consent.purpose == "interview")
         .limit(1)
     )

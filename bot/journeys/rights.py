@@ -59,6 +59,7 @@ KEPT = {
     "login_attempt": "how often a sign-in failed, of the team",
     "audit": "who of the team saw or changed what, by numbers: no name, no words of a person",
     "orientation_point": "places with a poster",
+    "bulk_export": "who of the team asked for which table and who allowed it; the table itself is not kept",
     "alembic_version": "the version of the tables",
 }
 ACKNOWLEDGED = timedelta(days=1)  # how long one acknowledgement of STOP stands for all
@@ -187,6 +188,11 @@ async def keep(ctx: Context, **_: Any) -> None:
 
 async def erase(ctx: Context, **_: Any) -> None:
     """Everything about this person goes: the requests (the case backend is told), the texts, Rasa's memory, the key."""
+    await forget(ctx)
+
+
+async def forget(ctx: Context) -> str:
+    """The same, for who needs the receipt's number. `erase_person` does the rest, at the end of the turn."""
     receipt, refs = new_reference("EF"), await _references(ctx)
     await first_contact.withdraw_all(ctx)
     await interviews.erase(ctx)
@@ -202,6 +208,7 @@ async def erase(ctx: Context, **_: Any) -> None:
     )
     ctx.say("delete.done")
     ctx.say("delete.receipt", [ctx.do("button.clear_chat", "clear_chat")], receipt=receipt)
+    return receipt
 
 
 async def _references(ctx: Context) -> list[str]:

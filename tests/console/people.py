@@ -3,13 +3,30 @@
 from __future__ import annotations
 
 import io
+import secrets
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from PIL import Image
 from sqlalchemy import insert, select, text
 
-from bot.db.models import CaseEvent, Consent, Conversation, Handoff, Inbox, Media, Person, Request, Suggestion
+from bot.appointments import offices
+from bot.db.models import (
+    Appointment,
+    CaseEvent,
+    Checkin,
+    Consent,
+    Conversation,
+    Enrolment,
+    Handoff,
+    Inbox,
+    Media,
+    OrientationPoint,
+    Person,
+    Request,
+    Suggestion,
+)
 from bot.db.session import Database
 from bot.journeys import first_contact
 from tests.conversation.letters import queue, writes
@@ -17,6 +34,10 @@ from tests.conversation.letters import queue, writes
 PHONE = "+212612345678"
 NAME = "Awa Diallo"
 WORDS = "je veux rentrer chez moi"
+# answers to check-ins, from well to badly
+GOOD = {"E1": "always", "E2": "running", "S1": "yes", "S3": "well", "P1": "good", "P2": "yes", "F1": "yes", "H1": "no"}
+WORSE = {**GOOD, "E1": "half", "E2": "waiting"}
+BAD = {**WORSE, "E1": "never", "E2": "stopped", "H1": "call"}
 
 
 def _picture() -> bytes:
@@ -37,6 +58,9 @@ class Somebody:
     outbox_id: int
     suggestion_id: int
     event_id: str
+    appointment: str
+    enrolment: str
+    point_id: int
 
 
 async def somebody(
@@ -101,7 +125,42 @@ async def somebody(
             .values(key=f"k{handoff}", type="request.created", payload={"data": {}}, status="dead", error="HTTP 500")
             .returning(CaseEvent.event_id)
         )
+        await offices.load(session, only_if_empty=True)
+        wished = {"consent": "yes", "mode": "in_person", "office": "rabat", "wish": "2027-03-02-morning"}
+        await session.execute(
+            insert(Appointment).values(
+                reference=f"RV-{handoff[2:]}", person_id=person.id, conversation_id=conversation_id, status="requested",
+                office_id="rabat" if place == "MA" else None, answers_sealed=vault.seal(person.key, wished),
+            )
+        )  # fmt: skip
+        enrolment_id = await session.scalar(
+            insert(Enrolment)
+            .values(
+                reference=f"CK-{handoff[2:]}", person_id=person.id, conversation_id=conversation_id, status="active",
+                returned_on=datetime.now(UTC).date() - timedelta(days=200), zone="Africa/Casablanca",
+            )
+            .returning(Enrolment.id)
+        )  # fmt: skip
+        now = datetime.now(UTC)
+        rounds = [("week2", "completed", None, GOOD), ("month1", "completed", None, WORSE), ("month3", "missed", None, None),
+                  ("month6", "partial", "amber", BAD), ("month9", "planned", None, None)]  # fmt: skip
+        for number, (round_, status, level, said) in enumerate(rounds):
+            await session.execute(
+                insert(Checkin).values(
+                    enrolment_id=enrolment_id, person_id=person.id, round=round_, form="short", status=status, level=level,
+                    answers_sealed=vault.seal(person.key, said) if said else None,
+                    due_at=now + timedelta(days=20 * (number - 4) + 5), updated_at=now + timedelta(days=20 * (number - 4) + 5),
+                )
+            )  # fmt: skip
+        point_id = await session.scalar(
+            insert(OrientationPoint)
+            .values(code=secrets.token_bytes(5), name="Maison du quartier", city="Oujda", languages=["fr", "ar"])
+            .returning(OrientationPoint.id)
+        )
         await session.commit()
     outbox_id = await queue(database, conversation_id, "La réponse", status="failed", error="Refused")
-    assert media_id is not None and suggestion_id is not None
-    return Somebody(handoff, request, conversation_id, person.id, media_id, outbox_id, suggestion_id, str(event_id))
+    assert media_id is not None and suggestion_id is not None and point_id is not None
+    return Somebody(
+        handoff, request, conversation_id, person.id, media_id, outbox_id, suggestion_id, str(event_id),
+        f"RV-{handoff[2:]}", f"CK-{handoff[2:]}", point_id,
+    )  # fmt: skip

@@ -35,6 +35,19 @@ document.addEventListener("keydown", function (event) {
     var to = { ArrowDown: at + 1, ArrowUp: at - 1, Home: 0, End: items.length - 1 }[event.key];
     if (to !== undefined && items[to]) { event.preventDefault(); items[to].focus(); }
   }
+  // In the calendar arrows go up and down a day, and to the day beside it.
+  var day = target.closest(".day");
+  if (day && event.key.indexOf("Arrow") === 0) {
+    var stops = function (one) { return Array.prototype.slice.call(one.querySelectorAll("a, button")); };
+    var here = stops(day).indexOf(target), next = stops(day)[here + (event.key === "ArrowDown" ? 1 : -1)];
+    if (event.key === "ArrowLeft" || event.key === "ArrowRight") {
+      var back = (event.key === "ArrowLeft") === (document.documentElement.dir === "ltr"), other = day;
+      do { other = back ? other.previousElementSibling : other.nextElementSibling; }
+      while (other && !stops(other).length);
+      next = other && (stops(other)[here] || stops(other).pop());
+    }
+    if (next) { event.preventDefault(); next.focus(); }
+  }
   // Ctrl and Enter send what is being written.
   if (event.key === "Enter" && (event.ctrlKey || event.metaKey) && target.tagName === "TEXTAREA" && target.form) {
     event.preventDefault();
@@ -46,6 +59,9 @@ document.querySelectorAll("select[data-into]").forEach(function (select) {
   select.addEventListener("change", function () {
     var text = document.getElementById(select.dataset.into);
     if (select.value) { text.value = select.value; text.focus(); }
+    var meaning = document.getElementById(select.dataset.meaning), says = select.selectedOptions[0].dataset.meaning;
+    // What it says, for who writes in a language that they do not read.
+    meaning.textContent = says && says !== select.value ? meaning.dataset.label + " " + says : "";
   });
 });
 // Nothing is sent twice.
