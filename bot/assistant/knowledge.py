@@ -82,7 +82,12 @@ def documents() -> Mapping[str, Document]:
 
 def answer(topic_id: str, language: Language) -> str:
     """The answer with its source and year below."""
-    return i18n.say(f"topic.{topic_id}.answer", language) + "\n\n" + source_line(topics()[topic_id], language)
+    return with_source(i18n.say(f"topic.{topic_id}.answer", language), topics()[topic_id], language)
+
+
+def with_source(text: str, topic: Topic, language: Language) -> str:
+    """An answer's words with the source line below."""
+    return text + "\n\n" + source_line(topic, language)
 
 
 def source_line(topic: Topic, language: Language) -> str:

@@ -27,6 +27,7 @@ class Field(StrEnum):
 _COUNSELLORS = frozenset({Role.COUNSELLOR, Role.SUPERVISOR, Role.ADMINISTRATOR})
 _OVERSEERS = frozenset({Role.SUPERVISOR, Role.COORDINATOR, Role.ADMINISTRATOR})
 _EVERYBODY = frozenset(Role)
+_READERS = _COUNSELLORS | _OVERSEERS  # of what the assistant says; those who oversee change it
 
 FIELDS: dict[Field, frozenset[Role]] = dict.fromkeys(Field, _COUNSELLORS)
 
@@ -61,6 +62,11 @@ PAGES: dict[tuple[str, str], frozenset[Role] | None] = {
     ("GET", "/console/review"): _OVERSEERS,
     ("POST", "/console/review/{id}"): _OVERSEERS,
     ("POST", "/console/review/export"): _OVERSEERS,
+    ("GET", "/console/texts"): _READERS,
+    ("GET", "/console/texts/{id}"): _READERS,
+    ("POST", "/console/texts/{id}"): _OVERSEERS,
+    ("POST", "/console/texts/{id}/preview"): _OVERSEERS,
+    ("POST", "/console/texts/{id}/restore"): _OVERSEERS,
     ("GET", "/console/audit"): frozenset({Role.SUPERVISOR, Role.ADMINISTRATOR}),
     ("GET", "/console/staff"): frozenset({Role.ADMINISTRATOR}),
     ("POST", "/console/staff/{id}/stop"): frozenset({Role.ADMINISTRATOR}),

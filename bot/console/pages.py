@@ -16,11 +16,11 @@ from starlette.responses import Response, StreamingResponse
 from bot import i18n
 from bot.assistant import knowledge
 from bot.cases import delivery as case_delivery
-from bot.console import accounts, audit, reading
+from bot.console import accounts, audit, reading, wording
 from bot.console.access import Field
 from bot.console.guard import HERE, Console, Handler, NotThere, Visit, guarded, safe_path
 from bot.conversation import handoffs, overview
-from bot.conversation.handoffs import Desk, HandoffError
+from bot.conversation.handoffs import CANNED, Desk, HandoffError
 from bot.db.models import AuditEntry, CaseEndpoint, CaseEvent, Handoff, StaffMember
 from bot.journeys import learning
 from bot.messages import LANGUAGES
@@ -30,7 +30,6 @@ STATIC = {
     "console.js": "text/javascript; charset=utf-8",
     "htmx.js": "text/javascript; charset=utf-8",
 }
-CANNED = ("reading", "more", "safe", "later")  # ready-made answers
 SEARCHES = 30  # in ten minutes, of one member of the team
 
 
@@ -618,6 +617,11 @@ HANDLERS: Mapping[tuple[str, str], Handler] = {
     ("GET", "/console/review"): review,
     ("POST", "/console/review/export"): export_review,
     ("POST", "/console/review/{id}"): label,
+    ("GET", "/console/texts"): wording.listing,
+    ("GET", "/console/texts/{id}"): wording.one,
+    ("POST", "/console/texts/{id}"): wording.publish,
+    ("POST", "/console/texts/{id}/preview"): wording.preview,
+    ("POST", "/console/texts/{id}/restore"): wording.restore,
     ("GET", "/console/audit"): audit_page,
     ("GET", "/console/staff"): staff,
     ("POST", "/console/staff/{id}/stop"): stop_staff,

@@ -43,6 +43,7 @@ from bot.settings import Settings
 
 SUPERVISING = ("supervisor", "administrator")
 ROLES = ("counsellor", *SUPERVISING)  # who takes conversations over
+CANNED = ("reading", "more", "safe", "later")  # ready-made answers
 RESTRICTED = ("cue:staff_misconduct",)  # only for those who supervise: it may be about whoever would take it
 LONGEST = 3500  # characters of one answer: with its writer's name it is one message on every channel
 

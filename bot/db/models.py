@@ -711,3 +711,18 @@ class AuditEntry(Base):
     target: Mapped[str]
     detail: Mapped[dict[str, Any]]
     link: Mapped[bytes]
+
+
+class TextVersion(Base):
+    """What the team made of a text of the catalogs (bot/conversation/wording.py): added only, the last one is said."""
+
+    __tablename__ = "text_version"
+    __table_args__ = (UniqueConstraint("text_id", "language", "follows"),)
+    id: Mapped[int] = _id()
+    text_id: Mapped[str]
+    language: Mapped[str]
+    follows: Mapped[int]  # the version that its writer saw, 0 for none: each is followed once
+    text: Mapped[str | None]  # None: the project's own again
+    project: Mapped[str]  # the project's own at that time
+    staff_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("staff_member.id", ondelete="SET NULL"))
+    at: Mapped[datetime] = _now()

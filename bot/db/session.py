@@ -34,6 +34,7 @@ class Lane(IntEnum):
     CHECKINS = 7
     HANDOFF = 8
     MAIL = 9
+    TEXTS = 14
 
 
 @dataclass(frozen=True)

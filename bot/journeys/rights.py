@@ -56,6 +56,7 @@ KEPT = {
     "login_attempt": "how often a sign-in failed, of the team",
     "audit": "who of the team saw or changed what, by numbers: no name, no words of a person",
     "orientation_point": "places with a poster",
+    "text_version": "texts of the assistant, and who of the team wrote them",
     "alembic_version": "the version of the tables",
 }
 ACKNOWLEDGED = timedelta(days=1)  # how long one acknowledgement of STOP stands for all
