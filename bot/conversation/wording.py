@@ -62,12 +62,11 @@ class Wording:
 
 async def newest(session: AsyncSession) -> dict[tuple[str, str], TextVersion]:
     """The last version of each text that ever had one."""
-    last = (
-        select(TextVersion)
-        .distinct(TextVersion.text_id, TextVersion.language)
-        .order_by(TextVersion.text_id, TextVersion.language, TextVersion.id.desc())
-    )
-    return {(one.text_id, one.language): one for one in await session.scalars(last)}
+    last = select(func.max(TextVersion.id)).group_by(TextVersion.text_id, TextVersion.language)
+    return {
+        (one.text_id, one.language): one
+        for one in await session.scalars(select(TextVersion).where(TextVersion.id.in_(last)))
+    }
 
 
 async def published(session: AsyncSession) -> list[Published]:
