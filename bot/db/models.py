@@ -726,3 +726,18 @@ class TextVersion(Base):
     project: Mapped[str]  # the project's own at that time
     staff_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("staff_member.id", ondelete="SET NULL"))
     at: Mapped[datetime] = _now()
+
+
+class EmergencyNumber(Base):
+    """A number for people in danger, as the team has it (bot/journeys/emergency.py); empty: those of the file stand."""
+
+    __tablename__ = "emergency_number"
+    __table_args__ = (UniqueConstraint("country", "service"),)
+    id: Mapped[int] = _id()
+    country: Mapped[str]
+    service: Mapped[str]
+    number: Mapped[str]
+    situations: Mapped[list[Any]]  # in which it comes first
+    source: Mapped[str]
+    checked: Mapped[date]
+    confirmed: Mapped[bool] = mapped_column(Boolean)  # only then is it ever shown

@@ -56,6 +56,7 @@ KEPT = {
     "login_attempt": "how often a sign-in failed, of the team",
     "audit": "who of the team saw or changed what, by numbers: no name, no words of a person",
     "orientation_point": "places with a poster",
+    "emergency_number": "numbers that everybody is shown",
     "text_version": "texts of the assistant, and who of the team wrote them",
     "alembic_version": "the version of the tables",
 }

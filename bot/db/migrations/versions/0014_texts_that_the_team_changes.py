@@ -1,9 +1,10 @@
-"""Texts that the team changes in the console"""
+"""Texts and emergency numbers that the team changes in the console"""
 
 from __future__ import annotations
 
 import sqlalchemy as sa
 from alembic import op
+from sqlalchemy.dialects.postgresql import JSONB
 
 revision = "0014"
 down_revision = "0010"
@@ -26,7 +27,21 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id"),
         sa.UniqueConstraint("text_id", "language", "follows"),
     )
+    op.create_table(
+        "emergency_number",
+        sa.Column("id", sa.BigInteger(), sa.Identity(), nullable=False),
+        sa.Column("country", sa.Text(), nullable=False),
+        sa.Column("service", sa.Text(), nullable=False),
+        sa.Column("number", sa.Text(), nullable=False),
+        sa.Column("situations", JSONB(), nullable=False),
+        sa.Column("source", sa.Text(), nullable=False),
+        sa.Column("checked", sa.Date(), nullable=False),
+        sa.Column("confirmed", sa.Boolean(), nullable=False),
+        sa.PrimaryKeyConstraint("id"),
+        sa.UniqueConstraint("country", "service"),
+    )
 
 
 def downgrade() -> None:
+    op.drop_table("emergency_number")
     op.drop_table("text_version")
