@@ -19,13 +19,14 @@ from babel.messages.catalog import Catalog
 from babel.messages.pofile import read_po
 
 from bot import i18n
+from bot.appointments import offices
 from bot.assistant import forms, knowledge
 from bot.cases import answers
 from bot.checkins import questions as checkins
 from bot.conversation.handoffs import CANNED, HandoffError
 from bot.conversation.notify import TROUBLE
 from bot.conversation.staff import ALL_ROLES
-from bot.journeys import VERBS, interviews, my_data
+from bot.journeys import VERBS, emergency, interviews, my_data
 from bot.messages import LANGUAGES, Language
 from bot.settings import ROOT
 
@@ -171,8 +172,7 @@ def used_ids() -> tuple[set[str], set[str]]:
     texts = answers.schema("message.to_person")["properties"]["data"]["properties"]["text_id"]["enum"]
     used |= {f"case.text.{text_id}" for text_id in texts}
     countries = {f"emergency.{code}" for code in ("MA", "MR", "other")}
-    services = ("police", "gendarmerie", "civil_protection", "ambulance", "samu", "children", "women")
-    used |= countries | {f"emergency.service.{service}" for service in services}
+    used |= countries | {f"emergency.service.{service}" for service in emergency.SERVICES}
     desk = {f"desk.button.{one}" for one in ("take", "release", "transfer", "back", "reopen", "knock")}
     return used | desk | _console(), buttons | countries | desk
 
@@ -197,6 +197,10 @@ def _console() -> set[str]:
         "texts.wrong": WRONG,
         "texts.area": AREAS,
         "texts.state": STATES,
+        "settings.duty": ["first", "last", "opens", "closes", "zone"],
+        "settings.mode": offices.MODES,
+        "settings.gender": offices.GENDERS,
+        "settings.situation": emergency.SITUATIONS,
     }
     used |= {f"console.{kind}.{one}" for kind, ones in kinds.items() for one in ones}
     return used | {f"console.canned.{one}.title" for one in CANNED}

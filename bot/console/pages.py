@@ -16,7 +16,7 @@ from starlette.responses import Response, StreamingResponse
 from bot import i18n
 from bot.assistant import knowledge
 from bot.cases import delivery as case_delivery
-from bot.console import accounts, audit, reading, wording
+from bot.console import accounts, audit, reading, settings, wording
 from bot.console.access import Field
 from bot.console.guard import HERE, Console, Handler, NotThere, Visit, guarded, safe_path
 from bot.conversation import handoffs, overview
@@ -622,6 +622,14 @@ HANDLERS: Mapping[tuple[str, str], Handler] = {
     ("POST", "/console/texts/{id}"): wording.publish,
     ("POST", "/console/texts/{id}/preview"): wording.preview,
     ("POST", "/console/texts/{id}/restore"): wording.restore,
+    ("GET", "/console/settings"): settings.overview,
+    ("GET", "/console/settings/offices/{id}"): settings.office,
+    ("POST", "/console/settings/offices/{id}"): settings.save_office,
+    ("POST", "/console/settings/offices/{id}/hours"): settings.save_hours,
+    ("POST", "/console/settings/offices/{id}/counsellors"): settings.save_counsellor,
+    ("POST", "/console/settings/closed"): settings.save_closed,
+    ("POST", "/console/settings/duty/{id}"): settings.save_duty,
+    ("POST", "/console/settings/emergency"): settings.save_number,
     ("GET", "/console/audit"): audit_page,
     ("GET", "/console/staff"): staff,
     ("POST", "/console/staff/{id}/stop"): stop_staff,
