@@ -200,7 +200,8 @@ async def save_hours(visit: Visit) -> Response:
         old = next((found for found in _periods(one) if found[0] == period), None)
         if old is None:
             raise NotThere
-        kept = [hours for hours in one.hours if hours.get("between") != ([old[1], old[2]] if old[1] else None)]
+        replaced = [old[1], old[2]] if old[1] else None
+        kept = [hours for hours in one.hours if period == "new" or hours.get("between") != replaced]
         spans: dict[tuple[str, str], list[int]] = {}
         for day, name in enumerate(_week(visit)):
             for span in _spans(visit.form.get(f"day{day}", ""), name, one.minutes):
