@@ -18,6 +18,7 @@ from bot.db.models import Appointment, Conversation, Slot
 from bot.db.session import Database
 from bot.journeys import emergency
 from bot.messages import Language
+from tests.channels.test_web_chat_page import browser  # noqa: F401 (a fixture)
 from tests.console.conftest import Browser, Team, change, value
 from tests.console.test_console_page import console_url, page, picture, sign_in  # noqa: F401 (fixtures)
 from tests.conversation.conftest import rows
