@@ -181,7 +181,7 @@ async def save_office(visit: Visit) -> Response:
             if not one.hours or someone is None:
                 raise Unfit("console.settings.wrong.no_hours")
         outside = await _fit(session, one)
-        detail = {
+        detail: Detail = {
             "active": int(one.active), "by_request": int(one.by_request), "zone": one.zone, "capacity": one.capacity,
             "minutes": one.minutes, "address": one.address or "",
         }  # fmt: skip
@@ -222,7 +222,7 @@ async def save_hours(visit: Visit) -> Response:
         ]
         await session.flush()
         written = "; ".join(f"{days} {since}-{until}" for (since, until), days in sorted(spans.items()))
-        detail = {"between": " ".join(between or [USUAL]), "hours": written}
+        detail: Detail = {"between": " ".join(between or [USUAL]), "hours": written}
         return one.id, detail, await _fit(session, one)
 
     return await _save(visit, _office, "office.hours", step)
@@ -240,13 +240,11 @@ async def save_counsellor(visit: Visit) -> Response:
         if known is not None and known.office_id != one.id:
             raise Unfit("console.settings.wrong.elsewhere")
         others = [other for other in (known.languages if known else ()) if other not in LANGUAGES]
-        values = {
-            "languages": [*(other for other in LANGUAGES if f"language_{other}" in form), *others],
-            "gender": form.get("gender") if form.get("gender") in offices.GENDERS else None,
-            "modes": [mode for mode in offices.MODES if f"mode_{mode}" in form],
-            "active": "active" in form,
-        }
-        if not values["languages"] or not values["modes"]:
+        languages = [*(other for other in LANGUAGES if f"language_{other}" in form), *others]
+        modes = [mode for mode in offices.MODES if f"mode_{mode}" in form]
+        gender = form.get("gender") if form.get("gender") in offices.GENDERS else None
+        values = {"languages": languages, "gender": gender, "modes": modes, "active": "active" in form}
+        if not languages or not modes:
             raise Unfit("console.settings.wrong.no_language")
         await session.execute(
             insert(Counsellor)
@@ -254,9 +252,9 @@ async def save_counsellor(visit: Visit) -> Response:
             .on_conflict_do_update(index_elements=["id"], set_=values)
         )
         outside = await _fit(session, one)
-        detail = {
-            "counsellor": who, "languages": " ".join(values["languages"]), "modes": " ".join(values["modes"]),
-            "gender": values["gender"] or "", "active": int("active" in form),
+        detail: Detail = {
+            "counsellor": who, "languages": " ".join(languages), "modes": " ".join(modes),
+            "gender": gender or "", "active": int("active" in form),
         }  # fmt: skip
         return one.id, detail, outside
 
@@ -296,24 +294,19 @@ async def save_duty(visit: Visit) -> Response:
             raise Unfit("console.settings.wrong.duty") from None
         rows = list(await session.scalars(select(Office)))
         places = dict.fromkeys(name for one in rows for name in (one.country, one.id))
-        values = {
-            "languages": [one for one in LANGUAGES if f"language_{one}" in form],
-            "offices": [one for one in places if f"place_{one}" in form],
-            "duty": hours,
-        }
-        first = form.get("reads", "")
-        if first in values["languages"]:  # the first is the one they are written to in
-            values["languages"] = [first, *(one for one in values["languages"] if one != first)]
+        languages: list[str] = [one for one in LANGUAGES if f"language_{one}" in form]
+        languages.sort(key=lambda one: one != form.get("reads"))  # the first is the one they are written to in
+        chosen = [one for one in places if f"place_{one}" in form]
         known = await session.scalar(
             update(StaffMember)
             .where(StaffMember.id == _uuid(visit), StaffMember.active)
-            .values(**values)
+            .values(languages=languages, offices=chosen, duty=hours)
             .returning(StaffMember.id)
         )
         if known is None:
             raise NotThere
-        detail = {
-            "languages": " ".join(values["languages"]), "offices": " ".join(values["offices"]), "hours": hours or "",
+        detail: Detail = {
+            "languages": " ".join(languages), "offices": " ".join(chosen), "hours": hours or "",
         }  # fmt: skip
         return str(known), detail, []
 
@@ -342,7 +335,12 @@ async def save_number(visit: Visit) -> Response:
             session, country, service, number,
             situations=chosen, source=source, checked=checked, confirmed=confirmed,
         )  # fmt: skip
-        detail = {"number": number, "source": source, "checked": checked.isoformat(), "confirmed": int(confirmed)}
+        detail: Detail = {
+            "number": number,
+            "source": source,
+            "checked": checked.isoformat(),
+            "confirmed": int(confirmed),
+        }
         return f"{country} {service}", detail, []
 
     return await _save(visit, _overview, "emergency.changed", step)
