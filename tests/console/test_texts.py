@@ -222,6 +222,8 @@ async def chat_url(settings: Settings, models: Models, database_url: str) -> Asy
     given = settings.model_copy(update={"rafiq_rasa_port": port, "rafiq_rasa_timeout": 5.0})
     async with rasa.serving(port), Process(given, database_url) as process:
         yield process.settings.own_url
+        process.kill()  # it would wait for the open chat
+        await process.died()
 
 
 @pytest.mark.parametrize("language", ["fr", "ar"])
