@@ -247,6 +247,7 @@ def case_replay(event: Annotated[str, typer.Argument(help="An event's id, or `al
 
 def _in_database(settings: configuration.Settings, act: Callable[[Database], Awaitable[Outcome]]) -> Outcome:
     """What this gives, done in the database of these settings."""
+    from bot.conversation.wording import Wording
     from bot.db import keys
     from bot.db.session import connect
 
@@ -254,6 +255,7 @@ def _in_database(settings: configuration.Settings, act: Callable[[Database], Awa
         url = supervisor.open_database(settings, _note)
         database = connect(url, keys.vault(url, settings.master_keys), 2)
         try:
+            await Wording(database).read()  # a command may write to people
             return await act(database)
         finally:
             await database.engine.dispose()
@@ -693,6 +695,41 @@ def verify_audit(
     else:
         typer.echo(f"{verdict.rows} rows, whole. The last link: {verdict.last}")
     raise typer.Exit(0 if verdict.broken is None and verdict.found else 1)
+
+
+wording = typer.Typer(help="Texts that the team changed in the console.", no_args_is_help=True)
+app.add_typer(wording, name="texts")
+
+
+@wording.command("list")
+def list_texts() -> None:
+    """What is said otherwise than the project has it, and whether the project changed it too since."""
+    from bot.conversation import wording as room
+
+    async def listing(database: Database) -> list[room.Published]:
+        async with database.session() as session:
+            return await room.published(session)
+
+    for one in _in_database(configuration.load(), listing):
+        since = "the project changed it too" if one.overtaken else "changed here"
+        state = since if one.said else "not said: its placeholders are no longer those of the project"
+        typer.echo("\t".join((one.text_id, one.language, state)))
+
+
+@wording.command("export")
+def export_texts(
+    to: Annotated[str, typer.Option(help="A folder; the project's own locales when left out.")] = "",
+) -> None:
+    """Write what the team published into .po files, for the repository; nothing else in them changes."""
+    from bot.conversation import wording as room
+    from bot.i18n import LOCALES
+
+    async def listing(database: Database) -> list[room.Published]:
+        async with database.session() as session:
+            return await room.published(session)
+
+    for path in room.export(_in_database(configuration.load(), listing), Path(to) if to else LOCALES):
+        typer.echo(str(path))
 
 
 telegram = typer.Typer(help="The bot's side at Telegram.", no_args_is_help=True)

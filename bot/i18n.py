@@ -2,7 +2,7 @@
 
 `locales/<language>/LC_MESSAGES/interface.po` holds what the assistant says of itself, `knowledge.po` the
 answers, `console.po` the counsellors' pages. The .po files are read as they are at start, so there is no compiled copy
-that could be stale.
+that could be stale. What the team published in the console (bot/conversation/wording.py) is said instead.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import gettext
 import io
 import re
+from collections.abc import Mapping
 from datetime import datetime
 from functools import cache
 from pathlib import Path
@@ -24,8 +25,12 @@ from bot.messages import LANGUAGES, Language
 
 LOCALES = Path(__file__).resolve().parent.parent / "locales"
 DOMAINS = ("interface", "knowledge", "console")
+PLACEHOLDER = re.compile(r"\{(\w+)\}")
 LRI, PDI = "\u2066", "\u2069"
 _LATIN_RUN = re.compile(r"[A-Za-z0-9+@][\w@.+:/%'’-]*(?:[ \u00a0][A-Za-z0-9+@(][\w@.+:/%()'’-]*)*")
+
+
+_published: dict[Language, dict[str, str]] = {}
 
 
 class MissingText(KeyError):
@@ -54,10 +59,34 @@ def has(text_id: str, language: Language = "en") -> bool:
 
 def say(text_id: str, language: Language, **values: object) -> str:
     """The text of this id with its `{placeholders}` filled; values are inserted as they are, never evaluated."""
-    text = catalog(language).gettext(text_id)
+    text = _published.get(language, {}).get(text_id) or catalog(language).gettext(text_id)
     if text == text_id:
         raise MissingText(text_id)
-    return _fill(text, language, values)
+    return fill(text, language, values)
+
+
+def project_text(text_id: str, language: Language) -> str | None:
+    """The catalogs' own text of this id, whatever is published; None for an unknown one or one with plural forms."""
+    text = catalog(language)._catalog.get(text_id)  # type: ignore[attr-defined]
+    return str(text) if text_id and text is not None else None
+
+
+def usable(text_id: str, language: Language, text: str) -> bool:
+    """Whether this text can be said under this id: the catalogs have it, with the same placeholders."""
+    own = project_text(text_id, language)
+    return bool(text) and own is not None and set(PLACEHOLDER.findall(own)) == set(PLACEHOLDER.findall(text))
+
+
+def publish(texts: Mapping[tuple[str, Language], str]) -> None:
+    """Say these instead of the catalogs' own from now on, and nothing else that was published before.
+
+    What no longer fits its catalog (a new version of the project renamed a placeholder) is not said.
+    """
+    fresh: dict[Language, dict[str, str]] = {language: {} for language in LANGUAGES}
+    for (text_id, language), text in texts.items():
+        if language in fresh and usable(text_id, language, text):
+            fresh[language][text_id] = text
+    _published.update(fresh)
 
 
 def say_number(text_id: str, number: int, language: Language, **values: object) -> str:
@@ -65,15 +94,17 @@ def say_number(text_id: str, number: int, language: Language, **values: object) 
     text = catalog(language).ngettext(text_id, text_id + ".many", number)
     if text in (text_id, text_id + ".many"):
         raise MissingText(text_id)
-    return _fill(text, language, {"number": number, **values})
+    return fill(text, language, {"number": number, **values})
 
 
-def _fill(text: str, language: Language, values: dict[str, object]) -> str:
+def fill(text: str, language: Language, values: Mapping[str, object]) -> str:
+    """The text with its placeholders filled."""
+
     def value(match: re.Match[str]) -> str:
         inserted = str(values[match[1]])
         return isolated(inserted) if language == "ar" and not inserted.startswith(LRI) else inserted
 
-    return re.sub(r"\{(\w+)\}", value, text) if values else text
+    return PLACEHOLDER.sub(value, text) if values else text
 
 
 def isolated(text: str) -> str:
@@ -108,5 +139,6 @@ def western_digits(text: str) -> str:
 
 
 def every_language(text_id: str) -> list[str]:
-    """The text in each language that has it: to recognise what a person typed instead of pressing."""
-    return [str(catalog(language).gettext(text_id)) for language in LANGUAGES if has(text_id, language)]
+    """The text in each language, as the catalogs and the team have it: to recognise what was typed, not pressed."""
+    own = [str(catalog(language).gettext(text_id)) for language in LANGUAGES if has(text_id, language)]
+    return own + [texts[text_id] for texts in _published.values() if text_id in texts]

@@ -1,8 +1,8 @@
 """Checks every text before anybody reads it: `python -m bot.texts`, part of `make check`.
 
 Each text that the code, the forms or the topics name must stand in all three catalogs, with the same
-placeholders, not fuzzy, not too long; nothing may stand there unused; an answer may hold no figure, phone or
-e-mail that its sources' fact sheets lack.
+placeholders, not fuzzy, not too long; nothing may stand there unused; an answer may hold no figure, phone,
+e-mail or name that its sources' fact sheets lack. `wrong` is also what the console asks before it publishes a text.
 """
 
 from __future__ import annotations
@@ -10,51 +10,117 @@ from __future__ import annotations
 import ast
 import re
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cache
 
 import yaml
 from babel.messages.catalog import Catalog
 from babel.messages.pofile import read_po
 
 from bot import i18n
-from bot.appointments import bookings
+from bot.appointments import bookings, offices
 from bot.assistant import forms, knowledge
 from bot.cases import answers
 from bot.checkins import questions as checkins
 from bot.checkins import rounds
-from bot.console import data
-from bot.console.access import Role
-from bot.console.pages import CANNED
-from bot.conversation.handoffs import HandoffError
+from bot.conversation import on_behalf
+from bot.conversation.handoffs import CANNED, HandoffError
 from bot.conversation.notify import TROUBLE
-from bot.journeys import VERBS, interviews, my_data
+from bot.conversation.staff import ALL_ROLES
+from bot.journeys import VERBS, emergency, interviews, my_data
 from bot.messages import LANGUAGES, Language
 from bot.settings import ROOT
 
 BUTTON = 20  # characters: the shortest limit of any channel for a button
 QUESTION = 72  # a list row's description
 MESSAGE = 1024  # a message with buttons
+# which part of the conversation a text belongs to, by the beginning of its id; what fits nowhere is `other`
+AREAS: Mapping[str, tuple[str, ...]] = {
+    "answers": ("topic", "source"),
+    "safety": ("care", "emergency"),
+    "request": ("first_contact", "request_status", "other_phone"),
+    "interview": ("interview",),
+    "checkin": ("checkin",),
+    "handoff": ("handoff", "console.canned"),
+    "rights": ("my_data", "consent", "consents", "delete", "stopped", "resumed", "withdrawn", "learning", "identity"),
+    "case": ("case",),
+    "buttons": ("button", "choice", "list"),
+    "team": ("desk",),
+    "outside": ("profile", "point", "poster"),
+    "other": (),
+}
+STATES = ("all", "ours", "both", "lacks")  # of a text: what the team made of it
 SAYS = {"say", "say_number", "button", "do", "intend", "_choice"}
 BUTTONS = {"button", "do", "intend", "_choice"}
-_PLACEHOLDER = re.compile(r"\{(\w+)\}")
+WRONG = ("empty", "placeholders", "braces", "signs", "long", "long_answer", "no_source", "figure", "email", "name")
 _ID = re.compile(r"[a-z_]+(\.[A-Za-z_0-9]+)*")
 _FIGURE = re.compile(r"\d+(?:[ \u00a0\u202f.,]\d+)*")
 _CONSOLE = re.compile(r"\"(console\.(?!css|js)[a-z_.]*[a-z_])\"")
 _LIST_MARK = re.compile(r"^\s*\d\.\s", re.M)
 _EMAIL = re.compile(r"[\w.+-]+@[\w-]+\.[\w.]+")
+_SIGNS = re.compile(r"[\x00-\x09\x0b-\x1f\x7f\u202a-\u202e\ufeff]")  # what nobody sees: controls, overrides
+_ANSWER = re.compile(r"topic\.(\w+)\.answer")
+_NAMES = ("place", "organisation", "person")  # kinds of facts
+
+
+@dataclass(frozen=True, slots=True)
+class Wrong:
+    """Why a text cannot be said as it is: a sentence of the console's catalog."""
+
+    why: str
+    values: Mapping[str, object] = field(default_factory=dict)
+
+    def sentence(self, language: Language) -> str:
+        """The reason for whoever reads this language."""
+        return i18n.say(f"console.texts.wrong.{self.why}", language, **self.values)
+
+
+def wrong(text_id: str, language: Language, text: str, like: str) -> Iterator[Wrong]:
+    """Everything that stands against saying this under this id; `like`: a text with the placeholders it must have."""
+    if not text.strip():
+        yield Wrong("empty")
+        return
+    wanted = set(i18n.PLACEHOLDER.findall(like))
+    if set(i18n.PLACEHOLDER.findall(text)) != wanted:
+        yield Wrong("placeholders", {"wanted": " ".join(f"{{{one}}}" for one in sorted(wanted)) or "–"})
+    elif re.search(r"[{}]", i18n.PLACEHOLDER.sub("", text)):
+        yield Wrong("braces")
+    if _SIGNS.search(text):
+        yield Wrong("signs")
+    if len(text) > longest(text_id):
+        yield Wrong("long", {"number": len(text), "most": longest(text_id)})
+    answer = _ANSWER.fullmatch(text_id)
+    if answer and answer[1] in knowledge.topics():
+        yield from _answer(knowledge.topics()[answer[1]], language, text)
+
+
+def area(text_id: str) -> str:
+    """Which part of the conversation a text belongs to."""
+    for name, begins in AREAS.items():
+        if any(text_id == one or text_id.startswith(f"{one}.") for one in begins):
+            return name
+    return "other"
+
+
+def longest(text_id: str) -> int:
+    """How many characters a text may have."""
+    return BUTTON if text_id in used_ids()[1] else QUESTION if text_id.endswith(".question") else MESSAGE
 
 
 def problems() -> Iterator[str]:
     """One line for each thing that is wrong."""
     catalogs = {language: _catalog(language) for language in LANGUAGES}
-    used, buttons = used_ids()
-    yield from _ids(catalogs, used)
-    yield from _lengths(catalogs, buttons)
+    yield from _ids(catalogs, used_ids()[0])
+    for language, texts in catalogs.items():
+        for text_id, text in texts.items():
+            for one in wrong(text_id, language, text, catalogs["en"].get(text_id, "")):
+                yield f"{language}: {text_id}: {one.sentence('en')}"
     yield from _topics()
     yield from _verbs()
-    yield from _figures()
 
 
+@cache
 def used_ids() -> tuple[set[str], set[str]]:
     """Every text id that something names, and those among them that are titles of buttons."""
     used, buttons = set(), set()
@@ -109,8 +175,7 @@ def used_ids() -> tuple[set[str], set[str]]:
     texts = answers.schema("message.to_person")["properties"]["data"]["properties"]["text_id"]["enum"]
     used |= {f"case.text.{text_id}" for text_id in texts}
     countries = {f"emergency.{code}" for code in ("MA", "MR", "other")}
-    services = ("police", "gendarmerie", "civil_protection", "ambulance", "samu", "children", "women")
-    used |= countries | {f"emergency.service.{service}" for service in services}
+    used |= countries | {f"emergency.service.{service}" for service in emergency.SERVICES}
     desk = {f"desk.button.{one}" for one in ("take", "release", "transfer", "back", "reopen", "knock")}
     return used | desk | _console(), buttons | countries | desk
 
@@ -122,7 +187,7 @@ def _console() -> set[str]:
         if file.suffix in (".py", ".html"):
             used.update(_CONSOLE.findall(file.read_text(encoding="utf-8")))
     kinds: dict[str, Iterable[str]] = {
-        "role": Role,
+        "role": ALL_ROLES,
         "speaks": [*LANGUAGES, "none"],
         "by": ["person", "assistant", "team"],
         "sent": ["queued", "sending", "sent", "delivered", "read", "failed", "held", "cancelled"],
@@ -135,13 +200,20 @@ def _console() -> set[str]:
         "level": ["red", "amber"],
         "dimension": checkins.DIMENSIONS,
         "enrolment": ["draft", "invited", "active", "ended", "declined"],
-        "data.why": data.REASONS,
-        "exports.kind": data.TABLES,
-        "exports.why": data.PURPOSES,
+        "data.why": on_behalf.REASONS,
+        "exports.kind": on_behalf.EXPORTS,
+        "exports.why": on_behalf.PURPOSES,
         "exports.state": ["asked", "allowed", "refused", "over"],
         "points": ["came", "talked", "requested", "interview"],
         "happened": ["taken", "replied", "noted", "transferred", "returned", "released", "reopened"],
         "canned": CANNED,
+        "texts.wrong": WRONG,
+        "texts.area": AREAS,
+        "texts.state": STATES,
+        "settings.duty": ["first", "last", "opens", "closes", "zone"],
+        "settings.mode": offices.MODES,
+        "settings.gender": offices.GENDERS,
+        "settings.situation": emergency.SITUATIONS,
     }
     used |= {f"console.{kind}.{one}" for kind, ones in kinds.items() for one in ones}
     return used | {f"console.canned.{one}.title" for one in CANNED}
@@ -175,23 +247,6 @@ def _ids(catalogs: dict[Language, dict[str, str]], used: set[str]) -> Iterator[s
             yield f"{language}: {text_id} is missing"
         for text_id in sorted(texts.keys() - used):
             yield f"{language}: {text_id} is used nowhere"
-        for text_id, text in texts.items():
-            if not text.strip():
-                yield f"{language}: {text_id} is empty or fuzzy"
-            wanted = set(_PLACEHOLDER.findall(catalogs["en"].get(text_id, "")))
-            if set(_PLACEHOLDER.findall(text)) != wanted:
-                yield f"{language}: {text_id} must have the placeholders {sorted(wanted)}"
-
-
-def _lengths(catalogs: dict[Language, dict[str, str]], buttons: set[str]) -> Iterator[str]:
-    for language, texts in catalogs.items():
-        for text_id, text in texts.items():
-            longest = BUTTON if text_id in buttons else QUESTION if text_id.endswith(".question") else MESSAGE
-            if len(text) > longest:
-                yield f"{language}: {text_id} has {len(text)} characters, {longest} at most"
-        for topic in knowledge.topics():
-            if f"topic.{topic}.answer" in texts and len(knowledge.answer(topic, language)) > MESSAGE:
-                yield f"{language}: the answer to {topic} with its source has over {MESSAGE} characters"
 
 
 def _topics() -> Iterator[str]:
@@ -213,20 +268,37 @@ def _verbs() -> Iterator[str]:
                 yield f"domain.yml: {name} does {reply['custom']['do']}, which no journey offers"
 
 
-def _figures() -> Iterator[str]:
-    """Figures, phones and e-mails of an answer that no fact sheet of its sources holds."""
-    for topic in knowledge.topics().values():
-        sheets = [knowledge.documents()[s["document"]] for s in topic.sources if s["document"] in knowledge.documents()]
-        facts = " | ".join(_fact_words(sheets))
-        figures = set(map(_digits, _FIGURE.findall(facts))) | {str(s.year) for s in sheets}
-        for language in LANGUAGES:
-            answer = _LIST_MARK.sub("", i18n.say(f"topic.{topic.id}.answer", language))
-            for figure in _FIGURE.findall(answer):
-                if _digits(figure) not in figures:
-                    yield f"{language}: {topic.id} says {figure!r}, which its sources' fact sheets lack"
-            for email in _EMAIL.findall(answer):
-                if email.rstrip(".") not in facts:
-                    yield f"{language}: {topic.id} gives {email}, which its sources' fact sheets lack"
+def _answer(topic: knowledge.Topic, language: Language, text: str) -> Iterator[Wrong]:
+    """What an answer lacks, and the figures, phones, e-mails and names in it that its sources' fact sheets lack."""
+    if not topic.sources or any(source["document"] not in knowledge.documents() for source in topic.sources):
+        yield Wrong("no_source")
+        return
+    whole = len(knowledge.with_source(text, topic, language))
+    if whole > MESSAGE:
+        yield Wrong("long_answer", {"number": whole, "most": MESSAGE})
+    sheets = [knowledge.documents()[source["document"]] for source in topic.sources]
+    facts = " | ".join(_fact_words(sheets))
+    figures = set(map(_digits, _FIGURE.findall(facts))) | {str(sheet.year) for sheet in sheets}
+    for figure in _FIGURE.findall(_LIST_MARK.sub("", i18n.western_digits(text))):
+        if _digits(figure) not in figures:
+            yield Wrong("figure", {"figure": figure})
+    for email in _EMAIL.findall(text):
+        if email.rstrip(".") not in facts:
+            yield Wrong("email", {"email": email.rstrip(".")})
+    for name in sorted(_names(language)):
+        if name not in facts and re.search(rf"(?<!\w){re.escape(name)}(?!\w)", text):
+            yield Wrong("name", {"name": name})
+
+
+@cache
+def _names(language: Language) -> frozenset[str]:
+    """The names that any fact sheet holds, as people of this language read them."""
+    return frozenset(
+        str(fact.get("names", {}).get(language, fact["value"]))
+        for sheet in knowledge.documents().values()
+        for fact in sheet.facts
+        if fact["kind"] in _NAMES
+    )
 
 
 def _fact_words(sheets: Iterable[knowledge.Document]) -> Iterator[str]:

@@ -44,6 +44,7 @@ from bot.conversation.media import Keeper
 from bot.conversation.notify import Mailer, Watch
 from bot.conversation.retention import Retention
 from bot.conversation.turn import Turns
+from bot.conversation.wording import Wording
 from bot.db import keys
 from bot.db.session import Database, Lane, connect
 from bot.jobs import Lanes, Worker
@@ -99,6 +100,8 @@ class Service:
         self.watch, self.mailer = Watch(self.database, settings), Mailer(self.database, settings)
         self.lanes.add(Lane.HANDOFF, Worker(self.watch.work, 2), self.watch.due)
         self.lanes.add(Lane.MAIL, Worker(self.mailer.work, 2), self.mailer.due)
+        self.wording = Wording(self.database)
+        self.lanes.add(Lane.TEXTS, Worker(self.wording.read, 1), self.wording.due)
         self.lanes.watch(self.signals.heard)
         self.live = Live()
         self.lanes.watch(self.live.heard)
@@ -108,6 +111,7 @@ class Service:
     async def start(self) -> None:
         """Begin to work."""
         await self.turns.vector_of("")  # the encoder is loaded before the first message comes
+        await self.wording.read()
         gc.collect()
         gc.freeze()  # what is there now stays: no collection need look at it
         await self.lanes.start()

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, datetime, time, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
-from sqlalchemy import func, literal, or_, select, update
+from sqlalchemy import delete, func, literal, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -47,14 +48,7 @@ async def generate(session: AsyncSession, since: date, until: date, office_id: s
             continue
         await _alone(session, office.id)
         closed = await offices.closed_days(session, office)
-        team = list(
-            await session.scalars(
-                select(Counsellor)
-                .where(Counsellor.office_id == office.id, Counsellor.active)
-                .order_by(Counsellor.id)
-                .limit(office.capacity)
-            )
-        )
+        team = await _team(session, office)
         standing = await _standing(session, team, since, until)
         rows = [
             {
@@ -115,6 +109,53 @@ def _walls(office: Office, since: date, until: date, closed: set[str]) -> Iterat
             while start + timedelta(minutes=office.minutes) <= end:
                 yield start.strftime(times.WALL)
                 start += timedelta(minutes=office.minutes)
+
+
+async def fit(session: AsyncSession, office: Office, now: datetime) -> tuple[int, list[str]]:
+    """After the office changed: the times to come follow, as far as there are any. Appointments stay as they are.
+
+    How many free times went, and the references of the appointments that stand outside the office's hours now.
+    """
+    coming = (Slot.office_id == office.id) & (Slot.starts_at > now)
+    last = await session.scalar(select(func.max(Slot.wall)).where(coming))
+    if last is None:
+        return 0, []
+    since, until = now.astimezone(ZoneInfo(office.zone)).date(), date.fromisoformat(last[:10])
+    team = set() if office.by_request else {one.id for one in await _team(session, office)}
+    walls = set(_walls(office, since, until, await offices.closed_days(session, office)))
+    unfit = [
+        slot
+        for slot in await session.scalars(select(Slot).where(coming).with_for_update())
+        if slot.wall not in walls
+        or slot.counsellor_id not in team
+        or (slot.zone, slot.minutes) != (office.zone, office.minutes)
+    ]
+    numbers = [slot.id for slot in unfit]
+    # locked above: nobody takes one of them from here on; whoever had one keeps it
+    taken = await session.scalars(select(Appointment.slot_id).where(Appointment.slot_id.in_(numbers)))
+    kept = set(taken.all())
+    gone = [slot.id for slot in unfit if slot.id not in kept and slot.status == "open"]
+    await session.execute(delete(Slot).where(Slot.id.in_(gone)))
+    await session.execute(update(Slot).where(Slot.id.in_(kept), Slot.status == "open").values(status="closed"))
+    await generate(session, since, until, office.id)
+    outside = await session.scalars(
+        select(Appointment.reference)
+        .where(Appointment.slot_id.in_(kept), Appointment.status.in_(["confirmed", "reminded"]))
+        .order_by(Appointment.starts_at)
+    )
+    return len(gone), list(outside)
+
+
+async def _team(session: AsyncSession, office: Office) -> Sequence[Counsellor]:
+    """Those who lead interviews in this office, as many at once as it has room for."""
+    return list(
+        await session.scalars(
+            select(Counsellor)
+            .where(Counsellor.office_id == office.id, Counsellor.active)
+            .order_by(Counsellor.id)
+            .limit(office.capacity)
+        )
+    )
 
 
 async def close(session: AsyncSession, office_id: str, since: date, until: date) -> tuple[int, list[str]]:

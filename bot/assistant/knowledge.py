@@ -82,7 +82,12 @@ def documents() -> Mapping[str, Document]:
 
 def answer(topic_id: str, language: Language) -> str:
     """The answer with its source and year below."""
-    return i18n.say(f"topic.{topic_id}.answer", language) + "\n\n" + source_line(topics()[topic_id], language)
+    return with_source(i18n.say(f"topic.{topic_id}.answer", language), topics()[topic_id], language)
+
+
+def with_source(text: str, topic: Topic, language: Language) -> str:
+    """An answer's words with the source line below."""
+    return text + "\n\n" + source_line(topic, language)
 
 
 def source_line(topic: Topic, language: Language) -> str:
@@ -111,11 +116,6 @@ def _named(document: Document, language: Language) -> str:
 
 
 @cache
-def _emergency() -> tuple[Mapping[str, Any], ...]:
+def emergency_numbers() -> tuple[Mapping[str, Any], ...]:
+    """What the file holds, unconfirmed ones too: `bot.journeys.emergency` knows which are shown."""
     return tuple(yaml.safe_load((FOLDER / "emergency.yml").read_text(encoding="utf-8")))
-
-
-def emergency_numbers(country: str, situation: str | None = None) -> list[Mapping[str, Any]]:
-    """The confirmed numbers of a country (ISO 3166 code), those for the situation first; unconfirmed ones never."""
-    confirmed = [one for one in _emergency() if one["country"] == country and one["confirmed"]]
-    return sorted(confirmed, key=lambda one: situation is not None and situation not in one["for"])

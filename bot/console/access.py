@@ -29,6 +29,7 @@ _OVERSEERS = frozenset({Role.SUPERVISOR, Role.COORDINATOR, Role.ADMINISTRATOR})
 _PLANNERS = _COUNSELLORS | {Role.COORDINATOR}
 _SUPERVISORS = frozenset({Role.SUPERVISOR, Role.ADMINISTRATOR})  # they read what people wrote
 _EVERYBODY = frozenset(Role)
+_READERS = _COUNSELLORS | _OVERSEERS  # of what the assistant says; those who oversee change it
 
 FIELDS: dict[Field, frozenset[Role]] = dict.fromkeys(Field, _COUNSELLORS)
 
@@ -88,6 +89,19 @@ PAGES: dict[tuple[str, str], frozenset[Role] | None] = {
     ("GET", "/console/review"): _SUPERVISORS,
     ("POST", "/console/review/{id}"): _SUPERVISORS,
     ("POST", "/console/review/export"): _SUPERVISORS,
+    ("GET", "/console/texts"): _READERS,
+    ("GET", "/console/texts/{id}"): _READERS,
+    ("POST", "/console/texts/{id}"): _OVERSEERS,
+    ("POST", "/console/texts/{id}/preview"): _OVERSEERS,
+    ("POST", "/console/texts/{id}/restore"): _OVERSEERS,
+    ("GET", "/console/settings"): _READERS,
+    ("GET", "/console/settings/offices/{id}"): _READERS,
+    ("POST", "/console/settings/offices/{id}"): _OVERSEERS,
+    ("POST", "/console/settings/offices/{id}/hours"): _OVERSEERS,
+    ("POST", "/console/settings/offices/{id}/counsellors"): _OVERSEERS,
+    ("POST", "/console/settings/closed"): _OVERSEERS,
+    ("POST", "/console/settings/duty/{id}"): _OVERSEERS,
+    ("POST", "/console/settings/emergency"): _OVERSEERS,
     ("GET", "/console/audit"): frozenset({Role.SUPERVISOR, Role.ADMINISTRATOR}),
     ("GET", "/console/staff"): frozenset({Role.ADMINISTRATOR}),
     ("POST", "/console/staff/{id}/stop"): frozenset({Role.ADMINISTRATOR}),

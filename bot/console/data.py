@@ -23,8 +23,6 @@ from bot.db.session import Database
 from bot.journeys.handoff import PLACES
 from bot.orientation.report import harmless
 
-REASONS = ("asked_here", "asked_otherwise", "other_person", "retention")  # why somebody is erased; never free words
-PURPOSES = ("donor", "quality", "handover")  # why a table is wanted
 WAITS = timedelta(hours=24)  # for the other one's yes
 STANDS = timedelta(hours=1)  # after it
 LONGEST = timedelta(days=366)
@@ -57,7 +55,9 @@ async def their_data(visit: Visit) -> Response:
 
 
 def _their_data(visit: Visit, case: reading.Case, error: str = "", status: int = 200) -> Response:
-    return visit.show("data.html", status, reference=visit.path("reference"), case=case, reasons=REASONS, error=error)
+    return visit.show(
+        "data.html", status, reference=visit.path("reference"), case=case, reasons=on_behalf.REASONS, error=error
+    )
 
 
 async def download(visit: Visit) -> Response:
@@ -81,7 +81,7 @@ async def erase(visit: Visit) -> Response:
     why = visit.form.get("why", "")
     async with console.database.session() as session:
         case = await _behind(session, visit)
-    if why not in REASONS or visit.form.get("sure") != "on":
+    if why not in on_behalf.REASONS or visit.form.get("sure") != "on":
         return _their_data(visit, case, visit.say("console.data.unsure"), 400)
 
     async def beside(session: AsyncSession, receipt: str) -> None:
@@ -127,7 +127,7 @@ async def _exports(visit: Visit, error: str = "", status: int = 200) -> Response
         status,
         rows=[(one, asker, decider, "over" if one.expires_at <= now else one.status) for one, asker, decider in listed],
         kinds=tuple(TABLES),
-        purposes=PURPOSES,
+        purposes=on_behalf.PURPOSES,
         today=now.date(),
         month=now.date() - timedelta(days=30),
         error=error,
@@ -143,7 +143,12 @@ async def ask_export(visit: Visit) -> Response:
         since, until = date.fromisoformat(visit.form.get("since", "")), date.fromisoformat(visit.form.get("until", ""))
     except ValueError:
         since = until = date.min
-    if kind not in TABLES or why not in PURPOSES or not timedelta(0) <= until - since <= LONGEST or since == date.min:
+    if (
+        kind not in TABLES
+        or why not in on_behalf.PURPOSES
+        or not timedelta(0) <= until - since <= LONGEST
+        or since == date.min
+    ):
         return await _exports(visit, visit.say("console.exports.wrong"), 400)
     database = visit.console.database
     async with database.session() as session:

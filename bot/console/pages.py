@@ -16,12 +16,12 @@ from starlette.responses import Response
 from bot import i18n
 from bot.assistant import knowledge
 from bot.cases import delivery as case_delivery
-from bot.console import accounts, audit, calendar, checkins, data, points, reading
+from bot.console import accounts, audit, calendar, checkins, data, points, reading, settings, wording
 from bot.console.access import Field
 from bot.console.guard import HERE, LATELY, Console, Handler, NotThere, Visit, guarded, safe_path
 from bot.console.person import about, waited
 from bot.conversation import handoffs, overview
-from bot.conversation.handoffs import Desk, HandoffError
+from bot.conversation.handoffs import CANNED, Desk, HandoffError
 from bot.db.models import AuditEntry, CaseEndpoint, CaseEvent, Handoff, StaffMember
 from bot.journeys import learning
 from bot.messages import LANGUAGES
@@ -31,7 +31,6 @@ STATIC = {
     "console.js": "text/javascript; charset=utf-8",
     "htmx.js": "text/javascript; charset=utf-8",
 }
-CANNED = ("reading", "more", "safe", "later")  # ready-made answers
 SEARCHES = 30  # lately, of one member of the team
 VERIFIED = 1000  # rows of the audit that its page looks at
 SEEN_FOR = timedelta(hours=1)  # an open page that refreshes itself is written down once in this time
@@ -587,6 +586,19 @@ HANDLERS: Mapping[tuple[str, str], Handler] = {
     ("GET", "/console/review"): review,
     ("POST", "/console/review/export"): export_review,
     ("POST", "/console/review/{id}"): label,
+    ("GET", "/console/texts"): wording.listing,
+    ("GET", "/console/texts/{id}"): wording.one,
+    ("POST", "/console/texts/{id}"): wording.publish,
+    ("POST", "/console/texts/{id}/preview"): wording.preview,
+    ("POST", "/console/texts/{id}/restore"): wording.restore,
+    ("GET", "/console/settings"): settings.overview,
+    ("GET", "/console/settings/offices/{id}"): settings.office,
+    ("POST", "/console/settings/offices/{id}"): settings.save_office,
+    ("POST", "/console/settings/offices/{id}/hours"): settings.save_hours,
+    ("POST", "/console/settings/offices/{id}/counsellors"): settings.save_counsellor,
+    ("POST", "/console/settings/closed"): settings.save_closed,
+    ("POST", "/console/settings/duty/{id}"): settings.save_duty,
+    ("POST", "/console/settings/emergency"): settings.save_number,
     ("GET", "/console/audit"): audit_page,
     ("GET", "/console/staff"): staff,
     ("POST", "/console/staff/{id}/stop"): stop_staff,

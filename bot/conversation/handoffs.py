@@ -44,6 +44,7 @@ from bot.settings import Settings
 
 SUPERVISING = ("supervisor", "administrator")
 ROLES = ("counsellor", *SUPERVISING)  # who takes conversations over
+CANNED = ("reading", "more", "safe", "later")  # ready-made answers
 RESTRICTED = ("cue:staff_misconduct",)  # only for those who supervise: it may be about whoever would take it
 EVERYBODY_WAS_TOLD = 2  # the step of a handoff that somebody of another office may take (bot/conversation/notify.py)
 CLOSING = timedelta(minutes=1)  # after a conversation is given back: the words of parting are of it still

@@ -20,6 +20,9 @@ from bot.journeys.context import Context
 from bot.messages import LANGUAGES, Document
 from bot.settings import Settings
 
+REASONS = ("asked_here", "asked_otherwise", "other_person", "retention")  # why somebody is erased; never free words
+EXPORTS = ("requests", "interviews", "checkins")  # tables of many
+PURPOSES = ("donor", "quality", "handover")  # why one is wanted
 Beside = Callable[[AsyncSession, str], Awaitable[None]]  # what commits with it, told the receipt: the console's audit
 
 

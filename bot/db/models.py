@@ -773,3 +773,33 @@ class BulkExport(Base):
     created_at: Mapped[datetime] = _now()
     decided_at: Mapped[datetime | None]
     expires_at: Mapped[datetime]
+
+
+class TextVersion(Base):
+    """What the team made of a text of the catalogs (bot/conversation/wording.py): added only, the last one is said."""
+
+    __tablename__ = "text_version"
+    __table_args__ = (UniqueConstraint("text_id", "language", "follows"),)
+    id: Mapped[int] = _id()
+    text_id: Mapped[str]
+    language: Mapped[str]
+    follows: Mapped[int]  # the version that its writer saw, 0 for none: each is followed once
+    text: Mapped[str | None]  # None: the project's own again
+    project: Mapped[str]  # the project's own at that time
+    staff_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("staff_member.id", ondelete="SET NULL"))
+    at: Mapped[datetime] = _now()
+
+
+class EmergencyNumber(Base):
+    """A number for people in danger, as the team has it (bot/journeys/emergency.py); empty: those of the file stand."""
+
+    __tablename__ = "emergency_number"
+    __table_args__ = (UniqueConstraint("country", "service"),)
+    id: Mapped[int] = _id()
+    country: Mapped[str]
+    service: Mapped[str]
+    number: Mapped[str]
+    situations: Mapped[list[Any]]  # in which it comes first
+    source: Mapped[str]
+    checked: Mapped[date]
+    confirmed: Mapped[bool] = mapped_column(Boolean)  # only then is it ever shown

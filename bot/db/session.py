@@ -36,6 +36,7 @@ class Lane(IntEnum):
     HANDOFF = 8
     MAIL = 9
     RETENTION = 13
+    TEXTS = 14
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from bot import i18n
 from bot.assistant import knowledge, language
 from bot.journeys import handoff, learning
 from bot.journeys.context import Choice, Context
+from bot.journeys.emergency import numbers
 from bot.messages import LANGUAGES
 
 START_TOPICS = ("avrr_what_is", "is_it_free", "steps_from_morocco")
@@ -109,7 +110,7 @@ async def emergency_numbers(ctx: Context, country: str, situation: str | None = 
     """The confirmed numbers of that country; where none is confirmed, what to do instead."""
     lines = [
         i18n.say(f"emergency.service.{one['service']}", ctx.language, number=one["number"])
-        for one in knowledge.emergency_numbers(country, situation)
+        for one in await numbers(ctx.session, country, situation)
     ]
     person = [ctx.do("button.person", "handoff", reason="asked")]
     if lines:

@@ -60,6 +60,8 @@ KEPT = {
     "audit": "who of the team saw or changed what, by numbers: no name, no words of a person",
     "orientation_point": "places with a poster",
     "bulk_export": "who of the team asked for which table and who allowed it; the table itself is not kept",
+    "emergency_number": "numbers that everybody is shown",
+    "text_version": "texts of the assistant, and who of the team wrote them",
     "alembic_version": "the version of the tables",
 }
 ACKNOWLEDGED = timedelta(days=1)  # how long one acknowledgement of STOP stands for all

@@ -1,0 +1,247 @@
+"""Offices, days, duty and emergency numbers: what is saved in the console holds at once, and no appointment is lost."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.async_api import Page
+from sqlalchemy import insert
+
+from bot import i18n
+from bot.appointments import offices, slots
+from bot.console.access import Role
+from bot.db.models import Appointment, Conversation, Slot
+from bot.db.session import Database
+from bot.journeys import emergency
+from bot.messages import Language
+from tests.channels.test_web_chat_page import browser  # noqa: F401 (a fixture)
+from tests.console.conftest import Browser, Team, change, value
+from tests.console.test_console_page import console_url, page, picture, sign_in  # noqa: F401 (fixtures)
+from tests.conversation.conftest import rows
+from tests.conversation.letters import writes
+
+RABAT = "/console/settings/offices/rabat"
+OFFICE = {
+    "active": "on", "way": "times", "address": "11, rue Aït Ourir", "zone": "Africa/Casablanca", "capacity": "1",
+    "minutes": "60",
+}  # fmt: skip
+WEEK = {f"day{day}": "09:00-12:00" for day in range(5)}
+NUMBER = {"country": "MA", "service": "ambulance", "number": "150", "source": "appelé", "checked": "2026-11-20"}
+
+
+async def at_work(team: Team, role: str = Role.COORDINATOR) -> Browser:
+    """Somebody who may change settings, with the seed's offices."""
+    member = await team.at_work(role)
+    assert (await member.get("/console/settings")).status_code == 200
+    return member
+
+
+async def with_times(database: Database) -> list[str]:
+    """Two weeks of times in Rabat, the wall times from the day after tomorrow."""
+    since = datetime.now(UTC).date() + timedelta(days=2)
+    async with database.session() as session:
+        await slots.generate(session, since, since + timedelta(days=13), "rabat")
+        await session.commit()
+    return [one.wall for one in await rows(database, "SELECT wall FROM slot ORDER BY wall")]
+
+
+async def booked(database: Database, wall: str) -> str:
+    """Somebody's confirmed interview at this time; its reference."""
+    conversation_id = await writes(database)
+    async with database.session() as session:
+        conversation = await session.get_one(Conversation, conversation_id)
+        slot_id = await session.scalar(Slot.__table__.select().where(Slot.wall == wall).with_only_columns(Slot.id))
+        await session.execute(
+            insert(Appointment).values(
+                reference="RV-AAAAA", person_id=conversation.person_id, conversation_id=conversation_id,
+                office_id="rabat", slot_id=slot_id, status="confirmed", answers_sealed=b"", wall=wall,
+                zone="Africa/Casablanca", starts_at=datetime.now(UTC) + timedelta(days=3),
+            )
+        )  # fmt: skip
+        await session.commit()
+    return "RV-AAAAA"
+
+
+async def test_free_times_follow_the_hours_and_appointments_stay(team: Team, database: Database) -> None:
+    """Afternoons instead of mornings: free mornings go, afternoons come; the booked morning stays and is named."""
+    boss = await at_work(team)
+    walls = await with_times(database)
+    morning = next(wall for wall in walls if wall.endswith("T09:00"))
+    reference = await booked(database, morning)
+    afternoons = {f"day{day}": "14:00-16:00" for day in range(5)}
+    answer = await boss.post(f"{RABAT}/hours", period="usual", **afternoons)
+    assert answer.status_code == 200 and reference in answer.text
+    found = await rows(database, "SELECT wall, status FROM slot WHERE wall < '2027-02-08' ORDER BY wall")
+    assert {(one.wall, one.status) for one in found if one.wall[11:] < "14:00"} == {(morning, "closed")}
+    assert {one.wall[11:] for one in found if one.status == "open"} == {"14:00", "15:00"}
+    kept = await rows(database, "SELECT status, wall, slot_id FROM appointment")
+    assert [(one.status, one.wall) for one in kept] == [("confirmed", morning)] and kept[0].slot_id is not None
+    again = await boss.post(f"{RABAT}/hours", period="usual", **WEEK)
+    assert reference not in again.text  # inside the hours again
+    assert await value(database, "SELECT count(*) FROM slot WHERE wall LIKE '%T10:00' AND status = 'open'") > 0
+
+
+async def test_days_without_interviews(team: Team, database: Database) -> None:
+    """Of a country or of one office: their free times go; a day that is none is refused."""
+    boss = await at_work(team)
+    day = (await with_times(database))[0][:10]
+    assert (await boss.post("/console/settings/closed", of="rabat", days=f"{day}, 05-01")).status_code == 200
+    assert await value(database, "SELECT count(*) FROM slot WHERE wall LIKE :day", day=f"{day}%") == 0
+    assert await value(database, "SELECT string_agg(day, ' ' ORDER BY day) FROM closed_day WHERE of = 'rabat'") == (
+        f"05-01 {day}"
+    )
+    wrong = await boss.post("/console/settings/closed", of="MA", days="2027-02-30")
+    assert wrong.status_code == 400
+    assert i18n.say("console.settings.wrong.day", "en", day="2027-02-30") in wrong.text
+    assert await value(database, "SELECT count(*) FROM closed_day WHERE of = 'MA'") > 10
+
+
+WRONG: list[tuple[str, dict[str, str], str, dict[str, Any]]] = [
+    ("", OFFICE | {"zone": "Africa/Rabat"}, "zone", {"zone": "Africa/Rabat"}),
+    ("", OFFICE | {"zone": "../../etc"}, "zone", {"zone": "../../etc"}),
+    ("", OFFICE | {"capacity": "0"}, "capacity", {"least": 1, "most": 20}),
+    ("", OFFICE | {"minutes": "²"}, "minutes", {"least": 10, "most": 240}),
+    ("", OFFICE | {"address": "x" * 201}, "address", {}),
+    ("/hours", {"period": "usual", "day0": "09:00-12:00, 11:00-13:00"}, "overlap", {"day": "Monday"}),
+    ("/hours", {"period": "usual", "day1": "9h-12h"}, "hours", {"day": "Tuesday", "hours": "9h-12h"}),
+    ("/hours", {"period": "usual", "day1": "12:00-09:00"}, "short",
+     {"day": "Tuesday", "hours": "12:00-09:00", "minutes": 60}),
+    ("/hours", {"period": "usual"}, "no_hours", {}),
+    ("/hours", {"period": "new", "since": "2027-03-01", "until": "2027-04-01", "day1": "10:00-12:00"}, "periods", {}),
+    ("/hours", {"period": "new", "since": "2027-06-01", "until": "2027-05-01", "day1": "10:00-12:00"}, "order", {}),
+    ("/counsellors", {"counsellor": "rabat-2", "mode_phone": "on"}, "no_language", {}),
+    ("/counsellors", {"counsellor": "Salma H", "mode_phone": "on", "language_fr": "on"}, "counsellor", {}),
+]  # fmt: skip
+
+
+async def test_what_cannot_hold_is_refused(team: Team, database: Database) -> None:
+    """With a clear sentence, and nothing is changed."""
+    boss = await at_work(team)
+    state = "SELECT string_agg(o::text || c::text, ' ' ORDER BY o.id, c.id) FROM office o, counsellor c"
+    before = await value(database, state)
+    for where, form, why, values in WRONG:
+        answer = await boss.post(RABAT + where, **form)
+        sentence = i18n.say(f"console.settings.wrong.{why}", "en", **values).replace("'", "&#39;")
+        assert answer.status_code == 400 and sentence in answer.text, (where, form)
+    assert await value(database, state) == before
+    assert await value(database, "SELECT count(*) FROM audit WHERE action LIKE 'office.%'") == 0
+
+
+async def test_an_office_is_changed_and_the_seed_does_not_come_back(team: Team, database: Database) -> None:
+    """Off, another address, a counsellor more, a period of its own: kept when the service looks at its seed again."""
+    boss = await at_work(team)
+    off = {name: given for name, given in OFFICE.items() if name != "active"} | {"address": "2, rue Nouvelle"}
+    assert (await boss.post(RABAT, **off)).status_code == 200
+    counsellor = {
+        "counsellor": "rabat-2",
+        "language_ar": "on",
+        "mode_in_person": "on",
+        "gender": "woman",
+        "active": "on",
+    }
+    assert (await boss.post(f"{RABAT}/counsellors", **counsellor)).status_code == 200
+    period = {"period": "new", "since": "2027-05-10", "until": "2027-05-20", "day0": "10:00-12:00"}
+    assert (await boss.post(f"{RABAT}/hours", **period)).status_code == 200
+    async with database.session() as session:
+        await offices.load(session, only_if_empty=True)
+        await session.commit()
+        assert "rabat" not in {one.id for one in await offices.choosable(session)}
+    [one] = await rows(database, "SELECT address, hours FROM office WHERE id = 'rabat'")
+    assert one.address == "2, rue Nouvelle"
+    between = ["2027-05-10", "2027-05-20"]
+    assert {"days": [0], "from": "10:00", "until": "12:00", "between": between} in one.hours and len(one.hours) == 4
+    over = period | {"period": "_".join(between), "day0": ""}
+    assert (await boss.post(f"{RABAT}/hours", **over)).status_code == 200
+    assert len(await value(database, "SELECT hours FROM office WHERE id = 'rabat'")) == 3
+    done = "SELECT string_agg(action || ' ' || target, ', ' ORDER BY id) FROM audit WHERE action LIKE 'office.%'"
+    assert await value(database, done) == (
+        "office.changed rabat, office.counsellor rabat, office.hours rabat, office.hours rabat"
+    )
+
+
+async def test_emergency_numbers(team: Team, database: Database) -> None:
+    """Confirmed: shown from the next message on. Not confirmed: never. What the file holds besides stays."""
+
+    async def shown(country: str = "MA") -> dict[str, str]:
+        async with database.session() as session:
+            return {one["service"]: one["number"] for one in await emergency.numbers(session, country, "medical")}
+
+    boss = await at_work(team, Role.SUPERVISOR)
+    before = await shown()
+    assert "ambulance" not in before and before["police"] == "19" and await shown("MR") == {}
+    assert (await boss.post("/console/settings/emergency", **NUMBER)).status_code == 200
+    assert await shown() == before
+    confirmed = NUMBER | {"confirmed": "on", "situation_medical": "on", "number": "١٥٠"}
+    assert (await boss.post("/console/settings/emergency", **confirmed)).status_code == 200
+    assert await shown() == {"ambulance": "150"} | before and next(iter(await shown())) in (
+        "ambulance",
+        "civil_protection",
+    )
+    for wrong, why in (
+        ({"number": "15x"}, "number"), ({"source": " "}, "source"), ({"checked": "hier"}, "day"),
+        ({"checked": (datetime.now(UTC).date() + timedelta(days=9)).isoformat()}, "future"),
+    ):  # fmt: skip
+        answer = await boss.post("/console/settings/emergency", **(confirmed | wrong))
+        assert answer.status_code == 400, why
+        sentence = i18n.say(f"console.settings.wrong.{why}", "en", **({"day": "hier"} if why == "day" else {}))
+        assert sentence in answer.text
+    assert await value(database, "SELECT count(*) FROM audit WHERE action = 'emergency.changed'") == 2
+
+
+async def test_duty(team: Team, database: Database) -> None:
+    """Languages, places and hours of a colleague; hours that cannot be are refused; nobody else is changed."""
+    boss = await at_work(team, Role.SUPERVISOR)
+    colleague = await team.member(name="Idris")
+    where = f"/console/settings/duty/{colleague.staff_id}"
+    hours = {"first": "Mon", "last": "Thu", "opens": "08:00", "closes": "12:00", "zone": "Africa/Nouakchott"}
+    answer = await boss.post(where, language_fr="on", language_ar="on", reads="ar", place_MR="on", **hours)
+    assert answer.status_code == 200
+    [one] = await rows(database, "SELECT languages, offices, duty FROM staff_member WHERE name = 'Idris'")
+    assert (one.languages, one.offices, one.duty) == (
+        ["ar", "fr"], ["MR"], "Mon-Thu 08:00-12:00 Africa/Nouakchott",
+    )  # fmt: skip
+    for wrong in ({"closes": "07:00"}, {"zone": "Nowhere"}, {"first": ""}):
+        refused = await boss.post(where, **(hours | wrong))
+        assert refused.status_code == 400 and i18n.say("console.settings.wrong.duty", "en") in refused.text
+    assert (await boss.post(f"/console/settings/duty/{uuid.uuid4()}", language_fr="on")).status_code == 404
+    assert (await boss.post(where)).status_code == 200
+    assert await value(database, "SELECT duty FROM staff_member WHERE name = 'Idris'") is None
+
+
+async def test_a_counsellor_reads(team: Team, database: Database) -> None:
+    """Without a button to save, and what the environment sets is said to be so."""
+    reader = await at_work(team, Role.COUNSELLOR)
+    for address in ("/console/settings", RABAT):
+        assert i18n.say("console.settings.save", "en") not in (await reader.get(address)).text
+    assert "RAFIQ_MEDIA_DAYS" in (await reader.get("/console/settings")).text
+    assert (await reader.post(RABAT, **OFFICE)).status_code == 403
+
+
+@pytest.mark.parametrize("language", ["fr", "ar"])
+async def test_the_pages_fit_a_phone(
+    page: Page,  # noqa: F811
+    team: Team,
+    database: Database,
+    tmp_path: Path,
+    language: Language,
+) -> None:
+    """Settings and an office in Chromium: within a phone's width, saved with one click."""
+    boss = await team.member(Role.COORDINATOR, name="منى" if language == "ar" else "Mona")
+    await sign_in(page, boss, language)
+    for address, name in (("/console/settings", "settings"), (RABAT, "office")):
+        await page.goto(address)
+        for summary in await page.locator("summary").all():
+            await summary.click()
+        assert await page.evaluate("document.documentElement.scrollWidth - window.innerWidth") <= 0, address
+        await picture(page, tmp_path, f"{name}-{language}")
+    await page.get_by_label(i18n.say("console.settings.address", language)).fill("3, rue Neuve")
+    await page.get_by_role("button", name=i18n.say("console.settings.save", language)).first.click()
+    await page.locator(".done").wait_for()
+    assert await value(database, "SELECT address FROM office WHERE id = 'rabat'") == "3, rue Neuve"
+    await page.set_viewport_size({"width": 1280, "height": 900})
+    await picture(page, tmp_path, f"office-wide-{language}")
+    await change(database, "UPDATE office SET address = NULL")
