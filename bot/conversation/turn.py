@@ -114,7 +114,7 @@ _DONE = text("""
         WHERE id = :conversation AND owner_id IS NOT DISTINCT FROM :owner
         RETURNING id
     ), event AS (
-        UPDATE inbox SET status = 'done', done_at = :now, turn = :turns, error = NULL,
+        UPDATE inbox SET status = 'done', done_at = :now, turn = :turns, topic = :topic, error = NULL,
             content_sealed = CASE WHEN :forgotten THEN NULL ELSE content_sealed END
         WHERE id = :inbox
     )
@@ -123,6 +123,7 @@ _DONE = text("""
     bindparam("owner", type_=Uuid),
     bindparam("noticed_at", type_=DateTime(timezone=True)),
     bindparam("form", type_=Text),
+    bindparam("topic", type_=Text),
     bindparam("exchanges", type_=JSONB(none_as_null=True)),
 )
 
@@ -633,6 +634,7 @@ class Turns:
                 "now": ctx.now,
                 "inbox": work.inbox_id,
                 "forgotten": ctx.erased or ctx.forget_words,
+                "topic": None if ctx.erased else ctx.topic,
                 "call": wake_up_call(Lane.DELIVERY, work.conversation_id),
                 "owner": ctx.owner_id,
             },

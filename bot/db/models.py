@@ -125,6 +125,7 @@ class Inbox(Base):
         UniqueConstraint("channel", "external_digest"),
         Index("inbox_open", "conversation_id", "id", postgresql_where=text("status IN ('pending', 'waiting')")),
         Index("inbox_conversation", "conversation_id", "id"),
+        Index("inbox_received", "received_at"),
     )
     id: Mapped[int] = _id()
     channel: Mapped[str]
@@ -135,6 +136,7 @@ class Inbox(Base):
     status: Mapped[str] = mapped_column(server_default=text("'pending'"))
     attempts: Mapped[int] = mapped_column(SmallInteger, server_default=text("0"))
     turn: Mapped[int | None] = mapped_column(Integer)
+    topic: Mapped[str | None]  # the question that was answered, or not_understood: for counting
     error: Mapped[str | None]
     next_at: Mapped[datetime | None]
     received_at: Mapped[datetime] = _now()
@@ -157,6 +159,7 @@ class Outbox(Base):
         Index("outbox_conversation", "conversation_id", "id"),
         Index("outbox_held", "conversation_id", postgresql_where=text("status = 'held'")),
         Index("outbox_external", "external_id", postgresql_where=text("external_id IS NOT NULL")),
+        Index("outbox_created", "created_at"),
     )
     id: Mapped[int] = _id()
     public_id: Mapped[uuid.UUID] = mapped_column(unique=True, server_default=func.gen_random_uuid())

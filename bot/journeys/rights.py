@@ -38,7 +38,7 @@ ERASED = {
     "scan", "handoff_entry", "handoff_notice", "address_alias",
 }  # fmt: skip
 KEPT = {
-    "inbox": "keyed hashes of the platforms' ids, so that a late repeat stays one; the content goes",
+    "inbox": "keyed hashes of the platforms' ids, so that a late repeat stays one; the content and its topic go",
     "case_event": "what was told already, by random references: no name, no number, no text; without the person's id",
     "case_answer": "ids that the case backend gave to its answers",
     "case_endpoint": "addresses of case backends",
@@ -219,7 +219,7 @@ async def erase_person(ctx: Context) -> None:
     for table in (IssuedButton, Outbox, Media):
         await ctx.session.execute(delete(table).where(table.conversation_id == ctx.conversation_id))
     await ctx.session.execute(
-        update(Inbox).where(Inbox.conversation_id == ctx.conversation_id).values(content_sealed=None, error=None)
+        update(Inbox).where(Inbox.conversation_id == ctx.conversation_id).values(content_sealed=None, error=None, topic=None)
     )
     await ctx.session.execute(delete(AddressAlias).where(AddressAlias.address_id == row.id))
     await ctx.session.execute(
