@@ -219,7 +219,9 @@ async def erase_person(ctx: Context) -> None:
     for table in (IssuedButton, Outbox, Media):
         await ctx.session.execute(delete(table).where(table.conversation_id == ctx.conversation_id))
     await ctx.session.execute(
-        update(Inbox).where(Inbox.conversation_id == ctx.conversation_id).values(content_sealed=None, error=None, topic=None)
+        update(Inbox)
+        .where(Inbox.conversation_id == ctx.conversation_id)
+        .values(content_sealed=None, error=None, topic=None)
     )
     await ctx.session.execute(delete(AddressAlias).where(AddressAlias.address_id == row.id))
     await ctx.session.execute(
