@@ -77,7 +77,7 @@ SPREAD = {  # who they are, in hundredths
     "language": {"fr": 55, "ar": 28, "en": 17},
     "channel": {"whatsapp": 48, "telegram": 36, "web": 16},
     "direction": {"from_morocco": 46, "back_in_morocco": 26, "from_mauritania": 12, "back_in_mauritania": 16},
-    "office": {"rabat": 60, "casablanca": 25, "oujda": 15},
+    "office": {"rabat": 72, "casablanca": 18, "oujda": 10},
 }
 MAIL = "demo.invalid"  # a domain that no mail can reach
 _words = Path(__file__).with_name("demo.yml")
@@ -277,11 +277,11 @@ class Month:
             self._unclear(one)
         if one.busy:
             return
-        if self._likely(0.85 if back else 0.55):
+        if self._likely(0.88 if back else 0.7):
             self._request(one)
         if one.request is not None and back and self._likely(0.92):
             self._enrol(one)
-        elif one.request is not None and self._likely(0.7):
+        elif one.request is not None and self._likely(0.85):
             self._interview(one)
         if not one.busy and self._likely(0.22):
             self._ask_for_a_person(one)

@@ -20,7 +20,10 @@ from bot import i18n
 from bot.assistant import forms, knowledge
 from bot.cases import answers
 from bot.checkins import questions as checkins
+from bot.checkins.questions import DIMENSIONS
+from bot.checkins.schedule import rounds
 from bot.console.access import Role
+from bot.console.figures import FIGURES, KEYS, PERIODS
 from bot.console.pages import CANNED
 from bot.conversation.handoffs import HandoffError
 from bot.conversation.notify import TROUBLE
@@ -125,9 +128,13 @@ def _console() -> set[str]:
         "held": ["window", "template", "identity"],
         "status": ["waiting", "taken", "released"],
         "request.status": ["open", "acknowledged", "closed"],
-        "consent": ["request", "learning"],
+        "consent": my_data.PURPOSES,
         "happened": ["taken", "replied", "noted", "transferred", "returned", "released", "reopened"],
         "canned": CANNED,
+        "board": FIGURES + DIMENSIONS,
+        "board.period": PERIODS,
+        "board.round": [one.id for one in rounds()],
+        **{f"board.{figure}": keys for figure, keys in KEYS.items()},
     }
     used |= {f"console.{kind}.{one}" for kind, ones in kinds.items() for one in ones}
     return used | {f"console.canned.{one}.title" for one in CANNED}
