@@ -197,7 +197,7 @@ class Month:
         self.free = list(free)
         self.references: set[str] = set()
         self.topics = list(knowledge.topics())
-        self.popular = [0.7**rank + 0.02 for rank in range(len(self.topics))]
+        self.popular = [0.88**rank + 0.02 for rank in range(len(self.topics))]
 
     def everybody(self, number: int) -> list[Someone]:
         """So many people with their month."""

@@ -20,7 +20,7 @@ from sqlalchemy import DateTime, Text, Uuid, bindparam, select, text, update
 from sqlalchemy.dialects.postgresql import JSONB, insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
-from bot import faults, i18n
+from bot import faults, i18n, metrics
 from bot.assistant import forms, knowledge, language, questions, values
 from bot.assistant.commands import command
 from bot.assistant.rasa import Decision, Rasa, RasaDown
@@ -213,6 +213,7 @@ class Turns:
         async with AsyncSession(connection, expire_on_commit=False) as session:
             if work.attempts > ATTEMPTS:
                 await self._set_aside(session, work)
+                self._count(work, "dead")
                 return True
             flood = (
                 work.staff_id is None
@@ -223,18 +224,27 @@ class Turns:
                 return True
             try:
                 await self._take(session, work)
+                self._count(work, "done")
             except _OtherVoice:
                 await session.rollback()
             except RasaDown as down:
                 await session.rollback()
+                self._count(work, "rasa_down")
                 await self._wait_for_rasa(session, work, down)
             except Exception as error:
                 await session.rollback()
+                self._count(work, "failed")
                 log.error("turn failed", inbox_id=work.inbox_id, attempt=work.attempts, error=type(error).__name__)
                 log.debug("turn failed", exc_info=True)
                 await session.execute(update(Inbox).where(Inbox.id == work.inbox_id).values(error=type(error).__name__))
                 await session.commit()
             return True
+
+    def _count(self, work: _Work, outcome: str) -> None:
+        channel = metrics.channel(work.channel)
+        metrics.TURNS.labels(channel, outcome).inc()
+        if outcome == "done" and work.kind in ANSWERED and not work.waiting:
+            metrics.TURN_SECONDS.labels(channel).observe((datetime.now(UTC) - work.received_at).total_seconds())
 
     async def _claim(self, connection: AsyncConnection, conversation_id: int) -> _Work | None:
         """The oldest open row, its attempt counted and committed before the work begins."""

@@ -160,6 +160,7 @@ class Outbox(Base):
         Index("outbox_held", "conversation_id", postgresql_where=text("status = 'held'")),
         Index("outbox_external", "external_id", postgresql_where=text("external_id IS NOT NULL")),
         Index("outbox_created", "created_at"),
+        Index("outbox_failed", "id", postgresql_where=text("status = 'failed'")),
     )
     id: Mapped[int] = _id()
     public_id: Mapped[uuid.UUID] = mapped_column(unique=True, server_default=func.gen_random_uuid())
@@ -454,6 +455,7 @@ class CaseEvent(Base):
     __tablename__ = "case_event"
     __table_args__ = (
         Index("case_event_open", "id", postgresql_where=text("status = 'queued'")),
+        Index("case_event_dead", "id", postgresql_where=text("status = 'dead'")),
         Index("case_event_ref", text("(payload #>> '{data,ref}')")),
         UniqueConstraint("key"),
     )

@@ -15,9 +15,13 @@ def upgrade() -> None:
     op.add_column("inbox", sa.Column("topic", sa.Text(), nullable=True))
     op.create_index("inbox_received", "inbox", ["received_at"])
     op.create_index("outbox_created", "outbox", ["created_at"])
+    op.create_index("outbox_failed", "outbox", ["id"], postgresql_where=sa.text("status = 'failed'"))
+    op.create_index("case_event_dead", "case_event", ["id"], postgresql_where=sa.text("status = 'dead'"))
 
 
 def downgrade() -> None:
+    op.drop_index("case_event_dead", "case_event")
+    op.drop_index("outbox_failed", "outbox")
     op.drop_index("outbox_created", "outbox")
     op.drop_index("inbox_received", "inbox")
     op.drop_column("inbox", "topic")
