@@ -10,6 +10,9 @@ import httpx
 import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
+from pydantic import SecretStr
+from sqlalchemy.exc import OperationalError
+from starlette.requests import Request
 
 from bot import metrics, web
 from bot.cases.delivery import CaseDelivery, Event, Failure
@@ -133,27 +136,47 @@ async def test_the_state_of_the_queues(database: Database) -> None:
         ({"rafiq_metrics_token": TOKEN}, "10.0.0.5", {"authorization": f"Bearer {TOKEN}"}, 200),
     ],
 )
-async def test_not_everybody_may_measure(
-    database: Database, own_url: str, models: Models, settings: Settings, given: dict[str, str], client: str,
-    headers: dict[str, str], status: int,
-) -> None:  # fmt: skip
-    """This machine alone, and not through a proxy; from elsewhere with the token. Nothing in it is anybody's."""
+def test_not_everybody_may_measure(
+    settings: Settings, given: dict[str, str], client: str, headers: dict[str, str], status: int
+) -> None:
+    """This machine alone, and not through a proxy; from elsewhere with the token."""
+    configured = settings.model_copy(
+        update={name: SecretStr(one) if "token" in name else one for name, one in given.items()}
+    )
+    sent = {"host": "127.0.0.1:8080", **headers}
+    scope = {
+        "type": "http", "client": (client, 1), "headers": [(k.encode(), v.encode()) for k, v in sent.items()],
+    }  # fmt: skip
+    assert web.may_measure(Request(scope), configured) == (status == 200)
+
+
+async def test_what_is_told(
+    database: Database, own_url: str, models: Models, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Few numbers and nothing of anybody; with the database down, what the process counted itself, and that it is."""
     await writes(database, "awa", words="je m'appelle Awa")
-    configured = Settings(_env_file=None, **{**settings.model_dump(exclude_unset=True), **given})
-    app = web.create_app(configured, own_url)
-    transport = httpx.ASGITransport(app, client=(client, 1))
-    async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8080") as browser:
-        answer = await browser.get("/metrics", headers=headers)
+    app = web.create_app(settings, own_url)
+
+    async def get(client: str) -> httpx.Response:
+        transport = httpx.ASGITransport(app, client=(client, 1))
+        async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8080") as browser:
+            return await browser.get("/metrics")
+
+    assert (await get("10.0.0.5")).status_code == 404
+    told = (await get("127.0.0.1")).text
+    families = list(text_string_to_metric_families(told))
+    samples = [sample for family in families for sample in family.samples]
+    assert {sample.labels.get("channel", "web") for sample in samples} <= {*metrics.CHANNELS, "other"}
+    assert "awa" not in told.lower() and len(samples) < 300
+    assert {"rafiq_database_up", "rafiq_rasa_up", *metrics.STATE} <= {sample.name for sample in samples}
+
+    async def down(database: Database) -> Any:
+        raise OperationalError("", {}, Exception())
+
+    monkeypatch.setattr(overview, "state", down)
+    told = (await get("127.0.0.1")).text
+    assert "rafiq_database_up 0.0" in told and "rafiq_inbox_waiting" not in told
     await app.state.service.stop()
-    assert answer.status_code == status
-    if status == 200:
-        families = list(text_string_to_metric_families(answer.text))
-        assert {sample.labels.get("channel", "web") for family in families for sample in family.samples} <= {
-            *metrics.CHANNELS, "other",
-        }  # fmt: skip
-        assert "awa" not in answer.text.lower() and sum(len(family.samples) for family in families) < 300
-        names = {sample.name for family in families for sample in family.samples}
-        assert {"rafiq_database_up", "rafiq_rasa_up", *metrics.STATE} <= names
 
 
 def test_every_metric_of_the_example_board_exists() -> None:
@@ -175,21 +198,3 @@ def test_every_metric_of_the_example_board_exists() -> None:
                 assert set(by.split(", ")) <= labels
     [job] = yaml.safe_load((ROOT / "deploy" / "prometheus.yml").read_text(encoding="utf-8"))["scrape_configs"]
     assert job["metrics_path"] == "/metrics" and job["static_configs"][0]["targets"] == ["127.0.0.1:8080"]
-
-
-async def test_the_database_is_down(
-    own_url: str, models: Models, settings: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """What the process counted itself is told all the same, and that the database does not answer."""
-    from sqlalchemy.exc import OperationalError
-
-    async def down(database: Database) -> Any:
-        raise OperationalError("", {}, Exception())
-
-    monkeypatch.setattr(overview, "state", down)
-    app = web.create_app(settings, own_url)
-    transport = httpx.ASGITransport(app, client=("127.0.0.1", 1))
-    async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as browser:
-        answer = await browser.get("/metrics")
-    await app.state.service.stop()
-    assert "rafiq_database_up 0.0" in answer.text and "rafiq_inbox_waiting" not in answer.text
