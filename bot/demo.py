@@ -502,7 +502,8 @@ class Month:
             if asked.step.answer == "phone":
                 value = "same"
             else:
-                well = sorted(asked.choices, key=lambda c: -(asked.value(c) if asked.value(c) is not None else 0.5))
+                values = {choice: asked.value(choice) for choice in asked.choices}
+                well = sorted(values, key=lambda choice: -(0.5 if (v := values[choice]) is None else v))
                 weights = [0.42**rank for rank in range(len(well))]
                 [value] = self.dice.choices(well, weights)
                 if asked.flag(value, None) == "red" and self._likely(0.6):
@@ -748,12 +749,12 @@ class _Writer:
         return ids
 
     async def _heard(self, everybody: list[tuple[Someone, bytes, int, int]], codes: Sequence[OrientationPoint]) -> None:
-        rows = []
+        rows: list[tuple[Heard, dict[str, Any]]] = []
         for one, key, _, thread in everybody:
             for heard in one.heard:
                 point = codes[one.point].code.hex() if one.point is not None and heard.kind is Kind.START else None
                 external = f"demo-{thread}-{heard.turn}"
-                content = {
+                content: dict[str, Any] = {
                     "text": heard.text, "press": "", "hint": None, "point": point, "details": {}, "id": external,
                 }  # fmt: skip
                 # a press of a button whose message is long over: its words are what is kept to be read
@@ -772,7 +773,7 @@ class _Writer:
     async def _said(
         self, everybody: list[tuple[Someone, bytes, int, int]], sent: Counter[tuple[str, str, str]]
     ) -> None:
-        rows = []
+        rows: list[tuple[Said, dict[str, Any]]] = []
         for one, key, _, thread in everybody:
             for said in one.said:
                 status, error = _fate(one, said, self.now)

@@ -109,8 +109,9 @@ class Stack:
     async def start(self) -> None:
         """Start everything; returns when the first message can be answered. Raises `StartError`."""
         self.database_url = await asyncio.to_thread(open_database, self.settings, self.say)
-        if (name := invented.outside(self.settings)) and await asyncio.to_thread(invented.present, self.database_url):
-            raise StartError(f"{name} is set, but the people here are invented: run `rafiq demo --remove` first")
+        outside = invented.outside(self.settings)
+        if outside is not None and await asyncio.to_thread(invented.present, self.database_url):
+            raise StartError(f"{outside} is set, but the people here are invented: run `rafiq demo --remove` first")
         models = await asyncio.to_thread(ensure_models, self.settings, self.say)
         environment = self._environment()
         if "receiver" in self.parts and self.settings.case_receiver_is_ours:

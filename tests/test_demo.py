@@ -158,7 +158,7 @@ async def test_nobody_meets_the_outside_world(
         ("rafiq_mail_url", "smtps://mail.example.org"),
         ("case_webhook_url", "https://cases.example.org"),
     ):
-        connected = Settings(_env_file=None, rafiq_var=tmp_path, **{name: value})
+        connected = settings.model_copy(update={name: value})
         assert invented.outside(connected) is not None
     await demo.fill(database, settings, NOW, people_=5)
     assert invented.present(database_url)

@@ -92,7 +92,7 @@ class Counsellor:
         live = asyncio.create_task(self._follow("/console/live", "list", lambda: "/console/handoffs/list"))
         self._streams.append(live)
         while time.perf_counter() < until:
-            await asyncio.sleep(dice.uniform(0.5, 1.5) * THINK)
+            await _pause(dice.uniform(0.5, 1.5) * THINK, until)
             what = dice.choice(("open", "open", "reply", "reply", "inbox", "note"))
             if what == "inbox":
                 await self.times.take("inbox", self.client.build_request("GET", "/console"), self.client)
@@ -131,6 +131,10 @@ class Counsellor:
                     self.times.events += 1
                     part = again() if callable(again) else ""
                     await self.times.take(what, self.client.build_request("GET", part), self.client)
+
+
+async def _pause(seconds: float, until: float) -> None:
+    await asyncio.sleep(max(min(seconds, until - time.perf_counter()), 0))
 
 
 async def prepared(
@@ -173,12 +177,12 @@ async def people_write(url: str, addresses: Sequence[str], until: float, times: 
     async with httpx.AsyncClient(base_url=url, trust_env=False, timeout=60) as client:
 
         async def one(address: str) -> None:
-            await asyncio.sleep(dice.uniform(0, SILENCE))
+            await _pause(dice.uniform(0, SILENCE), until)
             while time.perf_counter() < until:
                 message = {"id": str(uuid.uuid4()), "text": f"Et maintenant ? {dice.randrange(10_000)}"}
                 answer = await client.post("/chat/messages", json=message, headers={"cookie": f"rafiq_chat={address}"})
                 times.written += answer.is_success
-                await asyncio.sleep(dice.uniform(0.5, 1.5) * SILENCE)
+                await _pause(dice.uniform(0.5, 1.5) * SILENCE, until)
 
         await asyncio.gather(*map(one, addresses))
 

@@ -42,10 +42,11 @@ def test_no_filter_and_no_subtraction_leaves_fewer_than_ten(people: dict[tuple[s
     """What is told is ten people or more, and so is what is hidden of every whole that is told: each office, each
     language, everybody."""
     cells = Cells(PLACES, dict(people))
-    every = {
+    every: dict[tuple[str | None, str | None], int | None] = {
         (place, language): cells.told(place, language) for place in [None, *PLACES] for language in [None, *LANGUAGES]
     }
     assert all(number is None or number >= 10 for number in every.values())
+    wholes: list[list[tuple[str | None, str | None]]]
     wholes = [[(place, None) for place in PLACES], [(None, language) for language in LANGUAGES]]
     wholes += [[(place, language) for language in LANGUAGES] for place in PLACES]
     wholes += [[(place, language) for place in PLACES] for language in LANGUAGES]
