@@ -567,7 +567,8 @@ class Month:
         taken_at = later(settings.rafiq_reading_hours, at, minutes[priority])
         if priority == "P0":
             taken_at = at + timedelta(minutes=minutes["P0"])
-        if taken_at > self.now - timedelta(hours=1) or self._likely(0.14):
+        left = at > self.now - timedelta(days=3) and priority != "P0" and self._likely(0.5)
+        if taken_at > self.now - timedelta(hours=1) or left:
             row["look_at"] = max(handoff.reminder(settings, priority, at), self.now + timedelta(minutes=20))
             return reference
         by = self.dice.choice(("counsellor", "counsellor", "supervisor", "administrator"))

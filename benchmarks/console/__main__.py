@@ -87,6 +87,7 @@ class Counsellor:
     async def work(self, until: float, dice: random.Random) -> None:
         """Take what is theirs, then click until it is over."""
         for reference in self.own:
+            await _pause(dice.uniform(0.2, 0.6) * THINK, until)
             page = await self._page(reference)
             await self._post("take", f"/console/handoffs/{reference}/take", form_token=_TOKEN.findall(page)[0])
         live = asyncio.create_task(self._follow("/console/live", "list", lambda: "/console/handoffs/list"))

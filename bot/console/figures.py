@@ -433,8 +433,9 @@ async def _global(session: AsyncSession, database: Database, prices: str | None,
         rows = []
         for one in sent:
             price, number = known.get((one.channel, one.kind)), _whole(one.messages)
-            cost = round(float(price) * number, 2) if price is not None and number is not None else None
-            rows.append(Row(f"{one.channel} · {one.kind}", [float(price) if price is not None else None, cost], True))
+            if price is not None:
+                cost = round(float(price) * number, 2) if number is not None else None
+                rows.append(Row(f"{one.channel} · {one.kind}", [float(price), cost], True))
         heads = ("console.board.cost.price", "console.board.cost.all")
         figures.append(Figure("cost", heads, rows, "", "cost"))
     return figures

@@ -9,10 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from html import escape
 
+from bot import i18n
 from bot.console.figures import Figure
 from bot.orientation.report import HIDDEN
 
-WIDTH, LABEL, LINE = 640, 190, 26
+WIDTH, LABEL, LINE = 640, 220, 26
+LONGEST = 30  # characters of a label
 HEIGHT = 170  # of columns and lines
 MARKS = ("M-4-4h8v8h-8z", "M0-5L5 4H-5z", "M-5 0L0-5L5 0L0 5z")  # each series has its own, not its colour alone
 
@@ -65,16 +67,16 @@ def _most(figure: Figure) -> float:
 
 
 def _told(value: float | None) -> str:
-    return HIDDEN if value is None else f"{value:g}"
+    return i18n.isolated(HIDDEN) if value is None else f"{value:g}"
 
 
 def _bars(pen: _Pen, figure: Figure, labels: Sequence[str], heads: Sequence[str]) -> float:
     scale, y = (WIDTH - LABEL - 60) / _most(figure), 0.0
     if len(heads) > 1:
         y = _legend(pen, heads)
-    thick = LINE - 8 if len(heads) == 1 else 13
+    thick = LINE - 8 if len(heads) == 1 else 15
     for label, row in zip(labels, figure.rows, strict=True):
-        pen.words(label, 0, y + 18)
+        pen.words(label if len(label) <= LONGEST else label[: LONGEST - 1] + "…", 0, y + 18)
         for series, value in enumerate(row.values):
             top = y + 4 + series * (thick + 1)
             if value is not None:
