@@ -67,7 +67,7 @@ def _most(figure: Figure) -> float:
 
 
 def _told(value: float | None) -> str:
-    return i18n.isolated(HIDDEN) if value is None else f"{value:g}"
+    return i18n.LRI + HIDDEN + i18n.PDI if value is None else f"{value:g}"
 
 
 def _bars(pen: _Pen, figure: Figure, labels: Sequence[str], heads: Sequence[str]) -> float:

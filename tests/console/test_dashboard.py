@@ -168,5 +168,5 @@ def test_a_drawing_shows_no_markup_and_no_hidden_number() -> None:
     figure = Figure("promise", ("a", "b"), rows)
     left, right = (plots.drawn(figure, rtl, lambda one: one) for rtl in (False, True))
     assert "&lt;b&gt;&amp;" in left and "<b>" not in left and left.count("<rect") == 3 and left.count("&lt;10") == 1
-    assert 'x="190.0"' in left and 'x="190.0"' not in right
+    assert 'x="220.0"' in left and 'x="220.0"' not in right
     assert plots.drawn(Figure("promise", ("a",), [Row("x", [None])]), False, str) == ""
