@@ -1,5 +1,5 @@
 # The project's commands. `make run` and `make test` set up what they need.
-.PHONY: run test check setup setup-dev train evaluate lock texts check-tensorflow bench chaos
+.PHONY: run test check setup setup-dev train evaluate lock texts check-tensorflow bench bench-console chaos
 
 run: setup
 	@.venv/bin/rafiq run
@@ -34,6 +34,10 @@ evaluate: setup-dev
 
 bench: setup-dev
 	.venv/bin/python -m benchmarks.turn
+
+# a full team in the console: prints a table and writes it into docs/console.md
+bench-console: setup-dev
+	.venv/bin/python -m benchmarks.console --write
 
 # kill -9 at each named point, 20 times each, and the oracles: the table of docs/reliability.md
 chaos: setup-dev

@@ -933,6 +933,39 @@ def rotate_keys() -> None:
 
 
 @app.command()
+def demo(
+    remove: Annotated[bool, typer.Option("--remove", help="Take the invented people away again.")] = False,
+    seed: Annotated[int, typer.Option(help="Another seed, another month.")] = 7,
+) -> None:
+    """Fill the embedded database with a month of 300 invented people and a team; print the team's accounts, once.
+
+    Refused where there are people already, and where anybody outside could be written to.
+    """
+    from bot import demo as inventing
+    from bot.db import invented
+
+    settings = configuration.load()
+    if settings.database_url is not None:
+        raise configuration.SettingsError("DATABASE_URL is set: `rafiq demo` fills the embedded database only")
+    if remove:
+        typer.echo(f"{_in_database(settings, inventing.remove)} invented people are gone")
+        return
+    outside = invented.outside(settings)
+    if outside is not None:
+        raise configuration.SettingsError(f"{outside} is set: invented people never meet the outside world; unset it")
+    try:
+        made = _in_database(settings, lambda database: inventing.fill(database, settings, inventing.now(), seed=seed))
+    except inventing.NotEmpty:
+        raise configuration.SettingsError(
+            "there are people in this database: `rafiq demo` fills an empty one (`rafiq demo --remove` takes it away)"
+        ) from None
+    typer.echo(f"{inventing.PEOPLE} invented people. The team, shown this once, at {settings.own_url}/console:")
+    for one in made:
+        typer.echo("\t".join((one.role, one.email, one.password, f"TOTP {one.secret}")))
+    typer.echo("`rafiq demo --remove` takes everything away.")
+
+
+@app.command()
 def doctor(
     new_secret: Annotated[bool, typer.Option("--new-secret", help="Only print a new webhook secret.")] = False,
 ) -> None:

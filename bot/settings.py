@@ -137,6 +137,7 @@ class Settings(BaseSettings):
     rafiq_mail_from: str | None = None
     rafiq_console_idle_minutes: int = Field(30, ge=5, le=120)
     rafiq_console_hours: int = Field(10, ge=1, le=24)
+    rafiq_metrics_token: SecretStr | None = None
     telegram_token: SecretStr | None = None
     telegram_username: str | None = None
     telegram_api_url: str = "https://api.telegram.org"
@@ -248,6 +249,13 @@ class Settings(BaseSettings):
     def _from(cls, value: str | None) -> str | None:
         if value is not None and re.fullmatch(r"[^@\s<>]+@[^@\s<>]+", value) is None:
             raise ValueError("it must be an e-mail address: rafiq@example.org")
+        return value
+
+    @field_validator("rafiq_metrics_token")
+    @classmethod
+    def _metrics(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not re.fullmatch(r"[\x21-\x7e]{16,256}", value.get_secret_value()):
+            raise ValueError("it must be 16 to 256 letters, digits or signs without a space")
         return value
 
     @field_validator("rafiq_message_prices")

@@ -19,7 +19,7 @@ from typing import Any
 import httpx
 
 from bot.cases import systems
-from bot.db import embedded, keys, migrate
+from bot.db import embedded, invented, keys, migrate
 from bot.settings import ROOT, Settings
 from bot.training import RASA_PYTHON, Models, train
 
@@ -109,6 +109,9 @@ class Stack:
     async def start(self) -> None:
         """Start everything; returns when the first message can be answered. Raises `StartError`."""
         self.database_url = await asyncio.to_thread(open_database, self.settings, self.say)
+        outside = invented.outside(self.settings)
+        if outside is not None and await asyncio.to_thread(invented.present, self.database_url):
+            raise StartError(f"{outside} is set, but the people here are invented: run `rafiq demo --remove` first")
         models = await asyncio.to_thread(ensure_models, self.settings, self.say)
         environment = self._environment()
         if "receiver" in self.parts and self.settings.case_receiver_is_ours:

@@ -24,7 +24,9 @@ from bot.assistant import forms, knowledge
 from bot.cases import answers
 from bot.checkins import questions as checkins
 from bot.checkins import rounds
+from bot.checkins.schedule import rounds as schedule
 from bot.conversation import on_behalf
+from bot.conversation.figures import FIGURES, KEYS, PERIODS
 from bot.conversation.handoffs import CANNED, HandoffError
 from bot.conversation.notify import TROUBLE
 from bot.conversation.staff import ALL_ROLES
@@ -183,7 +185,7 @@ def used_ids() -> tuple[set[str], set[str]]:
 def _console() -> set[str]:
     """What the console's pages and their templates name, with what stands behind each state, role and language."""
     used: set[str] = set()
-    for file in (ROOT / "bot" / "console").rglob("*"):
+    for file in [*(ROOT / "bot" / "console").rglob("*"), ROOT / "bot" / "conversation" / "figures.py"]:
         if file.suffix in (".py", ".html"):
             used.update(_CONSOLE.findall(file.read_text(encoding="utf-8")))
     kinds: dict[str, Iterable[str]] = {
@@ -214,6 +216,10 @@ def _console() -> set[str]:
         "settings.mode": offices.MODES,
         "settings.gender": offices.GENDERS,
         "settings.situation": emergency.SITUATIONS,
+        "board": FIGURES + checkins.DIMENSIONS,
+        "board.period": PERIODS,
+        "board.round": [one.id for one in schedule()],
+        **{f"board.{figure}": keys for figure, keys in KEYS.items()},
     }
     used |= {f"console.{kind}.{one}" for kind, ones in kinds.items() for one in ones}
     return used | {f"console.canned.{one}.title" for one in CANNED}

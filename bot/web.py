@@ -11,6 +11,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
+from urllib.parse import urlsplit
 
 import structlog
 import uvicorn
@@ -21,7 +22,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.requests import ClientDisconnect
 
-from bot import faults
+from bot import faults, metrics
 from bot.assistant.forms import FormCheck
 from bot.assistant.language import LanguageModel
 from bot.assistant.rasa import Rasa
@@ -36,7 +37,7 @@ from bot.channels.whatsapp import WhatsApp
 from bot.console import pages
 from bot.console.guard import Console
 from bot.console.live import Live
-from bot.conversation import answers, inbox, notices, people, receipts
+from bot.conversation import answers, inbox, notices, overview, people, receipts
 from bot.conversation.appointments import Appointments
 from bot.conversation.checkins import Checkins
 from bot.conversation.delivery import Delivery
@@ -55,6 +56,8 @@ from bot.training import Models
 
 log = structlog.get_logger()
 LOOK, SILENCE = 60.0, 15 * 60.0  # seconds between two looks at Telegram; without it until an operator is told
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
+PASSED_ON = {"forwarded", "via", "x-forwarded-for", "x-real-ip"}  # what proxies add
 LARGEST = 4 * 1024 * 1024  # bytes of a platform's request
 
 
@@ -305,6 +308,18 @@ def create_app(settings: Settings, database_url: str) -> FastAPI:
             return Response(status_code=404)
         return await _webhook(request, channel, lambda body: service.accept(channel.parse(body)))
 
+    @app.get("/metrics")
+    async def prometheus(request: Request) -> Response:
+        if not may_measure(request, settings):
+            return Response(status_code=404)
+        metrics.RASA_UP.set(service.rasa.available)
+        try:
+            state = await overview.state(service.database)
+        except SQLAlchemyError:
+            state = []
+        metrics.DATABASE_UP.set(bool(state))
+        return Response(metrics.text(state), media_type="text/plain; version=0.0.4; charset=utf-8")
+
     @app.get("/live", response_class=PlainTextResponse)
     async def live() -> str:
         return "ok"
@@ -315,6 +330,19 @@ def create_app(settings: Settings, database_url: str) -> FastAPI:
         return JSONResponse(health, status_code=200 if all(health.values()) else 503)
 
     return app
+
+
+def may_measure(request: Request, settings: Settings) -> bool:
+    """Whether this request may read /metrics: it shows the token; without one, it is of this machine, and the service
+    is behind nothing that passes on what comes from elsewhere."""
+    token = settings.rafiq_metrics_token
+    if token is not None:
+        given = request.headers.get("authorization", "")
+        return hmac.compare_digest(given.encode(), f"Bearer {token.get_secret_value()}".encode())
+    if settings.rafiq_public_url is not None or not PASSED_ON.isdisjoint(request.headers):
+        return False
+    here = (request.client.host if request.client else "", urlsplit(f"//{request.headers.get('host', '')}").hostname)
+    return here[0] in LOOPBACK and here[1] in LOOPBACK
 
 
 async def _webhook(request: Request, channel: Channel, take: Callable[[bytes], Awaitable[object]]) -> Response:

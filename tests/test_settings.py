@@ -164,6 +164,7 @@ WRONG = [
     ("RAFIQ_RASA_TIMEOUT", "nan"),
     ("RAFIQ_CONSOLE_IDLE_MINUTES", "0"),
     ("RAFIQ_CONSOLE_HOURS", "48"),
+    ("RAFIQ_METRICS_TOKEN", "too short"),
     ("RAFIQ_READING_HOURS", "always"),
     ("RAFIQ_READING_HOURS", "Mon-Fri 25:00-17:00 Africa/Casablanca"),
     ("RAFIQ_READING_HOURS", "Mon-Day 09:00-17:00 Africa/Casablanca"),

@@ -24,7 +24,7 @@ from sqlalchemy import func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
-from bot import faults
+from bot import faults, metrics
 from bot.db.models import Alert, CaseEndpoint, CaseEvent
 from bot.db.session import Database, Lane, wake
 
@@ -146,6 +146,7 @@ class CaseDelivery:
             await self._settle(session, event, attempts=event.attempts + 1)
             faults.point("cases.posting")
             failure = await self._post(event, overtaken)
+            metrics.CASE_POSTS.labels("delivered" if failure is None else "gone" if failure.gone else "failed").inc()
             faults.point("cases.posted")
             if failure is None and overtaken:
                 await self._settle(session, event, status="overtaken", next_at=None, error=None)

@@ -81,6 +81,8 @@ PAGES: dict[tuple[str, str], frozenset[Role] | None] = {
     ("GET", "/console/points/{id}/poster"): _EVERYBODY,
     ("GET", "/console/people"): _EVERYBODY,
     ("POST", "/console/people"): _EVERYBODY,
+    ("GET", "/console/dashboard"): _OVERSEERS,
+    ("POST", "/console/dashboard/export"): _OVERSEERS,
     ("GET", "/console/deliveries"): _OVERSEERS,
     ("POST", "/console/deliveries/messages/{id}/replay"): _OVERSEERS,
     ("POST", "/console/deliveries/messages/{id}/cancel"): _OVERSEERS,

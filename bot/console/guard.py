@@ -22,6 +22,7 @@ from bot.console import access, accounts, audit
 from bot.console.access import Field
 from bot.console.accounts import Limits, Staff
 from bot.console.live import Live
+from bot.db.invented import Notice
 from bot.db.session import Database
 from bot.messages import LANGUAGES, Language
 from bot.settings import Settings, reading_hours
@@ -66,6 +67,7 @@ class Console:
     database: Database
     settings: Settings
     live: Live
+    invented: Notice = field(default_factory=Notice)
 
     @property
     def secure(self) -> bool:
@@ -156,6 +158,7 @@ class Visit:
             form_token=accounts.form_token(self.console.database, self.token) if self.token else "",
             path=self.request.url.path,
             clock=self.clock,
+            invented=self.console.invented.shown,
             **values,
         )
         return HTMLResponse(html, status)
@@ -228,6 +231,7 @@ def guarded(console: Console, method: str, path: str, handler: Handler) -> Calla
         visit.token = request.cookies.get(console.cookie)
         if allowed is None:
             return await _handled(visit)
+        await console.invented.look(console.database)
         quietly = path in access.BY_ITSELF
         if visit.token is not None:
             visit.signed_in = await accounts.find(console.database, visit.token, console.limits, quietly=quietly)

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from fastapi import APIRouter
+from markupsafe import Markup
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.responses import Response
@@ -16,15 +17,17 @@ from starlette.responses import Response
 from bot import i18n
 from bot.assistant import knowledge
 from bot.cases import delivery as case_delivery
-from bot.console import accounts, audit, calendar, checkins, data, points, reading, settings, wording
+from bot.console import accounts, audit, calendar, checkins, data, plots, points, reading, settings, wording
 from bot.console.access import Field
 from bot.console.guard import HERE, LATELY, Console, Handler, NotThere, Visit, guarded, safe_path
 from bot.console.person import about, waited
-from bot.conversation import handoffs, overview
+from bot.conversation import figures, handoffs, overview
+from bot.conversation.figures import Board
 from bot.conversation.handoffs import CANNED, Desk, HandoffError
 from bot.db.models import AuditEntry, CaseEndpoint, CaseEvent, Handoff, StaffMember
 from bot.journeys import learning
 from bot.messages import LANGUAGES
+from bot.orientation.report import HIDDEN
 
 STATIC = {
     "console.css": "text/css; charset=utf-8",
@@ -381,6 +384,61 @@ async def search(visit: Visit) -> Response:
     return visit.show("people.html", words=words, found=found, error="")
 
 
+# --- what coordinators see
+
+
+async def dashboard(visit: Visit) -> Response:
+    """The figures of a period, an office, a language, as plots with their tables."""
+    board = await _board(visit, visit.request.query_params)
+    await visit.note("dashboard.seen")
+    rtl = visit.language == "ar"
+    return visit.show(
+        "board.html",
+        chosen=board.filter,
+        periods=list(figures.PERIODS),
+        places=board.places,
+        place=lambda one: _place(visit, board, one),
+        figures=board.figures,
+        draw=lambda figure: Markup(plots.drawn(figure, rtl, visit.say)),  # noqa: S704 (every word in it is escaped)
+        hidden=HIDDEN,
+    )
+
+
+async def export_dashboard(visit: Visit) -> Response:
+    """The same figures for a spreadsheet."""
+    if not visit.staff.recently:
+        return visit.go("/console/verify?next=/console/dashboard")
+    board = await _board(visit, visit.form)
+    await visit.note("dashboard.exported", figures=len(board.figures))
+    return Response(
+        "\ufeff" + figures.table(board.figures, visit.say),
+        headers={
+            "content-type": "text/csv; charset=utf-8",
+            "content-disposition": 'attachment; filename="rafiq.csv"',
+        },
+    )
+
+
+async def _board(visit: Visit, given: Mapping[str, str]) -> Board:
+    return await figures.board(
+        visit.console.database,
+        visit.console.settings.rafiq_message_prices,
+        given.get("period", ""),
+        given.get("office", ""),
+        given.get("language", ""),
+        visit.staff.offices,
+        datetime.now(UTC),
+    )
+
+
+def _place(visit: Visit, board: Board, one: str | None) -> str:
+    if one is None:
+        return visit.say("console.board.all")
+    if one in board.names:
+        return board.names[one][visit.language]
+    return visit.say("console.board.office.none", country=i18n.country_name(one, visit.language))
+
+
 # --- deliveries
 
 
@@ -578,6 +636,8 @@ HANDLERS: Mapping[tuple[str, str], Handler] = {
     ("GET", "/console/requests/{reference}"): request,
     ("GET", "/console/people"): people,
     ("POST", "/console/people"): search,
+    ("GET", "/console/dashboard"): dashboard,
+    ("POST", "/console/dashboard/export"): export_dashboard,
     ("GET", "/console/deliveries"): deliveries,
     ("POST", "/console/deliveries/messages/{id}/replay"): replay_message,
     ("POST", "/console/deliveries/messages/{id}/cancel"): cancel_message,

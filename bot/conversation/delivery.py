@@ -18,7 +18,7 @@ from typing import Any
 from sqlalchemy import Text, bindparam, func, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
-from bot import faults
+from bot import faults, metrics
 from bot.channels import Channel, Documents, Limits
 from bot.conversation import letters, outbox, pacing
 from bot.conversation.splitting import split
@@ -140,8 +140,10 @@ class Delivery:
             message = Outgoing("", "", content["language"], buttons if template is None else (), template, document)
             external_id = await self._send(connection, channel, letter, message, parts)
         except SendError as error:
+            metrics.DELIVERIES.labels(metrics.channel(letter.channel), type(error).__name__.lower()).inc()
             async with AsyncSession(connection, expire_on_commit=False) as session:
                 return await letters.refused(session, self.database.vault, channel.limits, letter, error)
+        metrics.DELIVERIES.labels(metrics.channel(letter.channel), "sent").inc()
         faults.point("delivery.sent")
         kind = "template" if template is not None else "unasked" if letter.unasked else "reply"
         settled = {

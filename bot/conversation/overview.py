@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import func, select, update
+from sqlalchemy import func, select, text, update
 
 from bot.db.models import Address, Conversation, Outbox, SentCount
 from bot.db.session import Database, Lane, wake
+from bot.metrics import Sample
 
 STUCK = ("held", "failed")
 
@@ -67,6 +68,39 @@ async def unreachable(database: Database) -> list[tuple[int, str, datetime]]:
             .order_by(Address.unreachable_at)
         )
         return [(row.id, row.channel, row.unreachable_at) for row in rows if row.unreachable_at]
+
+
+_STATE = text("""
+    WITH waiting AS (
+        SELECT kind, conversation_id, coalesce(next_at, outbox.created_at) AS since
+        FROM (VALUES ('reply', false), ('unasked', true)) AS kinds (kind, is_unasked) LEFT JOIN outbox
+            ON unasked = is_unasked AND status IN ('queued', 'sending') AND (next_at IS NULL OR next_at <= now())
+    ), urgent AS (SELECT unnest(ARRAY['P0', 'P1', 'P2']) AS level)
+    SELECT 'rafiq_inbox_waiting' AS name, NULL AS label, count(*)::float AS value FROM inbox
+        WHERE status IN ('pending', 'waiting')
+    UNION ALL SELECT 'rafiq_inbox_oldest_seconds', NULL, coalesce(extract(epoch FROM now() - min(received_at)), 0)
+        FROM inbox WHERE status IN ('pending', 'waiting')
+    UNION ALL SELECT 'rafiq_outbox_waiting', kind, count(conversation_id) FROM waiting GROUP BY kind
+    UNION ALL SELECT 'rafiq_outbox_oldest_seconds', kind, coalesce(extract(epoch FROM now() - min(since)), 0)
+        FROM waiting GROUP BY kind
+    UNION ALL SELECT 'rafiq_outbox_held', NULL, count(*) FROM outbox WHERE status = 'held'
+    UNION ALL SELECT 'rafiq_outbox_failed', NULL, count(*) FROM outbox WHERE status = 'failed'
+    UNION ALL SELECT 'rafiq_case_events_waiting', NULL, count(*) FROM case_event WHERE status = 'queued'
+    UNION ALL SELECT 'rafiq_case_events_oldest_seconds', NULL, coalesce(extract(epoch FROM now() - min(created_at)), 0)
+        FROM case_event WHERE status = 'queued'
+    UNION ALL SELECT 'rafiq_case_events_dead', NULL, count(*) FROM case_event WHERE status = 'dead'
+    UNION ALL SELECT 'rafiq_handoffs_waiting', level, count(handoff.id) FROM urgent LEFT JOIN handoff
+        ON priority = level AND status = 'waiting' GROUP BY level
+    UNION ALL SELECT 'rafiq_handoffs_late', level, count(handoff.id) FROM urgent LEFT JOIN handoff
+        ON priority = level AND status = 'waiting' AND due_at < now() GROUP BY level
+""")
+
+
+async def state(database: Database) -> list[Sample]:
+    """How the queues stand now, for Prometheus."""
+    async with database.autocommit() as connection:
+        rows = await connection.execute(_STATE)
+        return [Sample(row.name, float(row.value), (row.label,) if row.label else ()) for row in rows]
 
 
 async def replay(database: Database, outbox_ids: Sequence[int] | None = None) -> int:

@@ -20,7 +20,7 @@ from sqlalchemy import DateTime, Text, Uuid, bindparam, select, text, update
 from sqlalchemy.dialects.postgresql import JSONB, insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
-from bot import faults, i18n
+from bot import faults, i18n, metrics
 from bot.assistant import forms, knowledge, language, questions, values
 from bot.assistant.commands import command
 from bot.assistant.rasa import Decision, Rasa, RasaDown
@@ -125,7 +125,7 @@ _DONE = text("""
         WHERE id = :conversation AND owner_id IS NOT DISTINCT FROM :owner
         RETURNING id
     ), event AS (
-        UPDATE inbox SET status = 'done', done_at = :now, turn = :turns, error = NULL,
+        UPDATE inbox SET status = 'done', done_at = :now, turn = :turns, topic = :topic, error = NULL,
             content_sealed = CASE WHEN :forgotten THEN NULL ELSE content_sealed END
         WHERE id = :inbox
     )
@@ -134,6 +134,7 @@ _DONE = text("""
     bindparam("owner", type_=Uuid),
     bindparam("noticed_at", type_=DateTime(timezone=True)),
     bindparam("form", type_=Text),
+    bindparam("topic", type_=Text),
     bindparam("exchanges", type_=JSONB(none_as_null=True)),
 )
 
@@ -227,6 +228,7 @@ class Turns:
         async with AsyncSession(connection, expire_on_commit=False) as session:
             if work.attempts > ATTEMPTS:
                 await self._set_aside(session, work)
+                self._count(work, "dead")
                 return True
             flood = (
                 work.staff_id is None
@@ -237,18 +239,27 @@ class Turns:
                 return True
             try:
                 await self._take(session, work)
+                self._count(work, "done")
             except _OtherVoice:
                 await session.rollback()
             except RasaDown as down:
                 await session.rollback()
+                self._count(work, "rasa_down")
                 await self._wait_for_rasa(session, work, down)
             except Exception as error:
                 await session.rollback()
+                self._count(work, "failed")
                 log.error("turn failed", inbox_id=work.inbox_id, attempt=work.attempts, error=type(error).__name__)
                 log.debug("turn failed", exc_info=True)
                 await session.execute(update(Inbox).where(Inbox.id == work.inbox_id).values(error=type(error).__name__))
                 await session.commit()
             return True
+
+    def _count(self, work: _Work, outcome: str) -> None:
+        channel = metrics.channel(work.channel)
+        metrics.TURNS.labels(channel, outcome).inc()
+        if outcome == "done" and work.kind in ANSWERED and not work.waiting:
+            metrics.TURN_SECONDS.labels(channel).observe((datetime.now(UTC) - work.received_at).total_seconds())
 
     async def _claim(self, connection: AsyncConnection, conversation_id: int) -> _Work | None:
         """The oldest open row, its attempt counted and committed before the work begins."""
@@ -684,6 +695,7 @@ class Turns:
                 "now": ctx.now,
                 "inbox": work.inbox_id,
                 "forgotten": ctx.erased or ctx.forget_words,
+                "topic": None if ctx.erased else ctx.topic,
                 "call": wake_up_call(Lane.DELIVERY, work.conversation_id, self._database.name if self._said else ""),
                 "owner": ctx.owner_id,
             },

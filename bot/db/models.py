@@ -138,6 +138,7 @@ class Inbox(Base):
             "done_at",
             postgresql_where=text("content_sealed IS NOT NULL AND done_at IS NOT NULL"),
         ),
+        Index("inbox_received", "received_at"),
     )
     id: Mapped[int] = _id()
     channel: Mapped[str]
@@ -148,6 +149,7 @@ class Inbox(Base):
     status: Mapped[str] = mapped_column(server_default=text("'pending'"))
     attempts: Mapped[int] = mapped_column(SmallInteger, server_default=text("0"))
     turn: Mapped[int | None] = mapped_column(Integer)
+    topic: Mapped[str | None]  # the question that was answered, or not_understood: for counting
     error: Mapped[str | None]
     next_at: Mapped[datetime | None]
     received_at: Mapped[datetime] = _now()
@@ -171,6 +173,8 @@ class Outbox(Base):
         Index("outbox_conversation", "conversation_id", "id"),
         Index("outbox_held", "conversation_id", postgresql_where=text("status = 'held'")),
         Index("outbox_external", "external_id", postgresql_where=text("external_id IS NOT NULL")),
+        Index("outbox_created", "created_at"),
+        Index("outbox_failed", "id", postgresql_where=text("status = 'failed'")),
     )
     id: Mapped[int] = _id()
     public_id: Mapped[uuid.UUID] = mapped_column(unique=True, server_default=func.gen_random_uuid())
@@ -465,6 +469,7 @@ class CaseEvent(Base):
     __tablename__ = "case_event"
     __table_args__ = (
         Index("case_event_open", "id", postgresql_where=text("status = 'queued'")),
+        Index("case_event_dead", "id", postgresql_where=text("status = 'dead'")),
         Index("case_event_ref", text("(payload #>> '{data,ref}')")),
         Index(
             "case_event_replaces",

@@ -67,6 +67,7 @@ class Context:
     misunderstood: int = 0
     owner_id: uuid.UUID | None = None  # who of the team speaks in this conversation
     also: str | None = None  # the topic of a second question in the same message
+    topic: str | None = None  # what was answered, or NOT_UNDERSTOOD: counted, see bot/conversation/figures.py
     sayings: list[Saying] = field(default_factory=list)
     # what the turn applies to the conversation when the journeys are done
     language_chosen: bool = False
@@ -98,6 +99,7 @@ class Context:
         return self.button(text_id, {"intent": intent, "slots": slots})
 
 
+NOT_UNDERSTOOD = "not_understood"  # instead of a topic
 ALPHABET = "23456789ABCDEFGHJKMNPQRSTUVWXYZ"  # no 0 O 1 I L: references are read aloud
 
 

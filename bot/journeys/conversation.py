@@ -8,7 +8,7 @@ from typing import Any
 from bot import i18n
 from bot.assistant import knowledge, language
 from bot.journeys import handoff, learning
-from bot.journeys.context import Choice, Context
+from bot.journeys.context import NOT_UNDERSTOOD, Choice, Context
 from bot.journeys.emergency import numbers
 from bot.messages import LANGUAGES
 
@@ -60,6 +60,7 @@ async def answer(
         await not_understood(ctx)
         return
     ctx.misunderstood = 0
+    ctx.topic = described.id
     choices = [] if ctx.form else [_ask(ctx, other) for other in described.see_also[: 2 if described.person else 3]]
     if described.person and not ctx.form:
         choices.append(ctx.do("button.person", "handoff", reason="asked"))
@@ -74,6 +75,7 @@ async def answer(
 async def not_understood(ctx: Context, **_: Any) -> None:
     """Not understood: the three nearest topics; a second time in a row: a person."""
     ctx.misunderstood += 1
+    ctx.topic = NOT_UNDERSTOOD
     if ctx.misunderstood >= 2:
         ctx.misunderstood = 0
         await handoff.ask(ctx, reason="not_understood")

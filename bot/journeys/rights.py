@@ -39,7 +39,7 @@ ERASED = {
     "scan", "handoff_entry", "handoff_notice", "address_alias",
 }  # fmt: skip
 KEPT = {
-    "inbox": "keyed hashes of the platforms' ids, so that a late repeat stays one; the content goes",
+    "inbox": "keyed hashes of the platforms' ids, so that a late repeat stays one; the content and its topic go",
     "case_event": "what was told already, by random references: no name, no number, no text; without the person's id",
     "case_answer": "ids that the case backend gave to its answers",
     "case_endpoint": "addresses of case backends",
@@ -247,7 +247,7 @@ async def erase_person(ctx: Context) -> None:
         select(Inbox.id, Inbox.content_sealed).where(this, open_, Inbox.id > ctx.inbox_id).order_by(Inbox.id)
     )
     unread = {row.id: row.content_sealed for row in since if row.content_sealed is not None}
-    await ctx.session.execute(update(Inbox).where(this).values(content_sealed=None, error=None))
+    await ctx.session.execute(update(Inbox).where(this).values(content_sealed=None, error=None, topic=None))
     before = update(Inbox).where(this, open_, Inbox.id < ctx.inbox_id)
     await ctx.session.execute(before.values(status="done", done_at=ctx.now))
     for inbox_id, sealed in unread.items():

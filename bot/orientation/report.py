@@ -38,6 +38,9 @@ _FUNNEL = text("""
             EXISTS (SELECT 1 FROM request WHERE request.person_id = came.person_id) AS requested,
             EXISTS (
                 SELECT 1 FROM request WHERE request.person_id = came.person_id AND interview_sealed IS NOT NULL
+            ) OR EXISTS (
+                SELECT 1 FROM appointment WHERE appointment.person_id = came.person_id AND starts_at IS NOT NULL
+                    AND status NOT IN ('draft', 'held')
             ) AS interview
         FROM came
     ), place AS (
@@ -61,7 +64,7 @@ class Funnel:
     came: int
     talked: int
     requested: int
-    interview: int  # proposed at least once
+    interview: int  # proposed or booked at least once
 
 
 async def funnel(database: Database, first: tuple[int, int], last: tuple[int, int]) -> list[Funnel]:

@@ -73,6 +73,8 @@ EXPECTED: dict[tuple[str, str], set[Role]] = {
     ("GET", "/console/points/{id}/poster"): EVERYBODY,
     ("GET", "/console/people"): EVERYBODY,
     ("POST", "/console/people"): EVERYBODY,
+    ("GET", "/console/dashboard"): OVERSEERS,
+    ("POST", "/console/dashboard/export"): OVERSEERS,
     ("GET", "/console/deliveries"): OVERSEERS,
     ("POST", "/console/deliveries/messages/{id}/replay"): OVERSEERS,
     ("POST", "/console/deliveries/messages/{id}/cancel"): OVERSEERS,

@@ -105,6 +105,8 @@ async def test_erased_is_erased(person: Person, database: Database) -> None:
     before = await value(database, "SELECT id FROM person")
     key = await value(database, "SELECT key FROM person")
     address = await value(database, "SELECT id FROM address")
+    await ask(person, "not_understood")
+    assert await value(database, "SELECT count(*) FROM inbox WHERE topic = 'not_understood'") == 1  # what is counted
     await ask(person, "delete_my_data")
     said = await person.press(say("button.delete_yes"))
     receipt = said.partition("EF-")[2][:5]
@@ -122,6 +124,7 @@ async def test_erased_is_erased(person: Person, database: Database) -> None:
     for table in ("request", "checkin", "enrolment", "consent", "handoff", "media", "suggestion", "appointment"):
         assert await value(database, f"SELECT count(*) FROM {table}") == 0, table
     assert await value(database, "SELECT count(*) FROM inbox WHERE content_sealed IS NOT NULL") == 0
+    assert await value(database, "SELECT count(*) FROM inbox WHERE topic IS NOT NULL") == 0
     assert await value(database, "SELECT count(*) FROM person WHERE id = :id", id=before) == 0
     assert await value(database, "SELECT id FROM address") == address  # for the receipt, under a new key
     assert await value(database, "SELECT count(*) FROM case_event WHERE person_id IS NOT NULL") == 0

@@ -1,0 +1,1 @@
+"""How the console bears a full team: see __main__.py."""
