@@ -120,13 +120,12 @@ def _work(
     connection.execute("SELECT pg_stat_reset()")
     used, began = _server_seconds(folder), time.monotonic()
     begin.set()
-    most = 0.0
     while connection.execute(_LEFT).fetchone() != (False,):
         if time.monotonic() - began > PATIENCE or not all(process.is_alive() for process in processes):
             raise SystemExit("the work did not come to its end")
-        most = max(most, memory.of(os.getpid(), folder)["PostgreSQL"])
         time.sleep(0.25)
     took, used = time.monotonic() - began, _server_seconds(folder) - used
+    server_megabytes = memory.of(os.getpid(), folder)["PostgreSQL"]
     end.set()
     worked: list[worker.Worked] = [results.get(timeout=120) for _ in processes]
     for process in processes:
@@ -144,7 +143,7 @@ def _work(
         sum(each.seconds for each in worked),
         used,
         max(each.megabytes for each in worked),
-        most,
+        server_megabytes,
         connection.execute(_READ_WHOLE).fetchall(),
     )
 

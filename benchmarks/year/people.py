@@ -15,6 +15,7 @@ from psycopg.types.json import Jsonb
 
 from bot.checkins import schedule
 from bot.db.encryption import Vault
+from bot.journeys.context import ALPHABET
 
 CHANNEL, ZONE = "null", "Africa/Dakar"
 ROUNDS = schedule.wanted(12)
@@ -90,10 +91,10 @@ class _People:
             event = vault.digest(name, str(number))
             rows["inbox"].append((CHANNEL, event, person, "text", sealed, "done"))
             rows["outbox"].append((person, 1, sealed, "sent", before))
-            told = {"data": {"ref": f"CK-{person}"}}
+            told = {"data": {"ref": _reference("CK", person)}}
             rows["case_event"].append((f"{person}:{number}", "checkin.completed", person, Jsonb(told), "delivered"))
         returned_on = self._due.at.date() - timedelta(days=self._chance.randrange(380))
-        rows["enrolment"].append((person, f"CK-{person}", person, person, "active", returned_on, ZONE))
+        rows["enrolment"].append((person, _reference("CK", person), person, person, "active", returned_on, ZONE))
         busy = False
         for one in ROUNDS:
             begins = schedule.due(returned_on, one, ZONE, person)
@@ -132,7 +133,7 @@ class _People:
         status = "confirmed" if coming else "done"
         wall = starts_at.strftime("%Y-%m-%dT%H:%M")
         self._rows["appointment"].append(
-            (person, f"RV-{person}", person, person, status, sealed, wall, ZONE, starts_at)
+            (person, _reference("RV", person), person, person, status, sealed, wall, ZONE, starts_at)
         )
         due_at = self._now if coming else starts_at - timedelta(hours=48)
         self._rows["reminder"].append((person, 48, due_at, None if coming else due_at))
@@ -149,3 +150,11 @@ class _People:
                     for row in rows:
                         copy.write_row(row)
                 rows.clear()
+
+
+def _reference(prefix: str, number: int) -> str:
+    letters = []
+    for _ in range(5):
+        number, place = divmod(number, len(ALPHABET))
+        letters.append(ALPHABET[place])
+    return f"{prefix}-{''.join(letters)}"

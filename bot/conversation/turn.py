@@ -52,6 +52,9 @@ Begun = Callable[[str, Mapping[str, Any]], Coroutine[Any, Any, None]]
 # of the assistant's buttons and words: those that work whoever speaks
 OWN_RIGHTS = {"stop", "resume", "my_data", "delete_my_data", "erase", "keep", "set_language", "emergency",
               "emergency_numbers"}  # fmt: skip
+# what a plain yes or no means under a message that nobody asked for
+PLAINLY = {"yes": ("checkin_now", "interview_come"), "no": ("checkin_later",)}
+PLAIN = 3  # words at most
 AMONG_OURSELVES = ("terminal",)  # channels where no stranger's machine can write
 _REFERENCE = re.compile(r"AV[ -]?[2-9A-Za-z]{4}", re.IGNORECASE)
 _LETTER_OR_DIGIT = re.compile(r"\w")
@@ -562,11 +565,13 @@ class Turns:
         if not said or len(said) > 60:
             return None
         number = numerals.whole(said)
+        actions: list[Mapping[str, Any]] = []
         for button in await ctx.session.execute(_LAST_BUTTONS, {"conversation": ctx.conversation_id}):
             if said == _plain(button.title) or number == button.position:
                 action: Mapping[str, Any] = button.action
                 return action
-        return None
+            actions.append(button.action)
+        return _plainly(typed, actions) if ctx.form is None and len(said.split()) <= PLAIN else None
 
     async def _perform(self, ctx: Context, decision: Decision) -> None:
         """Turn Rasa's replies, which are data, into words and effects."""
@@ -705,6 +710,19 @@ def _only_an_age(cue: Cue, typed: str, form: str | None) -> bool:
     if cue.name != "child_alone" or form is None or len(_WORD.findall(typed)) > 4:
         return False
     return bool(values.read_age_group(typed) != "unknown")
+
+
+def _plainly(typed: str, actions: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
+    """The button that a yes or no means, under a check-in's first words, an invitation to them, or a reminder."""
+    verbs = {action.get("do") for action in actions}
+    if not verbs & {"stop_checkins", "interview_come"} and verbs != {"checkin_answer"}:
+        return None
+    said = values.read_yes_no(typed)
+    for action in actions:
+        means = action["with"].get("value") if action.get("do") == "checkin_answer" else None
+        if means == said or action.get("do") in PLAINLY.get(said, ()):
+            return action
+    return None
 
 
 def _plain(words: str) -> str:
