@@ -6,6 +6,8 @@ import argparse
 import multiprocessing
 import os
 import platform
+import signal
+import sys
 import tempfile
 import time
 from collections import Counter
@@ -77,6 +79,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=WORKERS)
     parser.add_argument("--dry", action="store_true", help="print, but leave docs/scale.md as it is")
     given = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # nothing that was started outlives this
     with tempfile.TemporaryDirectory(prefix="rafiq-year-") as temporary:
         measured = [_measure(Path(temporary) / str(size), size, given.workers) for size in given.enrolled]
     text = "\n".join(_report(measured, given.workers)) + "\n"

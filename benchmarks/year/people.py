@@ -17,7 +17,7 @@ from bot.checkins import schedule
 from bot.db.encryption import Vault
 from bot.journeys.context import ALPHABET
 
-CHANNEL, ZONE = "null", "Africa/Dakar"
+CHANNEL, ZONE = "telegram", "Africa/Dakar"  # what case events may name
 ROUNDS = schedule.wanted(12)
 SILENT, GONE = 3, 6  # one in so many does not answer and is reminded; not even then, and is let go
 LEAST = 500  # due rows below which a cost per row says little: then several days' work came due at once
