@@ -128,6 +128,8 @@ def _work(
             raise SystemExit("the work did not come to its end")
         time.sleep(0.25)
     took, used = time.monotonic() - began, _server_seconds(folder) - used
+    pages = connection.execute(_PAGES).fetchone()
+    whole = connection.execute(_READ_WHOLE).fetchall()
     server_megabytes = memory.of(os.getpid(), folder)["PostgreSQL"]
     end.set()
     worked: list[worker.Worked] = [results.get(timeout=120) for _ in processes]
@@ -135,7 +137,6 @@ def _work(
         process.join()
     _once(connection, due, [one for each in worked for one in each.sent])
     queries = sum((Counter(each.queries) for each in worked), Counter())
-    pages = connection.execute(_PAGES).fetchone()
     return Measured(
         enrolled,
         due,
@@ -147,7 +148,7 @@ def _work(
         used,
         max(each.megabytes for each in worked),
         server_megabytes,
-        connection.execute(_READ_WHOLE).fetchall(),
+        whole,
     )
 
 
@@ -173,7 +174,7 @@ def _once(connection: psycopg.Connection[Any], due: people.Due, sent: Sequence[s
 
 def _report(measured: Sequence[Measured], workers: int) -> list[str]:
     """The page."""
-    whole = "; ".join(
+    read = "; ".join(
         f"{one.enrolled:,} enrolled: " + ", ".join(f"{table} {rows:,}" for table, rows in one.whole) for one in measured
     )
     return [
@@ -197,7 +198,7 @@ def _report(measured: Sequence[Measured], workers: int) -> list[str]:
         "ends with an error otherwise. *Queries* are those of the work itself. *Pages* are the 8 KB pages that "
         "PostgreSQL touched, whether in memory or not: what grows when an index is missing.",
         "",
-        f"Rows read from end to end, the most first: {whole}.",
+        f"Rows read from end to end, the most first: {read}.",
         "",
         "A real platform is slower than this: Telegram takes 26 messages a second from us, and WhatsApp as many people "
         "a day as our tier says (`docs/delivery.md`).",
