@@ -44,8 +44,7 @@ class Measured:
     enrolled: int
     due: people.Due
     took: float
-    work: int  # queries
-    looks: int  # queries
+    queries: int
     pages: int
     seconds: float  # of the workers' processors
     server_seconds: float
@@ -64,7 +63,7 @@ class Measured:
                 f"{self.took / 60:.1f}",
                 f"{self.took / due * 1000:.0f}",
                 f"{(self.seconds + self.server_seconds) / due * 1000:.0f}",
-                f"{self.work / due:.1f}",
+                f"{self.queries / due:.1f}",
                 f"{self.pages / due:,.0f}",
                 f"{self.megabytes:.0f}",
                 f"{self.server_megabytes:.0f} |",
@@ -118,23 +117,28 @@ def _work(
     processes = [context.Process(target=worker.run, args=given, daemon=True) for _ in range(workers)]
     for process in processes:
         process.start()
-    for _ in processes:
-        results.get(timeout=120)
-    connection.execute("SELECT pg_stat_reset()")
-    used, began = _server_seconds(folder), time.monotonic()
-    begin.set()
-    while connection.execute(_LEFT).fetchone() != (False,):
-        if time.monotonic() - began > PATIENCE or not all(process.is_alive() for process in processes):
-            raise SystemExit("the work did not come to its end")
-        time.sleep(0.25)
-    took, used = time.monotonic() - began, _server_seconds(folder) - used
-    pages = connection.execute(_PAGES).fetchone()
+    try:
+        for _ in processes:
+            results.get(timeout=120)
+        connection.execute("SELECT pg_stat_reset()")
+        used, began = _server_seconds(folder), time.monotonic()
+        begin.set()
+        while connection.execute(_LEFT).fetchone() != (False,):
+            if time.monotonic() - began > PATIENCE or not all(process.is_alive() for process in processes):
+                raise SystemExit("the work did not come to its end")
+            time.sleep(0.25)
+        took, used = time.monotonic() - began, _server_seconds(folder) - used
+        server_megabytes = memory.of(os.getpid(), folder)["PostgreSQL"]
+        end.set()
+        worked: list[worker.Worked] = [results.get(timeout=120) for _ in processes]
+        for process in processes:
+            process.join()
+    finally:
+        for process in processes:
+            process.kill()  # long ended, unless this run was ended before
+            process.join()
+    pages = connection.execute(_PAGES).fetchone()  # before the oracle reads everything itself
     whole = connection.execute(_READ_WHOLE).fetchall()
-    server_megabytes = memory.of(os.getpid(), folder)["PostgreSQL"]
-    end.set()
-    worked: list[worker.Worked] = [results.get(timeout=120) for _ in processes]
-    for process in processes:
-        process.join()
     _once(connection, due, [one for each in worked for one in each.sent])
     queries = sum((Counter(each.queries) for each in worked), Counter())
     return Measured(
@@ -142,7 +146,6 @@ def _work(
         due,
         took,
         queries["work"],
-        queries["looks"],
         pages[0] if pages else 0,
         sum(each.seconds for each in worked),
         used,

@@ -31,7 +31,6 @@ from bot.settings import Settings
 from bot.supervisor import Stack
 from bot.web import Service
 from tests.cases.test_answers import answer, signed
-from tests.conftest import emptied
 from tests.conversation import oracles
 from tests.conversation.conftest import rows, until, value
 from tests.journeys import test_telegram_journey as on_telegram
@@ -153,14 +152,9 @@ class World:
 
 @pytest.fixture(scope="module")
 async def running_world(
-    settings: Settings,
-    database_url: str,
-    rasa: Stack,
-    _database: Database,
-    tmp_path_factory: pytest.TempPathFactory,
+    settings: Settings, database_url: str, rasa: Stack, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[World]:
     """That service, with the receiver that verifies and keeps each event once."""
-    await emptied(_database)  # another test's updates may have had higher numbers
     received: list[dict[str, Any]] = []
     folder: Path = tmp_path_factory.mktemp("receiver")
     receiver = application(settings.case_secrets, folder, lambda line: received.append(json.loads(line)))
