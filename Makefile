@@ -1,5 +1,5 @@
 # The project's commands. `make run` and `make test` set up what they need.
-.PHONY: run test check setup setup-dev train evaluate lock texts check-tensorflow bench bench-console chaos
+.PHONY: run test check setup setup-dev train evaluate lock texts check-tensorflow bench bench-console chaos year
 
 run: setup
 	@.venv/bin/rafiq run
@@ -42,6 +42,10 @@ bench-console: setup-dev
 # kill -9 at each named point, 20 times each, and the oracles: the table of docs/reliability.md
 chaos: setup-dev
 	.venv/bin/python -m tests.reliability.chaos --kills 20
+
+# a day of check-ins among up to 100,000 enrolled people: writes docs/scale.md
+year: setup-dev
+	.venv/bin/python -m benchmarks.year
 
 # new versions of what we depend on, as far as requirements/*.in allow
 lock: setup

@@ -119,9 +119,16 @@ def own_database(database_url: str, name: str) -> str:
 async def emptied(database: Database) -> Database:
     """The database without a row."""
     tables = ", ".join(table.name for table in Base.metadata.sorted_tables)
-    async with database.engine.begin() as connection:
-        await connection.execute(text("SET LOCAL session_replication_role = replica"))  # the audit too
-        await connection.execute(text(f"TRUNCATE {tables} RESTART IDENTITY CASCADE"))
+    for attempt in range(5):
+        try:
+            async with database.engine.begin() as connection:
+                await connection.execute(text("SET LOCAL session_replication_role = replica"))  # the audit too
+                await connection.execute(text(f"TRUNCATE {tables} RESTART IDENTITY CASCADE"))
+            break
+        except OperationalError:  # a deadlock with the running service's own look for work
+            if attempt == 4:
+                raise
+            await asyncio.sleep(0.2)
     return database
 
 
@@ -143,15 +150,7 @@ async def _database(settings: Settings, database_url: str) -> AsyncIterator[Data
 @pytest.fixture
 async def database(_database: Database) -> Database:
     """The database, emptied."""
-    for attempt in range(5):
-        try:
-            await emptied(_database)
-            break
-        except OperationalError:  # a deadlock with the running service's own look for work
-            if attempt == 4:
-                raise
-            await asyncio.sleep(0.2)
-    return _database
+    return await emptied(_database)
 
 
 @pytest.fixture(scope="session")

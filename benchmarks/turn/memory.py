@@ -36,6 +36,9 @@ def _family(pids: Iterable[int]) -> list[psutil.Process]:
 
 def _megabytes(process: psutil.Process) -> float:
     if proportional():
-        lines = Path(f"/proc/{process.pid}/smaps_rollup").read_text().splitlines()
+        try:
+            lines = Path(f"/proc/{process.pid}/smaps_rollup").read_text().splitlines()
+        except (FileNotFoundError, ProcessLookupError):  # it ended meanwhile
+            return 0.0
         return next(int(line.split()[1]) for line in lines if line.startswith("Pss:")) / 1024
     return float(process.memory_info().rss) / 1024 / 1024

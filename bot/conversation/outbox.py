@@ -128,16 +128,21 @@ async def unasked(
         )
         .returning(Outbox.id)
     )
-    for position, (button_id, choice) in enumerate(buttons, 1):
+    if buttons:
         await session.execute(
             insert(IssuedButton).values(
-                id=button_id,
-                conversation_id=conversation_id,
-                outbox_id=outbox_id,
-                position=position,
-                title=choice.title,
-                action=dict(choice.action),
-                expires_at=func.now() + (ANNOUNCED_LIFE if announced else BUTTON_LIFE),
+                [
+                    {
+                        "id": button_id,
+                        "conversation_id": conversation_id,
+                        "outbox_id": outbox_id,
+                        "position": position,
+                        "title": choice.title,
+                        "action": dict(choice.action),
+                        "expires_at": func.now() + (ANNOUNCED_LIFE if announced else BUTTON_LIFE),
+                    }
+                    for position, (button_id, choice) in enumerate(buttons, 1)
+                ]
             )
         )
     return outbox_id

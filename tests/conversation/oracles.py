@@ -99,6 +99,16 @@ async def statuses(database: Database) -> dict[int, str]:
     return {row.id: row.status for row in await _rows(database, "SELECT id, status FROM outbox")}
 
 
+async def readable(database: Database, *words: str) -> list[Any]:
+    """Where one of these words stands in the clear: the tables are those of the database's own catalogue."""
+    tables = await _rows(database, "SELECT table_name FROM information_schema.tables WHERE table_schema = 'public'")
+    found = []
+    for (table,) in tables:
+        content = str(await _rows(database, f'SELECT to_jsonb(t)::text FROM "{table}" t'))
+        found += [(table, word) for word in words if word in content]
+    return found
+
+
 async def assert_sound(database: Database, accepted: int | None = None) -> None:
     """I1, I2 and I3 together: what holds after any run that is over."""
     assert await kept(database, accepted) == []

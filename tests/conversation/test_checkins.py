@@ -287,7 +287,8 @@ async def test_later(person: Person, database: Database) -> None:
     id_ = await person.begin("week2")
     await person.answer(E1="half")
     assert await person.write("plus tard") == say("checkin.later")
-    assert say("checkin.E2") not in await person.write("bonjour")  # nothing is asked meanwhile
+    for words in ("bonjour", "ok"):
+        assert say("checkin.E2") not in await person.write(words)  # nothing is asked meanwhile
     _, at = await person.due("week2")
     assert timedelta(hours=20) < at - datetime.now(UTC) < timedelta(days=9)
     await person.service.checkins.work(id_, at)
@@ -295,6 +296,18 @@ async def test_later(person: Person, database: Database) -> None:
     assert say("checkin.E2") in await person.press(say("button.checkin_now"))
     await person.answer(**{id_of: choice for id_of, choice in SHORT.items() if id_of != "E1"})
     assert await person.status("week2") == "completed"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [("wi", "checkin.E1"), ("wakha", "checkin.E1"), ("non", "checkin.later"), ("nn pas mtn", "checkin.later")],
+)
+async def test_a_yes_or_no_to_the_first_words(person: Person, words: str, said: str) -> None:
+    """Typed, it is the button: a good moment, or later; a no stops nothing for good."""
+    await person.enrol()
+    id_, at = await person.due("week2")
+    await person.service.checkins.work(id_, at)
+    assert await person.write(words) == say(said)
 
 
 @pytest.mark.parametrize(("question", "choice"), [("F1", "no"), ("P1", "very_bad"), ("S1", "no"), ("H1", "urgent")])

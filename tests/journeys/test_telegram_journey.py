@@ -140,6 +140,10 @@ class Chat:
         self._turns += 1
         await act
         await until(self._over)
+        return await self.arrived()
+
+    async def arrived(self) -> str:
+        """All that the bot wrote since this was last read."""
         known = await self.owner.history()
         self.messages, self._read = known[self._read :], len(known)
         return "\n\n".join(said.text for said in self.messages)

@@ -129,6 +129,10 @@ class Chat:
         before = int(await value(self.database, "SELECT count(*) FROM inbox"))
         await act
         await until(lambda: self._over(before))
+        return await self.arrived()
+
+    async def arrived(self) -> str:
+        """All that the assistant wrote since this was last read."""
         known = self.owner.history()
         self.messages, self._read = known[self._read :], len(known)
         return "\n\n".join(said.text for said in self.messages)

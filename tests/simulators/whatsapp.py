@@ -159,6 +159,12 @@ class WhatsAppServer:
         """The next messages are taken, but the connection breaks before the answer."""
         self._lost += times
 
+    def older(self, seconds: float) -> None:
+        """All that it remembers of people was so much earlier."""
+        self.heard = {address: when - seconds for address, when in self.heard.items()}
+        self.opened = {address: when - seconds for address, when in self.opened.items()}
+        self._pairs = {address: (left, when - seconds) for address, (left, when) in self._pairs.items()}
+
     # Webhooks
 
     async def post(self, body: bytes, signature: str | None = None) -> int:
