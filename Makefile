@@ -1,5 +1,5 @@
 # The project's commands. `make run` and `make test` set up what they need.
-.PHONY: run test check setup setup-dev train evaluate lock texts check-tensorflow bench chaos
+.PHONY: run test check setup setup-dev train evaluate lock texts check-tensorflow bench chaos mass
 
 run: setup
 	@.venv/bin/rafiq run
@@ -38,6 +38,10 @@ bench: setup-dev
 # kill -9 at each named point, 20 times each, and the oracles: the table of docs/reliability.md
 chaos: setup-dev
 	.venv/bin/python -m tests.reliability.chaos --kills 20
+
+# 5,000 check-ins at once while people write: on a machine that does nothing else
+mass: setup-dev
+	.venv/bin/python -m tests.reliability.mass --write
 
 # new versions of what we depend on, as far as requirements/*.in allow
 lock: setup
