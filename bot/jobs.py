@@ -17,19 +17,22 @@ from bot.db.session import Database, Lane
 
 log = structlog.get_logger()
 SWEEP = 1.0  # seconds between two looks for work that nobody was woken for
+HUSH = 2.0  # seconds after a call in which somebody waits for an answer, here or in another process
+PEOPLE_WAIT = (Lane.TURN, Lane.DELIVERY)  # whoever is called here, somebody has written and waits
 BESIDE = 8  # keys that may be worked beside the limit, because somebody is in danger
 
 
 class Worker:
     """Works the keys of one lane, `limit` at once, each key by one task at a time.
 
-    Whoever was called goes before what a sweep found, which never takes more than half of the room: a person's answer
-    does not wait behind thousands of messages that nobody waits for, however slow the machine.
+    Whoever was called goes before what a sweep found, which never takes more than half of the room, and in a `hush` one
+    place: a person's answer does not wait behind thousands of messages that nobody waits for, however slow the machine.
     """
 
     def __init__(self, work: Callable[[int], Awaitable[object]], limit: int) -> None:
         self._work = work
         self._limit = limit
+        self._hushed_until = 0.0  # by the loop's clock
         self._called: dict[int, None] = {}  # in the order of the calls
         self._found: dict[int, None] = {}
         self._active: dict[int, asyncio.Task[None]] = {}
@@ -51,12 +54,21 @@ class Worker:
             self._found.setdefault(key)
         self._begin()
 
+    def hush(self) -> None:
+        """Somebody waits for an answer: what was found leaves them the machine for a while."""
+        self._hushed_until = asyncio.get_running_loop().time() + HUSH
+
+    @property
+    def _room_for_found(self) -> int:
+        hushed = asyncio.get_running_loop().time() < self._hushed_until
+        return 1 if hushed else max(self._limit // 2, 1)
+
     def _begin(self) -> None:
         while len(self._active) < self._limit:
             if self._called:
                 key = next(iter(self._called))
                 del self._called[key]
-            elif self._found and len(self._active_found) < max(self._limit // 2, 1):
+            elif self._found and len(self._active_found) < self._room_for_found:
                 key = next(iter(self._found))
                 del self._found[key]
                 self._active_found.add(key)
@@ -110,6 +122,9 @@ class Lanes:
 
     def wake(self, lane: Lane, key: int, at_once: bool = False) -> None:
         """Wake this process's own worker without a round trip; `at_once` overtakes the others."""
+        if lane in PEOPLE_WAIT:
+            for worker, _ in self._workers.values():
+                worker.hush()
         if lane in self._workers:
             self._workers[lane][0].wake(key, at_once=at_once)
 
@@ -133,8 +148,9 @@ class Lanes:
                     await connection.execute("LISTEN rafiq")
                     self.listening.set()
                     async for call in connection.notifies():
-                        lane, key = call.payload.split(":")
-                        self.wake(Lane(int(lane)), int(key))
+                        lane, key, *unhurried = call.payload.split(":")
+                        if not unhurried:  # else the sweep is soon enough
+                            self.wake(Lane(int(lane)), int(key))
                         for watcher in self._watchers:
                             watcher(Lane(int(lane)), int(key))
             except psycopg.Error as error:

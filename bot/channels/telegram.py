@@ -179,7 +179,7 @@ class Telegram:
     def parse(self, body: bytes) -> Sequence[Incoming]:
         """The events of one update; none when it is of no concern, or of no shape that we know.
 
-        Raises `Malformed` for what is no update: Telegram would send an unreadable one again and again, before all others.
+        Raises `Malformed` for what is no update. An unreadable one would come again and again, before all others.
         """
         try:
             update = json.loads(body.decode())

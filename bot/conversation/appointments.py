@@ -83,7 +83,7 @@ class Appointments:
             choices=_answers_to(appointment, language),
             expires_at=appointment.starts_at,
         )
-        await wake(session, Lane.DELIVERY, appointment.conversation_id)
+        await wake(session, Lane.DELIVERY, appointment.conversation_id, unhurried=True)
         return written is not None
 
     async def keep(self, now: datetime | None = None) -> None:

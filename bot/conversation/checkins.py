@@ -101,7 +101,7 @@ class Checkins:
             ],
             expires_at=schedule.closing(now, zone),
         )
-        await wake(session, Lane.DELIVERY, due.enrolment.conversation_id)
+        await wake(session, Lane.DELIVERY, due.enrolment.conversation_id, unhurried=True)
         return written is not None
 
     async def _let_go(self, session: AsyncSession, due: _Due, now: datetime) -> None:
