@@ -25,6 +25,12 @@ from bot.messages import LANGUAGES, Document, Language, Template
 log = structlog.get_logger()
 TEMPLATES = {48: "interview_tomorrow", 3: "interview_soon"}
 BATCH = 500  # reminders in one sweep
+_DUE = (
+    select(Reminder.appointment_id)
+    .where(Reminder.done_at.is_(None), Reminder.due_at <= func.now())
+    .order_by(Reminder.due_at)
+    .limit(BATCH)
+)
 
 
 class Appointments:
@@ -36,13 +42,7 @@ class Appointments:
     async def due(self) -> list[int]:
         """Appointments that are to be remembered now."""
         async with self._database.autocommit() as connection:
-            rows = await connection.scalars(
-                select(Reminder.appointment_id)
-                .where(Reminder.done_at.is_(None), Reminder.due_at <= func.now())
-                .order_by(Reminder.due_at)
-                .limit(BATCH)
-            )
-            return list(rows)
+            return list(await connection.scalars(_DUE))
 
     async def work(self, appointment_id: int, now: datetime | None = None) -> None:
         """Send the reminders of this appointment that are due: the latest of them, once."""

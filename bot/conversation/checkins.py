@@ -25,6 +25,7 @@ from bot.messages import LANGUAGES, Language, Template
 log = structlog.get_logger()
 TEMPLATE = Template("check_in")
 BATCH = 500  # check-ins in one sweep
+_DUE = select(Checkin.id).where(Checkin.next_at <= func.now()).order_by(Checkin.next_at).limit(BATCH)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +49,7 @@ class Checkins:
     async def due(self) -> list[int]:
         """Check-ins about which something is to be done now."""
         async with self._database.autocommit() as connection:
-            rows = await connection.scalars(
-                select(Checkin.id).where(Checkin.next_at <= func.now()).order_by(Checkin.next_at).limit(BATCH)
-            )
-            return list(rows)
+            return list(await connection.scalars(_DUE))
 
     async def work(self, checkin_id: int, now: datetime | None = None) -> None:
         """Do the next thing about this check-in, once: begin it, remember it, or let it go."""
