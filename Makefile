@@ -1,5 +1,5 @@
 # The project's commands. `make run` and `make test` set up what they need.
-.PHONY: run test check setup setup-dev train evaluate lock texts check-tensorflow bench bench-console chaos year
+.PHONY: run test check setup setup-dev train evaluate lock texts check-tensorflow bench bench-console chaos mass year
 
 run: setup
 	@.venv/bin/rafiq run
@@ -46,6 +46,10 @@ chaos: setup-dev
 # a day of check-ins among up to 100,000 enrolled people: writes docs/scale.md
 year: setup-dev
 	.venv/bin/python -m benchmarks.year
+
+# 5,000 check-ins at once while people write: on a machine that does nothing else
+mass: setup-dev
+	.venv/bin/python -m tests.reliability.mass --write
 
 # new versions of what we depend on, as far as requirements/*.in allow
 lock: setup

@@ -17,19 +17,22 @@ from bot.db.session import Database, Lane
 
 log = structlog.get_logger()
 SWEEP = 1.0  # seconds between two looks for work that nobody was woken for
+HUSH = 2.0  # seconds after a call in which somebody waits for an answer, here or in another process
+PEOPLE_WAIT = (Lane.TURN, Lane.DELIVERY)  # whoever is called here, somebody has written and waits
 BESIDE = 8  # keys that may be worked beside the limit, because somebody is in danger
 
 
 class Worker:
     """Works the keys of one lane, `limit` at once, each key by one task at a time.
 
-    Whoever was called goes before what a sweep found, which never takes more than half of the room: a person's answer
-    does not wait behind thousands of messages that nobody waits for, however slow the machine.
+    Whoever was called goes before what a sweep found, which never takes more than half of the room, and in a `hush` one
+    place: a person's answer does not wait behind thousands of messages that nobody waits for, however slow the machine.
     """
 
     def __init__(self, work: Callable[[int], Awaitable[object]], limit: int) -> None:
         self._work = work
         self._limit = limit
+        self._hushed_until = 0.0  # by the loop's clock
         self._called: dict[int, None] = {}  # in the order of the calls
         self._found: dict[int, None] = {}
         self._active: dict[int, asyncio.Task[None]] = {}
@@ -55,12 +58,21 @@ class Worker:
         """Whether this key waits for others to be done."""
         return key in self._called or key in self._found
 
+    def hush(self) -> None:
+        """Somebody waits for an answer: what was found leaves them the machine for a while."""
+        self._hushed_until = asyncio.get_running_loop().time() + HUSH
+
+    @property
+    def _room_for_found(self) -> int:
+        hushed = asyncio.get_running_loop().time() < self._hushed_until
+        return 1 if hushed else max(self._limit // 2, 1)
+
     def _begin(self) -> None:
         while len(self._active) < self._limit:
             if self._called:
                 key = next(iter(self._called))
                 del self._called[key]
-            elif self._found and len(self._active_found) < max(self._limit // 2, 1):
+            elif self._found and len(self._active_found) < self._room_for_found:
                 key = next(iter(self._found))
                 del self._found[key]
                 self._active_found.add(key)
@@ -117,13 +129,19 @@ class Lanes:
 
         Whether the key has to wait for others.
         """
-        for watcher in self._watchers:
-            watcher(lane, key)
+        if lane in PEOPLE_WAIT:
+            for worker, _ in self._workers.values():
+                worker.hush()
+        self._tell(lane, key)
         if lane not in self._workers:
             return False
         worker, _ = self._workers[lane]
         worker.wake(key, at_once=at_once)
         return worker.waits(key)
+
+    def _tell(self, lane: Lane, key: int) -> None:
+        for watcher in self._watchers:
+            watcher(lane, key)
 
     async def start(self) -> None:
         """Begin to listen and to sweep."""
@@ -145,12 +163,23 @@ class Lanes:
                     await connection.execute("LISTEN rafiq")
                     self.listening.set()
                     async for call in connection.notifies():
-                        lane, key, by = call.payload.split(":")
-                        if by != self._database.name:
-                            self.wake(Lane(int(lane)), int(key))
+                        self._hear(call.payload)
             except psycopg.Error as error:
                 log.warning("not listening; the sweep goes on", error=type(error).__name__)
                 await asyncio.sleep(1)
+
+    def _hear(self, payload: str) -> None:
+        """A wake-up call (`bot.db.session.wake_up_call`)."""
+        try:
+            lane, key, *said = payload.split(":")
+            of, which = Lane(int(lane)), int(key)
+        except ValueError:  # of a process of another version, with lanes of its own
+            log.warning("a wake-up call that means nothing here")
+            return
+        if "unhurried" in said:  # the sweep is soon enough
+            self._tell(of, which)
+        elif self._database.name not in said:
+            self.wake(of, which)
 
     async def _sweep(self) -> None:
         while True:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
 from sqlalchemy import text
 
-from bot.db.session import Database, Lane, wake_up_call
+from bot import jobs
+from bot.db.encryption import Vault
+from bot.db.session import Database, Lane, connect, wake, wake_up_call
 from bot.jobs import Lanes, Worker
 
 
@@ -37,6 +40,71 @@ async def test_who_is_called_overtakes_what_a_sweep_found() -> None:
         while len(began) < 13:  # noqa: ASYNC110 (no event tells)
             await asyncio.sleep(0)
     assert began[4] == 101 and sorted(began) == sorted([*range(10), 100, 100, 101]) and most == 2
+
+
+async def test_while_somebody_waits_what_a_sweep_found_takes_one_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A call anywhere hushes it for a while, also what was found before; then it has its half of the room again."""
+    monkeypatch.setattr(jobs, "HUSH", 0.2)
+    gates: dict[int, asyncio.Event] = {}
+
+    async def work(key: int) -> None:
+        await gates.setdefault(key, asyncio.Event()).wait()
+
+    async def ended(key: int) -> None:
+        gates[key].set()
+        async with asyncio.timeout(5):
+            while key in worker._active:  # noqa: ASYNC110 (no event tells)
+                await asyncio.sleep(0)
+        await asyncio.sleep(0)  # what comes next begins
+
+    worker = Worker(work, 8)
+    worker.hush()
+    for key in range(8):
+        worker.wake(key, called=False)
+    await asyncio.sleep(0)
+    assert set(gates) == {0}
+    worker.wake(100)
+    await asyncio.sleep(0)
+    assert set(gates) == {0, 100}
+    await ended(0)
+    assert set(gates) == {0, 100, 1}
+    await asyncio.sleep(0.25)
+    await ended(1)
+    assert set(gates) == {0, 100, 1, 2, 3, 4, 5}
+    for gate in gates.values():
+        gate.set()
+    await worker.drain(5)
+
+
+async def test_a_call_of_another_process_hushes_and_an_unhurried_one_does_not(database_url: str) -> None:
+    """Every process hears that somebody waits; what nobody waits for is told to those who watch alone."""
+    database = connect(database_url, Vault(b"k" * 32), 2)
+    lanes, heard = Lanes(database, database_url), asyncio.Event()
+    began: list[int] = []
+
+    async def work(key: int) -> None:
+        began.append(key)
+
+    async def nothing() -> list[int]:
+        return []
+
+    worker = Worker(work, 8)
+    lanes.add(Lane.DELIVERY, worker, nothing)
+    lanes.watch(lambda lane, key: heard.set() if key in (987654321, 987654322) else None)
+    await lanes.start()
+    try:
+        for unhurried, room, worked in ((True, 4, []), (False, 1, [987654322])):
+            heard.clear()
+            async with database.session() as session:
+                await wake(session, Lane.DELIVERY, 987654322 - unhurried, unhurried=unhurried)
+                await session.commit()
+            async with asyncio.timeout(10):
+                await heard.wait()
+            await asyncio.sleep(0)
+            assert (worker._room_for_found, began) == (room, worked)
+    finally:
+        await lanes.stop()
+        await database.engine.dispose()
 
 
 async def test_after_the_end_nothing_begins() -> None:

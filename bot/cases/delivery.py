@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 
 import httpx
 import structlog
-from sqlalchemy import func, select, text, update
+from sqlalchemy import bindparam, func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
@@ -37,6 +37,16 @@ SCHEDULE = tuple(
 )
 LONGEST_WAIT = timedelta(hours=24)  # that a Retry-After is believed for
 LONGEST_PAUSE = timedelta(minutes=5)  # that one event's Retry-After holds the others back
+# Looked for every second: made once.
+_DISABLED = select(CaseEndpoint.url).where(CaseEndpoint.url == bindparam("url"), CaseEndpoint.disabled_at.is_not(None))
+_NEXT = (
+    select(CaseEvent.id, CaseEvent.event_id, CaseEvent.type, CaseEvent.payload, CaseEvent.attempts)
+    .where(text("case_event.status = 'queued'"))
+    .where((CaseEvent.next_at.is_(None)) | (CaseEvent.next_at <= func.now()))
+    .where(~_DISABLED.exists())
+    .order_by(CaseEvent.id)
+    .limit(1)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,19 +127,7 @@ class CaseDelivery:
         """The oldest event that may be posted now; None while the backend is disabled or wants a pause."""
         if time.monotonic() < self._not_before:
             return None
-        disabled = select(CaseEndpoint.url).where(
-            CaseEndpoint.url == self.backend.url, CaseEndpoint.disabled_at.is_not(None)
-        )
-        row = (
-            await session.execute(
-                select(CaseEvent.id, CaseEvent.event_id, CaseEvent.type, CaseEvent.payload, CaseEvent.attempts)
-                .where(text("case_event.status = 'queued'"))
-                .where((CaseEvent.next_at.is_(None)) | (CaseEvent.next_at <= func.now()))
-                .where(~disabled.exists())
-                .order_by(CaseEvent.id)
-                .limit(1)
-            )
-        ).first()
+        row = (await session.execute(_NEXT, {"url": self.backend.url})).first()
         return Event(*row) if row else None
 
     async def _one(self, connection: AsyncConnection) -> bool:

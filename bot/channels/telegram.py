@@ -177,12 +177,20 @@ class Telegram:
             raise Unverified
 
     def parse(self, body: bytes) -> Sequence[Incoming]:
-        """The events of one update; none when it is of no concern. Raises `Malformed`."""
+        """The events of one update; none when it is of no concern, or of no shape that we know.
+
+        Raises `Malformed` for what is no update. An unreadable one would come again and again, before all others.
+        """
         try:
             update = json.loads(body.decode())
         except (ValueError, RecursionError):
             raise Malformed("not JSON") from None
-        return self._read(update)
+        update_id = _number(_mapping(update).get("update_id"))
+        try:
+            return self._read(update)
+        except Malformed as error:
+            log.error("update skipped", channel=self.name, update_id=update_id, reason=str(error))
+            return []
 
     def _read(self, update: object) -> list[Incoming]:
         update = _mapping(update)

@@ -10,6 +10,7 @@ digits; the two cannot be mistaken for each other. Where a webhook names both, t
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -31,7 +32,7 @@ USER_ID = re.compile(r"[A-Z]{2}\.(?:ENT\.)?[A-Za-z0-9]{1,128}")
 _ENVELOPE = {"object", "entry", "field", "value", "messages", "statuses"}
 _MEDIA = {
     "image": "photo", "video": "video", "document": "document", "sticker": "sticker", "audio": "audio",
-    "location": "location", "contacts": "contact",
+    "voice": "voice", "location": "location", "contacts": "contact",
 }  # fmt: skip
 _STATUSES: Mapping[str, Status] = {
     "sent": "sent",
@@ -111,10 +112,11 @@ def _message(message: Mapping[str, Any], people: Sequence[Mapping[str, Any]]) ->
         return None
     content = _object(message.get(kind))
     sender = _sender(message.get("from"), message.get("from_user_id") or content.get("previous_user_id"), people)
-    if not sender or not message_id:
-        log.warning("a message without sender or id", channel=NAME)
+    if not sender:
+        log.warning("a message of nobody", channel=NAME)
         return None
-    details: dict[str, Any] = {"message_id": message_id}
+    details: dict[str, Any] = {"message_id": message_id} if message_id else {}
+    message_id = message_id or _content_id(message)
     sent_at = _seconds(message.get("timestamp"))
     if sent_at is not None:
         details["sent_at"] = sent_at
@@ -262,6 +264,15 @@ def _notice(field: str, value: Mapping[str, Any]) -> Iterator[Notice]:
 
 
 # Distrust
+
+
+def _content_id(message: Mapping[str, Any]) -> str:
+    """An id for a message that came without: a repeat of it says the same."""
+    try:
+        content = json.dumps(message, sort_keys=True)
+    except RecursionError:
+        content = ""
+    return "content:" + hashlib.sha256(content.encode()).hexdigest()
 
 
 def _sender(phone: object, user_id: object, people: Sequence[Mapping[str, Any]]) -> list[str]:

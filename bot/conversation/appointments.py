@@ -28,6 +28,12 @@ TEMPLATES = {48: "interview_tomorrow", 3: "interview_soon"}
 BATCH = 500  # reminders in one sweep
 OF_REQUEST = ("age_group", "phone", "call_time")  # what an interview takes over from it
 Beside = Callable[[AsyncSession], Awaitable[None]]  # what commits with a step: the console's audit
+_DUE = (
+    select(Reminder.appointment_id)
+    .where(Reminder.done_at.is_(None), Reminder.due_at <= func.now())
+    .order_by(Reminder.due_at)
+    .limit(BATCH)
+)
 
 
 class Appointments:
@@ -39,13 +45,7 @@ class Appointments:
     async def due(self) -> list[int]:
         """Appointments that are to be remembered now."""
         async with self._database.autocommit() as connection:
-            rows = await connection.scalars(
-                select(Reminder.appointment_id)
-                .where(Reminder.done_at.is_(None), Reminder.due_at <= func.now())
-                .order_by(Reminder.due_at)
-                .limit(BATCH)
-            )
-            return list(rows)
+            return list(await connection.scalars(_DUE))
 
     async def work(self, appointment_id: int, now: datetime | None = None) -> None:
         """Send the reminders of this appointment that are due: the latest of them, once."""
@@ -86,7 +86,7 @@ class Appointments:
             choices=_answers_to(appointment, language),
             expires_at=appointment.starts_at,
         )
-        await wake(session, Lane.DELIVERY, appointment.conversation_id)
+        await wake(session, Lane.DELIVERY, appointment.conversation_id, unhurried=True)
         return written is not None
 
     async def keep(self, now: datetime | None = None) -> None:

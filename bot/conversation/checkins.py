@@ -27,6 +27,7 @@ log = structlog.get_logger()
 TEMPLATE = Template("check_in")
 BATCH = 500  # check-ins in one sweep
 QUIET = timedelta(hours=1)  # after the last word of who is in the middle of something else
+_DUE = select(Checkin.id).where(Checkin.next_at <= func.now()).order_by(Checkin.next_at).limit(BATCH)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +53,7 @@ class Checkins:
     async def due(self) -> list[int]:
         """Check-ins about which something is to be done now."""
         async with self._database.autocommit() as connection:
-            rows = await connection.scalars(
-                select(Checkin.id).where(Checkin.next_at <= func.now()).order_by(Checkin.next_at).limit(BATCH)
-            )
-            return list(rows)
+            return list(await connection.scalars(_DUE))
 
     async def work(self, checkin_id: int, now: datetime | None = None) -> None:
         """Do the next thing about this check-in, once: begin it, remember it, or let it go."""
@@ -110,7 +108,7 @@ class Checkins:
             ],
             expires_at=schedule.closing(now, zone),
         )
-        await wake(session, Lane.DELIVERY, due.enrolment.conversation_id)
+        await wake(session, Lane.DELIVERY, due.enrolment.conversation_id, unhurried=True)
         return written is not None
 
     async def _let_go(self, session: AsyncSession, due: _Due, now: datetime, why: str = "silent") -> None:

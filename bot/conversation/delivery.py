@@ -36,6 +36,18 @@ _NEXT = (
     .order_by(Outbox.unasked, Outbox.id)
     .limit(1)
 )
+# Looked for every second: made once.
+_DUE = (
+    select(Outbox.conversation_id, Address.channel, func.bool_and(Outbox.unasked).label("unasked"))
+    .join(Conversation, Conversation.id == Outbox.conversation_id)
+    .join(Address, Address.id == Conversation.address_id)
+    .where(Address.channel.in_(bindparam("channels", expanding=True)))  # the others are fetched, not sent
+    .where(text("outbox.status IN ('queued', 'sending')"))
+    .where((Outbox.next_at.is_(None)) | (Outbox.next_at <= func.now()))
+    .group_by(Outbox.conversation_id, Address.channel)
+    .order_by(func.bool_and(Outbox.unasked), func.min(Outbox.id))
+    .limit(200)
+)
 # The platform took it. Its receipt may have come before its answer, and then knows better.
 _SENT = text("""
     WITH counted AS (
@@ -58,17 +70,7 @@ class Delivery:
     async def due(self) -> list[int]:
         """Conversations with messages to send now: replies first, of the unasked no more than may go in a sweep."""
         async with self.database.autocommit() as connection:
-            rows = await connection.execute(
-                select(Outbox.conversation_id, Address.channel, func.bool_and(Outbox.unasked).label("unasked"))
-                .join(Conversation, Conversation.id == Outbox.conversation_id)
-                .join(Address, Address.id == Conversation.address_id)
-                .where(Address.channel.in_(list(self.channels)))  # the others are fetched, not sent
-                .where(text("outbox.status IN ('queued', 'sending')"))
-                .where((Outbox.next_at.is_(None)) | (Outbox.next_at <= func.now()))
-                .group_by(Outbox.conversation_id, Address.channel)
-                .order_by(func.bool_and(Outbox.unasked), func.min(Outbox.id))
-                .limit(200)
-            )
+            rows = await connection.execute(_DUE, {"channels": list(self.channels)})
             chosen, unasked = [], Counter[str]()
             for row in rows:
                 unasked[row.channel] += row.unasked

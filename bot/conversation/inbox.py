@@ -60,6 +60,18 @@ _ACCEPT = text("""
 )
 
 
+# Looked for every second: made once.
+_OPEN = (
+    select(Inbox.conversation_id)
+    .where(Inbox.status.in_(bindparam("statuses", expanding=True)), Inbox.conversation_id.is_not(None))
+    .where((Inbox.next_at.is_(None)) | (Inbox.next_at <= func.now()))
+    .where(text("status IN ('pending', 'waiting')"))  # the index's own words
+    .group_by(Inbox.conversation_id)
+    .order_by(func.min(Inbox.id))
+    .limit(200)
+)
+
+
 async def accept(
     database: Database, events: Sequence[Incoming], begin: Callable[[Incoming, int], None] | None = None
 ) -> list[int | None]:
@@ -169,13 +181,5 @@ async def conversations_with_work(database: Database, rasa_is_up: bool) -> list[
     """Conversations that have something to process now."""
     statuses = ["pending", "waiting"] if rasa_is_up else ["pending"]
     async with database.autocommit() as connection:
-        rows = await connection.scalars(
-            select(Inbox.conversation_id)
-            .where(Inbox.status.in_(statuses), Inbox.conversation_id.is_not(None))
-            .where((Inbox.next_at.is_(None)) | (Inbox.next_at <= func.now()))
-            .where(text("status IN ('pending', 'waiting')"))  # the index's own words
-            .group_by(Inbox.conversation_id)
-            .order_by(func.min(Inbox.id))
-            .limit(200)
-        )
+        rows = await connection.scalars(_OPEN, {"statuses": statuses})
         return [row for row in rows if row is not None]

@@ -15,7 +15,7 @@ from typing import Any
 
 import structlog
 from PIL import Image, ImageOps
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import bindparam, delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from bot import faults
@@ -74,6 +74,18 @@ async def keep(ctx: Context, details: Mapping[str, Any]) -> bool:
     return not before
 
 
+# Looked for every second: made once.
+_DUE = (
+    select(Media.id)
+    .join(Conversation, Conversation.id == Media.conversation_id)
+    .join(Address, Address.id == Conversation.address_id)
+    .where(Address.channel.in_(bindparam("channels", expanding=True)))  # other processes may have the others
+    .where(Media.status == "pending", Media.next_at.is_(None) | (Media.next_at <= func.now()))
+    .order_by(Media.id)
+    .limit(50)
+)
+
+
 @dataclass(slots=True)
 class Keeper:
     """Fetches what is to be kept, and lets it go when its time is over."""
@@ -85,15 +97,7 @@ class Keeper:
     async def due(self) -> list[int]:
         """What is to be fetched now."""
         async with self.database.session() as session:
-            rows = await session.scalars(
-                select(Media.id)
-                .join(Conversation, Conversation.id == Media.conversation_id)
-                .join(Address, Address.id == Conversation.address_id)
-                .where(Address.channel.in_(list(self.channels)))  # other processes may have the others
-                .where(Media.status == "pending", Media.next_at.is_(None) | (Media.next_at <= func.now()))
-                .order_by(Media.id)
-                .limit(50)
-            )
+            rows = await session.scalars(_DUE, {"channels": list(self.channels)})
             return list(rows)
 
     async def work(self, media_id: int) -> None:

@@ -46,6 +46,18 @@ _TO_TELL = (
         | ((Outbox.status == "sent") & (HandoffEntry.at < func.now() - timedelta(days=1)))
     )
 )
+# Looked for every second: made once.
+_DUE = (
+    select(Handoff.conversation_id)
+    .where(Handoff.look_at <= func.now())
+    .union(
+        select(Handoff.conversation_id)
+        .join(HandoffEntry, HandoffEntry.handoff_id == Handoff.id)
+        .join(Outbox, Outbox.id == HandoffEntry.outbox_id)
+        .where(_TO_TELL)
+    )
+    .limit(200)
+)
 
 
 @dataclass(slots=True)
@@ -58,14 +70,7 @@ class Watch:
     async def due(self) -> list[int]:
         """Conversations to look after now."""
         async with self.database.autocommit() as connection:
-            waiting = select(Handoff.conversation_id).where(Handoff.look_at <= func.now())
-            answered = (
-                select(Handoff.conversation_id)
-                .join(HandoffEntry, HandoffEntry.handoff_id == Handoff.id)
-                .join(Outbox, Outbox.id == HandoffEntry.outbox_id)
-                .where(_TO_TELL)
-            )
-            return list(await connection.scalars(waiting.union(answered).limit(200)))
+            return list(await connection.scalars(_DUE))
 
     async def work(self, conversation_id: int) -> None:
         """Do what is due in this conversation, in one transaction."""

@@ -99,9 +99,9 @@ async def each_alone(connection: AsyncConnection) -> AsyncIterator[None]:
             await connection.execution_options(isolation_level="READ COMMITTED")
 
 
-async def wake(session: AsyncSession, lane: Lane, key: int) -> None:
-    """Tell every worker, at commit, that this lane has work."""
-    await session.execute(_CALL, {"call": wake_up_call(lane, key)})
+async def wake(session: AsyncSession, lane: Lane, key: int, unhurried: bool = False) -> None:
+    """Tell every worker, at commit, that this lane has work; `unhurried`: only who watches, the sweep finds it."""
+    await session.execute(_CALL, {"call": wake_up_call(lane, key) + (":unhurried" if unhurried else "")})
 
 
 def wake_up_call(lane: Lane, key: int, by: str = "") -> str:

@@ -209,9 +209,18 @@ def test_an_id_of_no_known_shape_is_not_used() -> None:
 
 
 def test_a_message_of_nobody_is_left_alone() -> None:
-    """Without number, id or contact there is nobody to answer; without a message id, no telling it from a repeat."""
-    content = {"type": "text", "text": {"body": "hi"}}
-    assert make().parse(webhook(messages=[{"id": "wamid.1", **content}, {"from": NUMBER, **content}])) == []
+    """Without number, id or contact there is nobody to answer."""
+    assert make().parse(webhook(messages=[{"id": "wamid.1", "type": "text", "text": {"body": "hi"}}])) == []
+
+
+def test_a_message_without_id_is_known_by_its_content() -> None:
+    """It is not lost, and a repeat of it is the same event; nothing is marked as read by an id that is none."""
+    message = {"from": NUMBER, "timestamp": "1795320000", "type": "text", "text": {"body": "hi"}}
+    [first], [again] = make().parse(webhook(messages=[message])), make().parse(webhook(messages=[message], contacts=[]))
+    [other] = make().parse(webhook(messages=[{**message, "timestamp": "1795320001"}]))
+    assert isinstance(first, Incoming) and isinstance(again, Incoming) and isinstance(other, Incoming)
+    assert first.external_id == again.external_id != other.external_id
+    assert "message_id" not in first.details
 
 
 def test_a_number_and_a_user_id_are_never_the_same() -> None:

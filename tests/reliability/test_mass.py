@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 
-from tests.reliability.mass import Mass, busiest
+from tests.reliability.mass import DOCUMENT, HEADER, Counted, Mass, busiest, holds, row, written
 from tests.reliability.outside import Outside
 
 
@@ -25,3 +25,17 @@ def test_the_busiest_second() -> None:
     """It is counted over any second, not over those of the clock."""
     assert busiest([0.9, 1.0, 1.5, 1.89, 1.95, 5.0]) == 4
     assert busiest([]) == 0
+
+
+def test_the_table_is_written_into_the_document() -> None:
+    """The line of before gives way, nothing else changes; what breaks a limit or takes too long does not hold."""
+    counted = Counted(3, 2, 1, busiest={"telegram": 19, "whatsapp": 42}, idle=[0.1], waits=[0.5, 1.0], took=7.4)
+    document = DOCUMENT.read_text(encoding="utf-8")
+    table = HEADER + "\n" + row(counted)
+    new = written(document, table)
+    assert "| 3 | 2 | 1 | 0 | 0 | 19, 42 | 0 | 7 | 2 | 0.75, 0.97 | 0.10 |" in new
+    assert written(new, "").count("|") == written(document, "").count("|")
+    assert written(new, table) == new
+    assert holds(counted)
+    counted.waits.append(9.0)
+    assert not holds(counted)
