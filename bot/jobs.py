@@ -130,10 +130,11 @@ class Lanes:
         Whether the key has to wait for others.
         """
         if lane in PEOPLE_WAIT:
-            for worker, _ in self._workers.values():
-                worker.hush()
+            for other, (busy, _) in self._workers.items():
+                if other is not Lane.TURN:  # a turn that only a sweep found is somebody's too, who waits
+                    busy.hush()
         self._tell(lane, key)
-        if lane not in self._workers:
+        if lane not in self._workers or not self._tasks:  # before the start and after the end nothing is worked
             return False
         worker, _ = self._workers[lane]
         worker.wake(key, at_once=at_once)
@@ -153,6 +154,7 @@ class Lanes:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._tasks = []
         for worker, _ in self._workers.values():
             await worker.drain(seconds)
 

@@ -101,7 +101,7 @@ async def each_alone(connection: AsyncConnection) -> AsyncIterator[None]:
 
 async def wake(session: AsyncSession, lane: Lane, key: int, unhurried: bool = False) -> None:
     """Tell every worker, at commit, that this lane has work; `unhurried`: only who watches, the sweep finds it."""
-    await session.execute(_CALL, {"call": wake_up_call(lane, key) + (":unhurried" if unhurried else "")})
+    await session.execute(_CALL, {"call": wake_up_call(lane, key, "unhurried" if unhurried else "")})
 
 
 def wake_up_call(lane: Lane, key: int, by: str = "") -> str:
@@ -109,7 +109,7 @@ def wake_up_call(lane: Lane, key: int, by: str = "") -> str:
 
     `by` is the name of a `Database` whose own lanes are woken without it.
     """
-    return f"{int(lane)}:{key}:{by}"
+    return f"{int(lane)}:{key}" + (f":{by}" if by else "")
 
 
 def connect(url: str, vault: Vault, pool_size: int = 24) -> Database:
