@@ -67,7 +67,7 @@ from bot.journeys.context import ALPHABET, NOT_UNDERSTOOD, Context
 from bot.journeys.hours import later, when_somebody_reads
 from bot.messages import Kind, Language
 from bot.orientation import points
-from bot.settings import ROOT, Settings
+from bot.settings import ROOT, Settings, reading_hours
 
 PEOPLE = 300
 SEED = 7
@@ -519,7 +519,9 @@ class Month:
             reason = f"checkin_{read.level}"
             taken = self._handoff(one, heard, reason, "P1" if read.level == "red" else "P2", say=False)
             text_id = "checkin.care" if read.level == "red" else "checkin.done_amber"
-            said = self._say(one, text_id, reference=taken, when=self._reads(one, heard.at))
+            zone = reading_hours(self.settings.rafiq_reading_hours)[3]
+            day = i18n.written_date(handoff.due(self.settings, "P2", heard.at), str(zone), one.language)
+            said = self._say(one, text_id, reference=taken, when=self._reads(one, heard.at), day=day)
             flagged = {**common, "level": read.level, "because": list(read.because), "handoff": taken}
             self._tell(one, "checkin.flagged", f"{key}:{read.level}", heard.at, flagged)
         one.said.append(Said(heard.at + timedelta(seconds=1), said, heard))

@@ -14,6 +14,7 @@ from typing import Any
 from sqlalchemy import delete, func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from bot.appointments import bookings
 from bot.conversation import people
 from bot.db.models import Address, Appointment, Conversation, Enrolment, Handoff, IssuedButton, RasaTracker, Request
 from bot.db.session import Database, Lane, wake
@@ -81,11 +82,10 @@ async def _given(ctx: Context, before: Any) -> set[str]:
     """The numbers that they had before it was in doubt who they are: later ones anybody could have asked for."""
     found: set[str] = set()
     for table in _NUMBERS:
-        found |= set(
-            await ctx.session.scalars(
-                select(table.reference).where(table.person_id == ctx.person_id, table.created_at < before)
-            )
-        )
+        theirs = select(table.reference).where(table.person_id == ctx.person_id, table.created_at < before)
+        if table is Appointment:  # of a draft nobody was told
+            theirs = theirs.where(Appointment.status.not_in(bookings.DRAFT))
+        found |= set(await ctx.session.scalars(theirs))
     return found
 
 

@@ -11,13 +11,15 @@ import re
 import uuid
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import structlog
-from sqlalchemy import DateTime, Text, Uuid, bindparam, select, text, update
+from sqlalchemy import DateTime, Text, Uuid, bindparam, func, select, text, update
 from sqlalchemy.dialects.postgresql import JSONB, insert
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
 from bot import faults, i18n, metrics
@@ -40,6 +42,7 @@ from nlu.normalise import meant, normalise, visible, without_accents
 log = structlog.get_logger()
 
 ATTEMPTS = 3  # then the message is set aside
+TRUSTED = timedelta(hours=1)  # so long a connection that breaks in its turn is not held against it
 READ_OF_A_FLOOD = 20  # messages of a flood that are read by meaning too; the others by their strong words alone
 ROTATE_AFTER = 20  # turns in one of Rasa's conversations, when no form is open
 TOO_OLD = timedelta(minutes=15)  # a message that waited longer for Rasa is closed, not answered late
@@ -247,13 +250,26 @@ class Turns:
                 self._count(work, "rasa_down")
                 await self._wait_for_rasa(session, work, down)
             except Exception as error:
-                await session.rollback()
                 self._count(work, "failed")
+                if isinstance(error, DBAPIError) and error.connection_invalidated:
+                    await self._give_back(work)
+                    raise  # the lock went with the connection: nothing more is taken on this one
+                await session.rollback()
                 log.error("turn failed", inbox_id=work.inbox_id, attempt=work.attempts, error=type(error).__name__)
                 log.debug("turn failed", exc_info=True)
                 await session.execute(update(Inbox).where(Inbox.id == work.inbox_id).values(error=type(error).__name__))
                 await session.commit()
             return True
+
+    async def _give_back(self, work: _Work) -> None:
+        """A connection that was cut is not the message's fault: the try does not count, for an hour."""
+        young = Inbox.received_at > func.now() - TRUSTED
+        this = update(Inbox).where(Inbox.id == work.inbox_id, Inbox.attempts == work.attempts, young)
+        for _ in range(2):  # the pool's other connections may be cut as well: the first to see it renews them all
+            with suppress(SQLAlchemyError):
+                async with self._database.autocommit() as connection:
+                    await connection.execute(this.values(attempts=Inbox.attempts - 1))
+                    return
 
     def _count(self, work: _Work, outcome: str) -> None:
         channel = metrics.channel(work.channel)

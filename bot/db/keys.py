@@ -106,7 +106,7 @@ def _opens(connection: psycopg.Connection, made: Vault) -> bool:
     row = connection.execute("SELECT key FROM person ORDER BY id LIMIT 1").fetchone()
     try:
         return row is None or bool(made.rewrapped(bytes(row[0])))
-    except InvalidTag:
+    except (InvalidTag, ValueError):  # of another master key, or no key at all
         return False
 
 

@@ -117,7 +117,7 @@ async def test_the_command_verifies(
 
     key = settings.master_key
     given = settings.model_copy(update={"database_url": database_url})
-    monkeypatch.setattr(Settings, "master_key", property(lambda self: key))
+    monkeypatch.setattr(Settings, "master_keys", property(lambda self: [key]))
     monkeypatch.setattr(configuration, "load", lambda: given)
 
     async def run(*words: str, typed: str = "") -> tuple[int, str]:

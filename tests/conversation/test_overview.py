@@ -80,7 +80,7 @@ async def test_the_command_shows_it(
         update={"database_url": own_url, "rafiq_master_key": None, "rafiq_message_prices": "fake.reply=0.25"}
     )
     key = settings.master_key
-    monkeypatch.setattr(Settings, "master_key", property(lambda self: key))
+    monkeypatch.setattr(Settings, "master_keys", property(lambda self: [key]))
     monkeypatch.setattr(configuration, "load", lambda: given)
     conversation = await writes(database)
     platform = FakeChannel(answers=[Refused("100")])

@@ -47,6 +47,7 @@ async def seeded(database: Database) -> Database:
     async with database.session() as session:
         for statement in SEED.split(";")[:-1]:
             await session.execute(text(statement))
+        await session.execute(text("UPDATE person SET key = :key"), {"key": database.vault.new_key()})
         await session.commit()
     return database
 

@@ -44,10 +44,10 @@ def test_most_messages_are_answered_at_once(result: Result) -> None:
 
 def test_cues(result: Result) -> None:
     """Few cries are missed and few alarms are false: floors under what is reached (the aims are 97, 99 and 3 of 100)."""
-    assert result.cues["all"] >= 0.93
-    assert result.cues["P0"] >= 0.95
-    assert result.false_alarms <= 0.10
-    assert result.ordinary_alarms <= 0.06
+    assert result.cues["all"] >= 0.955
+    assert result.cues["P0"] >= 0.98
+    assert result.false_alarms <= 0.09
+    assert result.ordinary_alarms <= 0.05
 
 
 def test_value_readers(result: Result) -> None:
