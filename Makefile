@@ -5,7 +5,7 @@ run: setup
 	@.venv/bin/rafiq run
 
 test: setup-dev
-	@.venv/bin/rafiq train
+	@.venv/bin/rafiq train --missing
 	.venv/bin/python -m pytest -n 2 --dist loadfile
 
 check: setup-dev

@@ -110,10 +110,12 @@ async def _talk(url: str, token: str, as_json: bool, user: str, language: str) -
 
 
 @app.command()
-def train() -> None:
+def train(
+    missing: Annotated[bool, typer.Option("--missing", help="Only what is not trained yet.")] = False,
+) -> None:
     """Train the model again, also when nothing changed."""
     settings = configuration.load()
-    supervisor.ensure_models(settings, _note, force=True)
+    supervisor.ensure_models(settings, _note, force=not missing)
 
 
 understanding = typer.Typer(rich_markup_mode=None)
