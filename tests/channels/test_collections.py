@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from bot.messages import Incoming, Receipt
 from bot.settings import Settings
 from bot.training import Models
 from bot.web import create_app
+from tests.conftest import alone_on, own_database
 from tests.conversation.conftest import rows
 from tests.simulators.whatsapp import APP_SECRET, PHONE_NUMBER_ID, VERIFY_TOKEN, signed
 from tests.simulators.whatsapp import TOKEN as WHATSAPP_TOKEN
@@ -70,10 +71,19 @@ def expected(cases: Sequence[dict[str, Any]]) -> Counter[str]:
     return Counter(kind for once in happened for kind, *_ in once)
 
 
+@pytest.fixture
+async def alone(settings: Settings, database_url: str) -> AsyncIterator[tuple[str, Database]]:
+    """A database that no running service works on, and its address."""
+    url = own_database(database_url, "collections")
+    async with alone_on(url, settings) as database:
+        yield url, database
+
+
 async def test_all_of_them_leave_the_right_rows(
-    settings: Settings, models: Models, database: Database, database_url: str
+    settings: Settings, models: Models, alone: tuple[str, Database]
 ) -> None:
     """Posted signed, twice: each is answered 200, leaves its rows once, or none."""
+    url, database = alone
     given = settings.model_copy(
         update={
             "telegram_token": SecretStr(TELEGRAM_TOKEN),
@@ -86,7 +96,7 @@ async def test_all_of_them_leave_the_right_rows(
             "whatsapp_api_url": NOWHERE,
         }
     )
-    app = create_app(given, database_url)
+    app = create_app(given, url)
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://service") as client:
         for _ in range(2):
             for name, cases in CASES.items():
