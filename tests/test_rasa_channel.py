@@ -51,6 +51,44 @@ for wrong in ({"events": 3}, {"events": [{"event": "slot"}]}, {"responses": ["he
     else:
         raise AssertionError(wrong)
 """
+RULES = """
+import json, random
+from rasa.core.policies.rule_policy import RulePolicy
+policy = RulePolicy.__new__(RulePolicy)
+chance = random.Random(1)
+def state():
+    before = chance.choice(["action_listen", "utter_a", "utter_b"])
+    said = {"prev_action": {"action_name": before}} if chance.random() < .8 else {}
+    return {**said, **({"user": {"intent": chance.choice("abc")}} if chance.random() < .7 else {})}
+def states(): return [state() for _ in range(chance.randint(1, 4))]
+lookups = [{json.dumps(states()): "utter_a" for _ in range(30)} for _ in range(2)]
+fitting = 0
+for _ in range(300):
+    lookup, talk = chance.choice(lookups), states()
+    expected = {
+        key for key in lookup if all(policy._is_rule_applicable(key, i, one) for i, one in enumerate(reversed(talk)))
+    }
+    fitting += len(expected)
+    assert policy._get_possible_keys(lookup, talk) == expected
+assert fitting > 100 and len(policy.applicable) < 300, (fitting, len(policy.applicable))
+"""
+SPELLINGS = """
+from sklearn.feature_extraction.text import TfidfVectorizer
+words = TfidfVectorizer().fit(["one two", "two three"])
+before = words.transform(["one two"]).toarray()
+assert (words.transform(["one two"]).toarray() == before).all() and before[0, 0] > before[0, 2] > 0
+words.fit(["one", "one two"])
+assert len(words.idf_) == 2 and words.idf_[0] < words.idf_[1]
+"""
+CALLS = """
+from rasa.shared.core.events import SlotSet
+tracker = DialogueStateTracker("x", [])
+for event in (UserUttered("before"), ActionExecuted("utter_a"), UserUttered("now"), SlotSet("name", "Awa")):
+    tracker.update(event)
+call = RemoteAction("validate_form", None)._action_call_format(tracker, None)
+assert [event["event"] for event in call["tracker"]["events"]] == ["user", "slot"], call
+assert call["tracker"]["latest_message"]["text"] == "now" and call["next_action"] == "validate_form"
+"""
 VECTORS = """
 vector = np.arange(384, dtype="float32")
 channel._know("Wach KAYN flous", base64.b64encode(vector.tobytes()).decode())
@@ -59,9 +97,19 @@ assert encoder._encoder is None, "the encoder was loaded"
 """
 
 
-@pytest.mark.parametrize("check", [ROUND_IN_CIRCLES, RESULTS, VECTORS], ids=["circles", "results", "vectors"])
+CHECKS = {
+    "circles": ROUND_IN_CIRCLES,  # a turn whose rules end nowhere has failed
+    "results": RESULTS,  # a result out of shape is refused
+    "rules": RULES,  # the same rules fit a conversation as without our memory of it
+    "spellings": SPELLINGS,
+    "calls": CALLS,  # an action hears of this turn alone
+    "vectors": VECTORS,  # a known vector is not made again
+}
+
+
+@pytest.mark.parametrize("check", CHECKS.values(), ids=CHECKS)
 def test_inside_rasas_process(check: str) -> None:
-    """A turn whose rules end nowhere has failed; a result out of shape is refused; a known vector is not made again."""
+    """What our channel and our quicker ways promise."""
     run = subprocess.run(
         [str(RASA_PYTHON), "-W", "ignore", "-c", BEGIN + check],
         cwd=ROOT,

@@ -15,8 +15,9 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Text, bindparam, func, select, text, update
+from sqlalchemy import Text, bindparam, exists, func, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
+from sqlalchemy.orm import aliased
 
 from bot import faults, metrics
 from bot.channels import Channel, Documents, Limits
@@ -28,8 +29,15 @@ from bot.jobs import SWEEP
 from bot.messages import Button, Document, Outgoing, SendError, Template
 
 PEOPLE = "people"  # error of a message `queued`: as many people as the platform allows were written to first today
+_waiting = aliased(Outbox)
 _NEXT = (
     letters.letters()
+    .add_columns(
+        exists()
+        .where(_waiting.conversation_id == Outbox.conversation_id, _waiting.id != Outbox.id)
+        .where(_waiting.status.in_(letters.UNDERWAY))
+        .label("more")
+    )
     .where(Outbox.conversation_id == bindparam("conversation"))
     .where(text("outbox.status IN ('queued', 'sending')"))
     .where(~func.coalesce(letters.overtaken(), False))
@@ -87,7 +95,7 @@ class Delivery:
                     pass
 
     async def _one(self, connection: AsyncConnection, conversation_id: int) -> bool:
-        """Send the next message; False when there is none that may go now."""
+        """Send the next message; False when no other may go now. What is queued from now on wakes the worker again."""
         async with each_alone(connection):
             letter = (await connection.execute(_NEXT, {"conversation": conversation_id})).first()
         if letter is None or not letter.due or letter.channel not in self.channels:
@@ -161,7 +169,7 @@ class Delivery:
             if letter.throttled:
                 await connection.execute(update(Address).where(Address.id == letter.address_id).values(throttled=0))
         faults.point("delivery.settled")
-        return True
+        return bool(letter.more)
 
     async def _send(
         self,

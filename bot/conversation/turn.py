@@ -66,6 +66,9 @@ _LETTER_OR_DIGIT = re.compile(r"\w")
 _WORD = re.compile(r"\w+")
 
 
+# The oldest open row with all that its turn has to know, in one statement. The buttons are those under the last message
+# with buttons that went, or is going: nobody means what they never saw. Whether the disk has it is not waited for: when
+# the machine dies before, one try is not counted.
 _CLAIM = text("""
     UPDATE inbox SET attempts = attempts + 1
     FROM person, conversation LEFT JOIN staff_member ON staff_member.conversation_id = conversation.id AND active
@@ -81,17 +84,21 @@ _CLAIM = text("""
         conversation.owner_id, staff_member.id AS staff_id, person.id AS person_id, person.key, person.language,
         person.language_chosen, person.safe_word, conversation.hidden_at,
         (SELECT id FROM appointment WHERE person_id = person.id AND status IN ('draft', 'held')) AS draft,
-        (SELECT id FROM checkin WHERE person_id = person.id AND status = 'open' AND asked IS NOT NULL) AS checkin
-""")
-# under the last message with buttons that went, or is going: nobody means what they never saw
-_LAST_BUTTONS = text("""
-    SELECT position, title, action, unasked FROM issued_button JOIN outbox ON outbox.id = outbox_id
-    WHERE issued_button.conversation_id = :conversation AND issued_button.expires_at > now()
-        AND outbox_id = (
-            SELECT max(outbox_id) FROM issued_button JOIN outbox ON outbox.id = outbox_id
-            WHERE issued_button.conversation_id = :conversation AND status NOT IN ('held', 'failed', 'cancelled')
-        )
-    ORDER BY position
+        (SELECT id FROM checkin WHERE person_id = person.id AND status = 'open' AND asked IS NOT NULL) AS checkin,
+        CASE WHEN inbox.kind = 'text' THEN (
+            SELECT json_agg(json_build_array(position, title, action, unasked) ORDER BY position)
+            FROM issued_button JOIN outbox ON outbox.id = outbox_id
+            WHERE issued_button.conversation_id = :conversation AND issued_button.expires_at > now() AND outbox_id = (
+                SELECT max(outbox_id) FROM issued_button JOIN outbox ON outbox.id = outbox_id
+                WHERE issued_button.conversation_id = :conversation AND status NOT IN ('held', 'failed', 'cancelled')
+            )
+        ) END AS buttons,
+        EXISTS (
+            SELECT 1 FROM inbox AS later
+            WHERE later.conversation_id = :conversation AND later.status IN ('pending', 'waiting')
+                AND later.id > inbox.id
+        ) AS more,
+        set_config('synchronous_commit', 'off', true)
 """)
 # a button that counts still, and the message in which the form asked last
 _PRESSED = text("""
@@ -172,6 +179,18 @@ class _Work:
     hidden: bool
     draft: int | None
     checkin: int | None
+    buttons: Sequence[_LastButton]
+    more: bool  # whether others wait behind it
+
+
+@dataclass(frozen=True, slots=True)
+class _LastButton:
+    """What stands under the conversation's last message with buttons."""
+
+    position: int
+    title: str
+    action: Mapping[str, Any]
+    unasked: bool  # whether it stands under a message that nobody asked for
 
 
 class _OtherVoice(Exception):
@@ -224,7 +243,7 @@ class Turns:
             self._ahead = self._encoding.submit(_vector, visible(text).strip())
 
     async def _one(self, connection: AsyncConnection, conversation_id: int) -> bool:
-        """Take the oldest turn; False when there is none."""
+        """Take the oldest turn; False when none is left. What comes from now on wakes the worker again."""
         work = await self._claim(connection, conversation_id)
         if work is None:
             return False
@@ -243,6 +262,7 @@ class Turns:
             try:
                 await self._take(session, work)
                 self._count(work, "done")
+                return work.more
             except _OtherVoice:
                 await session.rollback()
             except RasaDown as down:
@@ -311,6 +331,8 @@ class Turns:
             hidden=row.hidden_at is not None,
             draft=row.draft if row.hidden_at is None else None,
             checkin=row.checkin if row.hidden_at is None else None,
+            buttons=[_LastButton(*one) for one in row.buttons or ()],
+            more=row.more,
         )
 
     async def _calm(self, session: AsyncSession, work: _Work) -> bool:
@@ -512,7 +534,7 @@ class Turns:
         if not _LETTER_OR_DIGIT.search(typed):
             ctx.say("no_words", [ctx.do("button.help", "help")])
             return None
-        action = await self._typed_button(ctx, typed)
+        action = self._typed_button(ctx, work, typed)
         if action is not None:
             return await self._act(ctx, work, action)
         intent = command(typed, in_form=ctx.form is not None)
@@ -619,7 +641,7 @@ class Turns:
         else:
             await VERBS[verb](ctx, **given)
 
-    async def _typed_button(self, ctx: Context, typed: str) -> Mapping[str, Any] | None:
+    def _typed_button(self, ctx: Context, work: _Work, typed: str) -> Mapping[str, Any] | None:
         """What the button of the last message does whose title or number this text repeats.
 
         Under a message that nobody asked for, a yes or a no answers what it asks.
@@ -628,17 +650,16 @@ class Turns:
         if not said or len(said) > 60:
             return None
         number = numerals.whole(said)
-        buttons = (await ctx.session.execute(_LAST_BUTTONS, {"conversation": ctx.conversation_id})).all()
-        for button in buttons:
+        for button in work.buttons:
             if said == _plain(button.title) or number == button.position:
                 return dict(button.action)
-        if any(button.action.get("do") == safe_word.LEAVE for button in buttons):
+        if any(button.action.get("do") == safe_word.LEAVE for button in work.buttons):
             return {"do": "safe_word_keep"} if command(typed) is None else None
-        if not buttons or not buttons[0].unasked or ctx.form is not None or len(said.split()) > SHORT:
+        if not work.buttons or not work.buttons[0].unasked or ctx.form is not None or len(said.split()) > SHORT:
             return None
         agreed = values.read_yes_no(typed)
         verbs = {"yes": YES, "no": NO}.get(agreed, set())
-        for button in buttons:
+        for button in work.buttons:
             verb, given = button.action.get("do"), button.action.get("with", {})
             if verb in verbs or (verb == "checkin_answer" and given.get("value") == agreed):
                 return dict(button.action)

@@ -120,8 +120,9 @@ def connect(url: str, vault: Vault, pool_size: int = 24) -> Database:
         max_overflow=8,
         pool_pre_ping=False,
         pool_recycle=1800,
+        pool_use_lifo=True,  # the same few connections again and again: their statements are prepared and planned
         hide_parameters=True,  # an error's text gets into logs, and what people wrote is among them
-        connect_args={"application_name": "rafiq"},
+        connect_args={"application_name": "rafiq", "prepare_threshold": 2},
     )
 
     @event.listens_for(engine.sync_engine, "connect")

@@ -63,7 +63,12 @@ class PostgresTrackerStore(TrackerStore, SerializedTrackerAsText):
 
     def _execute_once(self, statement: Text, values: Any) -> List[Any]:
         if self._connection is None:
-            self._connection = psycopg2.connect(self._address, connect_timeout=5, application_name="rafiq rasa")
+            self._connection = psycopg2.connect(
+                self._address,
+                connect_timeout=5,
+                application_name="rafiq rasa",
+                options="-c synchronous_commit=off",  # the turn commits after it, and takes it to the disk
+            )
             self._connection.autocommit = True
         with self._connection.cursor() as cursor:
             cursor.execute(statement, values)
