@@ -120,9 +120,8 @@ async def _failed(
     ).first()
     if letter is None or channel is None:
         return
-    await session.execute(
-        update(Outbox).where(Outbox.id == letter.id).values(refused_id=receipt.external_id, external_id=None)
-    )
+    over = {"refused_id": receipt.external_id, "external_id": None, "sent_at": None}
+    await session.execute(update(Outbox).where(Outbox.id == letter.id).values(over))
     await wake(session, Lane.DELIVERY, letter.conversation_id)
     error = receipt.error or Refused("the platform reported it as failed")
     await letters.refused(session, database.vault, channel.limits, letter, error, was)

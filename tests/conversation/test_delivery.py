@@ -150,6 +150,26 @@ async def test_a_failure_reported_later_is_acted_on_like_one_at_once(
     assert ends[0] == ends[1]
 
 
+@pytest.mark.parametrize(
+    ("error", "becomes"), [(WindowClosed("131047"), ("sent", None)), (Unreachable("131026"), ("failed", "unreachable"))]
+)
+async def test_a_late_failure_says_nothing_about_who_wrote_since(
+    database: Database, delivery: Delivery, error: SendError, becomes: tuple[str, str | None]
+) -> None:
+    """What was sent before failed; the person wrote before that was reported: they are there, the window is open."""
+    conversation = await writes(database)
+    message = await queue(database, conversation)
+    await delivery.work(conversation)
+    await writes(database)
+    await receipts.apply(database, delivery.channels, [receipt("failed", await our_id(database, message), error=error)])
+    answer = await queue(database, conversation)
+    await delivery.work(conversation)
+    assert await state(database, message) == becomes
+    assert await state(database, answer) == ("sent", None)
+    async with database.session() as session:
+        assert await outbox.wanted(session, conversation) is not None
+
+
 async def test_a_receipt_may_come_before_the_answer(
     database: Database, delivery: Delivery, platform: FakeChannel
 ) -> None:
