@@ -56,6 +56,7 @@ from bot.training import Models
 
 log = structlog.get_logger()
 LOOK, SILENCE = 60.0, 15 * 60.0  # seconds between two looks at Telegram; without it until an operator is told
+SLOW, WRITING = 1.0, 4.5  # seconds until a turn is slow; between two words to Telegram that somebody is writing
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 PASSED_ON = {"forwarded", "via", "x-forwarded-for", "x-real-ip"}  # what proxies add
 LARGEST = 4 * 1024 * 1024  # bytes of a platform's request
@@ -227,9 +228,30 @@ class Service:
             if "callback_query_id" in event.details:
                 await telegram.acknowledge(event.details)
 
-    async def _turn_begins(self, channel: str, details: Mapping[str, Any]) -> None:
+    async def _turn_begins(
+        self, channel: str, conversation_id: int, details: Mapping[str, Any], over: asyncio.Event
+    ) -> None:
         if self.whatsapp is not None and channel == self.whatsapp.name:
             await self.whatsapp.typing(details)
+        elif self.telegram is not None and channel == self.telegram.name:
+            await self._show_writing(self.telegram, conversation_id, over)
+
+    async def _show_writing(self, telegram: Telegram, conversation_id: int, over: asyncio.Event) -> None:
+        """Who waits for a slow answer sees « writing… », which Telegram shows for five seconds at a time."""
+        address, pause = None, SLOW
+        while True:
+            try:
+                async with asyncio.timeout(pause):
+                    await over.wait()
+                return
+            except TimeoutError:
+                pause = WRITING
+            try:
+                address = address or await people.address_of(self.database, conversation_id)
+            except SQLAlchemyError:
+                return
+            if address is not None:
+                await telegram.writing(address)
 
     async def healthy(self) -> dict[str, bool]:
         """What answers: the database, Rasa with its model."""

@@ -51,8 +51,9 @@ OF_A_FORM = {"answer", "change_answer", "leave_form"}  # mean nothing once the f
 COMMANDS = ("checkins", "other_phone", "clear_chat", "safe_word")  # said in words that always work; need no Rasa
 RIGHTS = ("resume", "my_data", "delete_my_data")  # likewise, as long as no form of Rasa's waits for its turn
 ANSWERED = {Kind.TEXT, Kind.PRESS, Kind.START, Kind.MEDIA, Kind.UNKNOWN}
-# told of every turn that will be answered: the channel's name, and the details that it gave with the event
-Begun = Callable[[str, Mapping[str, Any]], Coroutine[Any, Any, None]]
+# told of every turn that will be answered: the channel's name, the conversation, the details that the channel gave
+# with the event, and what is set when the turn is over
+Begun = Callable[[str, int, Mapping[str, Any], asyncio.Event], Coroutine[Any, Any, None]]
 # of the assistant's buttons and words: those that work whoever speaks
 OWN_RIGHTS = {"stop", "resume", "my_data", "my_data_file", "delete_my_data", "erase", "keep", "consents",
               "withdraw_consent", "withdraw_request", "stop_checkins", "other_phone", "clear_chat", "set_language",
@@ -240,6 +241,8 @@ class Turns:
             )
             if flood and not await self._calm(session, work):
                 return True
+            over = asyncio.Event()
+            self._tell_begun(work, over)
             try:
                 await self._take(session, work)
                 self._count(work, "done")
@@ -259,6 +262,8 @@ class Turns:
                 log.debug("turn failed", exc_info=True)
                 await session.execute(update(Inbox).where(Inbox.id == work.inbox_id).values(error=type(error).__name__))
                 await session.commit()
+            finally:
+                over.set()
             return True
 
     async def _give_back(self, work: _Work) -> None:
@@ -355,7 +360,6 @@ class Turns:
         )
 
     async def _take(self, session: AsyncSession, work: _Work) -> None:
-        self._tell_begun(work)
         typed = visible(str(work.content.get("text") or "")).strip()
         ctx = self._context(session, work, self._language(work, typed))
         ctx.text, ctx.misunderstood = typed, work.misunderstood
@@ -382,10 +386,11 @@ class Turns:
             return of_rasa or interviews.FORM
         return checkins.FORM if ctx.checkin is not None else None
 
-    def _tell_begun(self, work: _Work) -> None:
+    def _tell_begun(self, work: _Work, over: asyncio.Event) -> None:
         """Have the channel show that somebody is writing, without waiting for it."""
         if self._begun is not None and work.kind in ANSWERED and work.attempts == 1 and not work.waiting:
-            task = asyncio.create_task(self._begun(work.channel, work.content.get("details") or {}))
+            details = work.content.get("details") or {}
+            task = asyncio.create_task(self._begun(work.channel, work.conversation_id, details, over))
             self._told.add(task)
             task.add_done_callback(self._told.discard)
 

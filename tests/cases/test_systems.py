@@ -291,7 +291,7 @@ async def test_what_is_known_later_is_found_by_an_index(database: Database, inde
     """Every event looks for what took its place, and for an erasing: not through all that was ever told."""
     async with database.session() as session:
         await session.execute(text("SET LOCAL enable_seqscan = off"))
-        plan = " ".join(await session.scalars(text(f"EXPLAIN SELECT id FROM case_event WHERE {about}")))  # noqa: S608
+        plan = " ".join(await session.scalars(text(f"EXPLAIN SELECT id FROM case_event WHERE {about}")))
     assert index in plan
 
 
