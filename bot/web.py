@@ -30,7 +30,7 @@ from bot.assistant.triage import Triage
 from bot.cases import systems
 from bot.cases.delivery import CaseDelivery
 from bot.channels import Channel, Malformed, Unverified, terminal, web_chat
-from bot.channels.body import TooLarge, read_body
+from bot.channels.body import TooLarge, forged, read_body
 from bot.channels.pull import House, Signals
 from bot.channels.telegram import Telegram
 from bot.channels.whatsapp import WhatsApp
@@ -320,6 +320,7 @@ def create_app(settings: Settings, database_url: str) -> FastAPI:
         try:
             challenge = service.whatsapp.handshake(dict(request.query_params))
         except Unverified:
+            forged(service.whatsapp.name)
             return Response(status_code=403)
         return PlainTextResponse(challenge, headers={"x-content-type-options": "nosniff"})
 
@@ -376,7 +377,7 @@ async def _webhook(request: Request, channel: Channel, take: Callable[[bytes], A
     except TooLarge:
         return Response(status_code=413)
     except Unverified:
-        log.warning("refused a request that was not signed as it should be", channel=channel.name)
+        forged(channel.name)
         return Response(status_code=401)
     except Malformed:
         return Response(status_code=400)
