@@ -18,6 +18,7 @@ from bot.messages import Incoming, Kind
 from bot.settings import Settings
 from bot.web import Service
 from tests.channels.test_telegram import CHAT, DONE, SENT, TOKEN, listening
+from tests.conversation import sounds
 from tests.conversation.conftest import until, value
 from tests.journeys.test_whatsapp_journey import on_whatsapp
 from tests.simulators.rasa import FakeRasa
@@ -121,7 +122,7 @@ async def test_a_slow_answer_is_seen_coming(
 async def test_a_voice_message_is_fetched(talking: tuple[Service, Person, FakeRasa], database: Database) -> None:
     """While WhatsApp has it, once; kept sealed."""
     service, person, _ = talking
-    content = b"OggS" + b"\1" * 500
+    content = sounds.ogg()
     person.server.files["77"] = (content, "audio/ogg")
     sha256 = base64.b64encode(hashlib.sha256(content).digest()).decode()
     await hear(service, person, "audio", {"id": "77", "mime_type": "audio/ogg", "sha256": sha256, "voice": True})
