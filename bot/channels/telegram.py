@@ -667,7 +667,7 @@ def _classified(code: int, answer: Mapping[str, Any]) -> SendError:
     if isinstance(moved, int):
         return Moved(str(moved))
     if code == 429:
-        return Throttled("too fast", retry_after, "channel" if _WHOLE_CHANNEL.search(words) else "chat")
+        return Throttled("too fast", retry_after, "channel" if _WHOLE_CHANNEL.search(words) else "unsaid")
     if code >= 500:
         return Retryable(f"Telegram answered {code}", retry_after)
     if code == 403 or (code == 400 and any(sign in words for sign in _GONE)):

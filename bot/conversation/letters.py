@@ -120,6 +120,8 @@ async def refused(
             await pacing.slow_channel(session, letter.channel, error.retry_after)
         else:
             await pacing.slow_chat(session, letter, error.retry_after)
+            if error.scope == "unsaid" and await pacing.several_slow(session, letter.channel):
+                await pacing.slow_channel(session, letter.channel, error.retry_after)
         await settle(session, letter.id, "queued", error=kind, was=was, **uncounted)
         return False
     if isinstance(error, Unwelcome):

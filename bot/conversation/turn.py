@@ -582,6 +582,7 @@ class Turns:
         # the question may stand there twice, with what was said in between: either of them can be answered
         open_ = button is not None and (button.outbox_id == button.asked_in or button.asked_again)
         if button is None or (of_a_form and (work.form is None or not open_)):
+            log.info("a button that is not valid", inbox_id=work.inbox_id, issued=button is not None)
             in_form = work.form is not None
             current = await ctx.session.execute(_CHOICES, {"in_form": in_form, **forms_})
             ctx.say(

@@ -342,14 +342,14 @@ def refusal(code: int, description: str, **parameters: Any) -> tuple[int, object
         (
             refusal(429, "Too Many Requests: retry after 7", retry_after=7),
             Throttled,
-            {"retry_after": 7, "scope": "chat"},
+            {"retry_after": 7, "scope": "unsaid"},
         ),
         (
             refusal(429, "Too Many Requests: broadcast limit", retry_after=30),
             Throttled,
             {"retry_after": 30, "scope": "channel"},
         ),
-        ((429, b"slow down"), Throttled, {"retry_after": None, "scope": "chat"}),
+        ((429, b"slow down"), Throttled, {"retry_after": None, "scope": "unsaid"}),
         (refusal(403, "Forbidden: bot was blocked by the user"), Unreachable, {}),
         (refusal(403, "Forbidden: user is deactivated"), Unreachable, {}),
         (refusal(403, "Forbidden: bot can't initiate conversation with a user"), Unreachable, {}),

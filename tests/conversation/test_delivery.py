@@ -556,6 +556,28 @@ async def test_too_fast_for_one_chat_concerns_that_chat(
     assert await value(database, "SELECT max(throttled) FROM address") == 0
 
 
+@pytest.mark.parametrize(("scope", "goes"), [("unsaid", ["sent", "queued"]), ("chat", ["sent", "sent"])])
+async def test_too_fast_in_several_chats_at_once_is_altogether(
+    database: Database, delivery: Delivery, platform: FakeChannel, scope: Any, goes: list[str]
+) -> None:
+    """Telegram says how long, not where: one chat or two wait alone, with the third everybody waits."""
+    conversations = [await writes(database, f"person {number}") for number in range(5)]
+    messages = [await queue(database, conversation) for conversation in conversations]
+    ends = []
+    for slow, other in ((conversations[:2], 3), (conversations[2:3], 4)):
+        for conversation in slow:
+            platform.answers = [Throttled("429", 30, scope)]
+            await delivery.work(conversation)
+        platform.answers = []
+        await delivery.work(conversations[other])
+        ends.append((await state(database, messages[other]))[0])
+    assert ends == goes
+    await now_due(database)
+    for conversation in conversations:
+        await delivery.work(conversation)
+    assert {await state(database, message) for message in messages} == {("sent", None)}
+
+
 async def test_too_fast_altogether_stops_every_process(database: Database, platform: FakeChannel, own_url: str) -> None:
     """130429 with retry_after: no process sends to anybody before."""
     first, second = await writes(database, "first"), await writes(database, "second")
