@@ -108,11 +108,25 @@ async def test_a_voice_message_is_acknowledged_and_handed_over(
 
 
 async def test_twenty_voice_messages_page_one_person(worker: Worker, fetching: FakeChannel, database: Database) -> None:
-    """One handoff while it waits."""
-    for _ in range(4):
+    """One handoff while it waits; each is acknowledged and kept."""
+    for _ in range(20):
         await tell(database, sent("voice"))
-    await kept(database, 4)
+    assert {row.status for row in await kept(database, 20)} == {"kept"}
     assert await value(database, "SELECT count(*) FROM handoff") == 1
+    assert len(await said(database)) == 20
+
+
+async def test_fifty_voice_messages_at_once_are_a_flood(
+    worker: Worker, fetching: FakeChannel, database: Database
+) -> None:
+    """Few are kept and answered, the person is told once that not all are; one person of the team is asked for."""
+    together = [sent("voice") for _ in range(50)]
+    await asyncio.gather(*(inbox.accept(database, together[start::5]) for start in range(5)))
+    await until(lambda: over(database))
+    assert await value(database, "SELECT count(*) FROM handoff") == 1
+    assert 1 <= await value(database, "SELECT count(*) FROM media") <= 30
+    assert (await said(database)).count(i18n.say("slow_down", "fr")) == 1
+    assert await value(database, "SELECT count(*) FROM inbox") == 50
 
 
 async def test_an_album_is_kept_whole_and_answered_once(
