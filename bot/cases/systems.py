@@ -114,7 +114,7 @@ class SystemMapping(_Part):
             yield f"{unknown} is no type of event"
         for type_ in self.events.keys() & set(TYPES):
             for step in self.events[type_]:
-                for named in (step.when, step.each and step.each.in_):
+                for named in (step.when, step.each.in_ if step.each is not None else None):
                     if named is not None and not _has(validator(type_).schema, named):
                         yield f"{type_} has no {named}"
             given = {"each"} if any(step.each for step in self.events[type_]) else set()
