@@ -37,7 +37,7 @@ from bot.channels.whatsapp import WhatsApp
 from bot.console import pages
 from bot.console.guard import Console
 from bot.console.live import Live
-from bot.conversation import answers, inbox, notices, overview, people, receipts
+from bot.conversation import answers, inbox, notices, outage, overview, people, receipts
 from bot.conversation.appointments import Appointments
 from bot.conversation.checkins import Checkins
 from bot.conversation.delivery import Delivery
@@ -214,12 +214,23 @@ class Service:
             await asyncio.sleep(LOOK)
             if await telegram.reaches_us():
                 well = time.monotonic()
+                await self._reached(telegram)
             elif time.monotonic() - well >= SILENCE:
                 log.error("no updates come", channel=telegram.name)
                 try:
                     await notices.keep(self.database, [Notice(telegram.name, "no updates come", {})])
                 except SQLAlchemyError as error:
                     log.warning("no alert", error=type(error).__name__)
+
+    async def _reached(self, telegram: Telegram) -> None:
+        """Telegram gets through: where it did not for so long that it forgot what people wrote, they are told."""
+        try:
+            told = await outage.reached(self.database, telegram.name)
+        except SQLAlchemyError as error:
+            log.warning("nobody told of an outage", error=type(error).__name__)
+            return
+        if told:
+            log.error("updates were lost", channel=telegram.name, told=told)
 
     async def accept_telegram(self, telegram: Telegram, events: Sequence[Incoming]) -> None:
         """As `accept`; then Telegram is told that its button presses arrived."""
