@@ -15,6 +15,7 @@ from bot.checkins import schedule
 from bot.conversation import outbox
 from bot.db.models import Address, ChannelState, Conversation, Outbox, Person
 from bot.db.session import Database
+from bot.messages import Language
 
 KEPT = timedelta(hours=23)  # by the platform: a day, and less than a minute goes by between two looks
 ACTIVE = timedelta(days=7)  # who wrote so long before it: others will hardly have written in it
@@ -43,19 +44,12 @@ async def _tell(session: AsyncSession, database: Database, channel: str, last: d
         .join(Person, Person.id == Conversation.person_id)
         .where(Address.channel == channel, Address.last_heard_at > last - ACTIVE)
     )
-    told = []
-    for conversation_id, language in active.all():
-        words = i18n.say("missed", language or "fr")
+    told, until = [], now + WORTH
+    for row in active.all():
+        language: Language = row.language or "fr"
+        words = i18n.say("missed", language)
         told.append(
-            await outbox.unasked(
-                session,
-                database.vault,
-                conversation_id,
-                words,
-                language or "fr",
-                sensitive=False,
-                expires_at=now + WORTH,
-            )
+            await outbox.unasked(session, database.vault, row.id, words, language, sensitive=False, expires_at=until)
         )
     queued = [outbox_id for outbox_id in told if outbox_id is not None]
     later = schedule.allowed(now, ZONE)
