@@ -12,7 +12,7 @@ import uuid
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -321,6 +321,7 @@ class Turns:
     async def _calm(self, session: AsyncSession, work: _Work) -> bool:
         """Set a flood aside with one word about it; True when this message is to be answered all the same."""
         aside: list[int] = []
+        files: list[tuple[int, Mapping[str, Any]]] = []
         read: dict[str, Cue | None] = {}
         for row in await guards.waiting(session, work.conversation_id):
             content = self._database.vault.open(work.person_key, row.content_sealed) if row.content_sealed else {}
@@ -333,6 +334,11 @@ class Turns:
             cue = read[words]
             if cue is None or not self._floods.answers(work.conversation_id, cue.name, row.id):
                 aside.append(row.id)
+                details = content.get("details") or {}
+                if row.kind == Kind.MEDIA and details.get("media") in media.FOR_A_PERSON:
+                    files.append((row.id, details))
+        for inbox_id, details in files[: await guards.files_left(session, work.conversation_id)]:
+            await media.keep(self._context(session, replace(work, inbox_id=inbox_id), work.language or "fr"), details)
         await guards.set_aside(session, aside)
         if work.inbox_id in aside and await guards.tell_once(session, work.conversation_id):
             ctx = self._context(session, work, work.language or "fr")

@@ -21,6 +21,7 @@ from PIL import Image
 
 from bot import i18n
 from bot.conversation import inbox, media
+from bot.conversation.guards import MOST_FILES
 from bot.conversation.media import Keeper, Unusable, cleaned
 from bot.db.session import Database
 from bot.messages import LANGUAGES, Incoming, Kind, Language, Refused, Retryable, SendError
@@ -116,17 +117,23 @@ async def test_twenty_voice_messages_page_one_person(worker: Worker, fetching: F
     assert len(await said(database)) == 20
 
 
-async def test_fifty_voice_messages_at_once_are_a_flood(
-    worker: Worker, fetching: FakeChannel, database: Database
+@pytest.mark.parametrize(("kind", "number", "least"), [("voice", 80, MOST_FILES), ("photo", 30, 30)])
+async def test_many_files_at_once_are_a_flood_and_kept(
+    worker: Worker, fetching: FakeChannel, database: Database, kind: str, number: int, least: int
 ) -> None:
-    """Few are kept and answered, the person is told once that not all are; one person of the team is asked for."""
-    together = [sent("voice") for _ in range(50)]
+    """Thirty pictures of papers are all kept, however few are answered; eighty voice messages are not. One person of
+    the team is asked for, and the sender is told once.
+    """
+    together = [sent(kind, {"voice": "f1", "photo": "p1"}[kind]) for _ in range(number)]
     await asyncio.gather(*(inbox.accept(database, together[start::5]) for start in range(5)))
     await until(lambda: over(database))
+    files = await value(database, "SELECT count(*) FROM media")
+    assert least <= files <= min(number, least + 15)  # whoever comes when it is over is answered as ever
+    assert {row.status for row in await kept(database, files)} == {"kept"}
     assert await value(database, "SELECT count(*) FROM handoff") == 1
-    assert 1 <= await value(database, "SELECT count(*) FROM media") <= 30
     assert (await said(database)).count(i18n.say("slow_down", "fr")) == 1
-    assert await value(database, "SELECT count(*) FROM inbox") == 50
+    assert len(await said(database)) < number
+    assert await value(database, "SELECT count(*) FROM inbox") == number
 
 
 async def test_an_album_is_kept_whole_and_answered_once(
