@@ -208,11 +208,14 @@ async def test_an_ambiguous_send_waits_for_its_receipt(
     wait = await value(database, "SELECT next_at - now() FROM outbox WHERE id = :id", id=first)
     assert timedelta(seconds=55) < wait <= timedelta(seconds=60)
     assert platform.texts == ["un"]
-    await receipts.apply(database, delivery.channels, [receipt("sent", await our_id(database, first))])
+    for status in ("sent", "delivered"):
+        await receipts.apply(database, delivery.channels, [receipt(status, await our_id(database, first))])
     assert conversation in await delivery.due()
     await delivery.work(conversation)
     assert platform.texts == ["un", "deux"]
-    assert (await state(database, first))[0] == (await state(database, second))[0] == "sent"
+    assert ((await state(database, first))[0], (await state(database, second))[0]) == ("delivered", "sent")
+    counted = [tuple(row) for row in await rows(database, "SELECT channel, kind, messages FROM sent_count")]
+    assert counted == [("fake", "reply", 2)], "what its status alone tells of is charged too"
 
 
 async def test_without_a_receipt_it_is_sent_once_more_and_marked(
