@@ -739,32 +739,45 @@ app.add_typer(telegram, name="telegram")
 
 
 @telegram.command("setup")
-def set_up_telegram() -> None:
-    """Set the webhook with its secret, and the bot's neutral name, descriptions and commands in three languages."""
-    from bot.channels.telegram import Telegram
+def set_up_telegram(
+    picture: Annotated[Path | None, typer.Option(help="A JPEG of your own; a neutral one when left out.")] = None,
+) -> None:
+    """Set the webhook with its secret, the bot's neutral name and picture, and what it says of itself and offers, in
+    three languages.
+    """
+    from bot.channels.telegram import Telegram, neutral_picture
 
     settings = configuration.load()
+    try:
+        shown = picture.read_bytes() if picture is not None else neutral_picture()
+    except OSError as error:
+        raise configuration.SettingsError(f"{picture} cannot be read ({type(error).__name__})") from None
     public = settings.rafiq_public_url if settings.telegram_webhook_secret is not None else None
 
-    async def set_up() -> None:
+    async def set_up() -> str:
         channel = Telegram.from_settings(settings)
         try:
             await channel.set_profile()
             if public is not None:
                 await channel.set_webhook(public)
+            try:
+                await channel.set_picture(shown)
+            except SendError as error:  # everything else is set
+                return f"the picture was not taken ({error}): send one to @BotFather with /setuserpic"
+            return "the picture is set"
         finally:
             await channel.close()
 
     try:
-        asyncio.run(set_up())
+        of_picture = asyncio.run(set_up())
     except SendError as error:
         raise configuration.SettingsError(f"Telegram refused: {error}. Is TELEGRAM_TOKEN right?") from None
     typer.echo("name, descriptions and commands are set, in three languages")
+    typer.echo(of_picture)
     if public is not None:
         typer.echo(f"webhook set: {public}/telegram/webhook")
     else:
         typer.echo("no webhook: it needs RAFIQ_PUBLIC_URL and TELEGRAM_WEBHOOK_SECRET; until then we ask for messages")
-    typer.echo("the picture: send a neutral one to @BotFather with /setuserpic")
 
 
 whatsapp = typer.Typer(help="What Meta has to know of our WhatsApp.", no_args_is_help=True)

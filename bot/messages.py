@@ -127,7 +127,7 @@ class SendError(Exception):
 
     SendError
     ├── Retryable        not sent; try again, after `retry_after` seconds when the platform says so
-    │   ├── Throttled    too fast; `scope` says whether for this chat or for the whole channel
+    │   ├── Throttled    too fast; `scope` says whether for this chat or for the whole channel, if the platform does
     │   └── Unwelcome    people blocked or reported us: nothing unasked for a day; page an operator
     ├── Ambiguous        it may have been sent (the connection broke before the answer)
     ├── Unreachable      blocked, deleted, or never started: stop writing to this address
@@ -152,7 +152,7 @@ class Retryable(SendError):
 class Throttled(Retryable):
     """The platform says we write too fast."""
 
-    def __init__(self, reason: str, retry_after: float | None, scope: Literal["chat", "channel"]) -> None:
+    def __init__(self, reason: str, retry_after: float | None, scope: Literal["chat", "channel", "unsaid"]) -> None:
         super().__init__(reason, retry_after)
         self.scope = scope
 

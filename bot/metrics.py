@@ -23,6 +23,10 @@ DELIVERIES = Counter(
 CASE_POSTS = Counter(
     "rafiq_case_posts", "Events posted to the case backend, by outcome", ["outcome"], registry=REGISTRY
 )
+FORGED = Counter(
+    "rafiq_forged_requests", "Requests refused because they were not signed as they should be", ["door"],
+    registry=REGISTRY,
+)  # fmt: skip
 RASA_UP = Gauge("rafiq_rasa_up", "Whether Rasa answered when it was last asked", registry=REGISTRY)
 DATABASE_UP = Gauge("rafiq_database_up", "Whether the database answered this request", registry=REGISTRY)
 

@@ -30,14 +30,14 @@ from bot.assistant.triage import Triage
 from bot.cases import systems
 from bot.cases.delivery import CaseDelivery
 from bot.channels import Channel, Malformed, Unverified, terminal, web_chat
-from bot.channels.body import TooLarge, read_body
+from bot.channels.body import TooLarge, forged, read_body
 from bot.channels.pull import House, Signals
 from bot.channels.telegram import Telegram
 from bot.channels.whatsapp import WhatsApp
 from bot.console import pages
 from bot.console.guard import Console
 from bot.console.live import Live
-from bot.conversation import answers, inbox, notices, overview, people, receipts
+from bot.conversation import answers, inbox, notices, outage, overview, people, receipts
 from bot.conversation.appointments import Appointments
 from bot.conversation.checkins import Checkins
 from bot.conversation.delivery import Delivery
@@ -56,6 +56,7 @@ from bot.training import Models
 
 log = structlog.get_logger()
 LOOK, SILENCE = 60.0, 15 * 60.0  # seconds between two looks at Telegram; without it until an operator is told
+SLOW, WRITING = 1.0, 4.5  # seconds until a turn is slow; between two words to Telegram that somebody is writing
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 PASSED_ON = {"forwarded", "via", "x-forwarded-for", "x-real-ip"}  # what proxies add
 LARGEST = 4 * 1024 * 1024  # bytes of a platform's request
@@ -213,12 +214,23 @@ class Service:
             await asyncio.sleep(LOOK)
             if await telegram.reaches_us():
                 well = time.monotonic()
+                await self._reached(telegram)
             elif time.monotonic() - well >= SILENCE:
                 log.error("no updates come", channel=telegram.name)
                 try:
                     await notices.keep(self.database, [Notice(telegram.name, "no updates come", {})])
                 except SQLAlchemyError as error:
                     log.warning("no alert", error=type(error).__name__)
+
+    async def _reached(self, telegram: Telegram) -> None:
+        """Telegram gets through: where it did not for so long that it forgot what people wrote, they are told."""
+        try:
+            told = await outage.reached(self.database, telegram.name)
+        except SQLAlchemyError as error:
+            log.warning("nobody told of an outage", error=type(error).__name__)
+            return
+        if told:
+            log.error("updates were lost", channel=telegram.name, told=told)
 
     async def accept_telegram(self, telegram: Telegram, events: Sequence[Incoming]) -> None:
         """As `accept`; then Telegram is told that its button presses arrived."""
@@ -227,9 +239,30 @@ class Service:
             if "callback_query_id" in event.details:
                 await telegram.acknowledge(event.details)
 
-    async def _turn_begins(self, channel: str, details: Mapping[str, Any]) -> None:
+    async def _turn_begins(
+        self, channel: str, conversation_id: int, details: Mapping[str, Any], over: asyncio.Event
+    ) -> None:
         if self.whatsapp is not None and channel == self.whatsapp.name:
             await self.whatsapp.typing(details)
+        elif self.telegram is not None and channel == self.telegram.name:
+            await self._show_writing(self.telegram, conversation_id, over)
+
+    async def _show_writing(self, telegram: Telegram, conversation_id: int, over: asyncio.Event) -> None:
+        """Who waits for a slow answer sees « writing… », which Telegram shows for five seconds at a time."""
+        address, pause = None, SLOW
+        while True:
+            try:
+                async with asyncio.timeout(pause):
+                    await over.wait()
+                return
+            except TimeoutError:
+                pause = WRITING
+            try:
+                address = address or await people.address_of(self.database, conversation_id)
+            except SQLAlchemyError:
+                return
+            if address is not None:
+                await telegram.writing(address)
 
     async def healthy(self) -> dict[str, bool]:
         """What answers: the database, Rasa with its model."""
@@ -298,6 +331,7 @@ def create_app(settings: Settings, database_url: str) -> FastAPI:
         try:
             challenge = service.whatsapp.handshake(dict(request.query_params))
         except Unverified:
+            forged(service.whatsapp.name)
             return Response(status_code=403)
         return PlainTextResponse(challenge, headers={"x-content-type-options": "nosniff"})
 
@@ -354,7 +388,7 @@ async def _webhook(request: Request, channel: Channel, take: Callable[[bytes], A
     except TooLarge:
         return Response(status_code=413)
     except Unverified:
-        log.warning("refused a request that was not signed as it should be", channel=channel.name)
+        forged(channel.name)
         return Response(status_code=401)
     except Malformed:
         return Response(status_code=400)

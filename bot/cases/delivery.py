@@ -159,17 +159,22 @@ class CaseDelivery:
             return True
 
     async def _overtaken(self, session: AsyncSession, event: Event) -> bool:
-        """Whether the backend has a later event about the same reference, or about what took its place.
+        """Whether the backend has a later event about the same reference, about what took its place, or about the
+        erasing of its person.
 
         An appointment that is moved goes on under another reference. Where that event was overtaken itself, what it
         says of the one before was posted.
         """
-        reference = event.payload["data"].get("ref")
+        reference = event.payload["data"].get("ref") or event.payload["data"].get("handoff")
         if reference is None:
             return False
         same = text("case_event.payload #>> '{data,ref}' = :reference")  # the indexes' own words
         replaced = text("case_event.payload #>> '{data,replaces}' = :reference")
-        for about, known in ((same, ["delivered"]), (replaced, ["delivered", "overtaken"])):
+        erased = text(
+            "case_event.type = 'person.erased'"
+            " AND case_event.payload #> '{data,refs}' @> to_jsonb(CAST(:reference AS text))"
+        )
+        for about, known in ((same, ["delivered"]), (replaced, ["delivered", "overtaken"]), (erased, ["delivered"])):
             later = select(CaseEvent.id).where(about, CaseEvent.id > event.row_id, CaseEvent.status.in_(known))
             if await session.scalar(later.limit(1), {"reference": reference}) is not None:
                 return True

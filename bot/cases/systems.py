@@ -12,6 +12,9 @@ A mapping is data. It says how requests prove who they are and, for each type of
            when: data.replaces}                   # made only where the event has this value, and also when the rest is
                                                   # not told any more because the system knows something later
         - {method: GET, path: /starts, found: {in: results, at: params.event, is: "{id}"}}  # there: told; else next
+      person.erased:
+        - {method: PATCH, path: "/cases/{each|uuid}", body: {status: closed}, answers: {404: next},
+           each: {in: data.refs, like: "H-"}}     # made once for each value of the list that begins so; told after all
 
 `{…}` stands for a value of the event (docs/case-events/) or of the settings. Nothing else can be said: what an
 event does not hold, no mapping can tell.
@@ -55,6 +58,13 @@ class Found(_Part):
     is_: str = Field(alias="is")
 
 
+class Each(_Part):
+    """Every value of a list of the event (`in`) that begins like this."""
+
+    in_: str = Field(alias="in")
+    like: str = ""
+
+
 class Step(_Part):
     """One request, and which answers beside 2xx mean that all is well."""
 
@@ -64,6 +74,7 @@ class Step(_Part):
     answers: dict[int, Literal["next", "told"]] = {}
     found: Found | None = None
     when: str | None = None
+    each: Each | None = None
 
 
 class Login(_Part):
@@ -103,10 +114,12 @@ class SystemMapping(_Part):
             yield f"{unknown} is no type of event"
         for type_ in self.events.keys() & set(TYPES):
             for step in self.events[type_]:
-                if step.when is not None and not _has(validator(type_).schema, step.when):
-                    yield f"{type_} has no {step.when}"
+                for named in (step.when, step.each.in_ if step.each is not None else None):
+                    if named is not None and not _has(validator(type_).schema, named):
+                        yield f"{type_} has no {named}"
+            given = {"each"} if any(step.each for step in self.events[type_]) else set()
             for path, filters in self._placeholders(type_):
-                if not _has(validator(type_).schema, path):
+                if path not in given and not _has(validator(type_).schema, path):
                     yield f"{type_} has no {path}"
                 for name in filters:
                     if name not in (*FILTERS, *self.words):
@@ -156,19 +169,34 @@ class System:
         every = self.mapping.events[event.type]
         steps = [step for step in every if (step.when is None and not overtaken) or _at(values, step.when or "")]
         for step in steps:
-            answer = await self._answer(client, step, values)
-            if isinstance(answer, Failure):
-                return answer
-            response, content = answer
-            verdict = step.answers.get(response.status_code)
-            if verdict is None:
-                failure = outcome(response)
-                if failure is not None:
-                    return failure
-                verdict = "told" if self._is_told(step, content, values) else "next"
-            if verdict == "told":
-                return None
-        return Failure("no request told it") if steps and not overtaken else None
+            for one in self._each(step, values):
+                verdict = await self._made(client, step, one)
+                if isinstance(verdict, Failure):
+                    return verdict
+                if verdict == "told" and step.each is None:
+                    return None
+        all_made = overtaken or any(step.each is not None for step in steps)
+        return Failure("no request told it") if steps and not all_made else None
+
+    def _each(self, step: Step, values: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+        """The values of each request that this step is."""
+        if step.each is None:
+            return [values]
+        every = _at(values, step.each.in_) or ()
+        return [{**values, "each": one} for one in every if str(one).startswith(step.each.like)]
+
+    async def _made(
+        self, client: httpx.AsyncClient, step: Step, values: Mapping[str, Any]
+    ) -> Literal["next", "told"] | Failure:
+        """Make this request; whether it told the event."""
+        answer = await self._answer(client, step, values)
+        if isinstance(answer, Failure):
+            return answer
+        response, content = answer
+        verdict = step.answers.get(response.status_code)
+        if verdict is not None:
+            return verdict
+        return outcome(response) or ("told" if self._is_told(step, content, values) else "next")
 
     def _is_told(self, step: Step, content: bytes, values: Mapping[str, Any]) -> bool:
         if step.found is None:

@@ -1,11 +1,20 @@
-"""Reading what was sent to us: a body within its limit, words without what breaks whatever keeps or shows them."""
+"""Reading what was sent to us: a body within its limit, words without what breaks whatever keeps or shows them; and
+what was sent by nobody whom we know.
+"""
 
 from __future__ import annotations
 
 import re
+import time
 
+import structlog
 from starlette.requests import Request
 
+from bot import metrics
+
+log = structlog.get_logger()
+FORGED_AGAIN = 60.0  # seconds between two lines about forged requests at one door
+_forged: dict[str, tuple[float, int]] = {}  # when the last line was, and how many came since
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -29,3 +38,16 @@ async def read_body(request: Request, largest: int) -> bytes:
 def readable(words: str) -> str:
     """The text without what no database and no encoding takes: NUL and halves of characters."""
     return _LONE_SURROGATE.sub("\ufffd", words.replace("\0", ""))
+
+
+def forged(door: str) -> None:
+    """Count a request that was not signed as it should be, and say so once a minute, however many come."""
+    metrics.FORGED.labels(door).inc()
+    now = time.monotonic()
+    last, since = _forged.get(door, (now - FORGED_AGAIN, 0))
+    if now - last < FORGED_AGAIN:
+        _forged[door] = (last, since + 1)
+        return
+    _forged[door] = (now, 0)
+    more = {"unsaid": since} if since else {}
+    log.warning("refused a request that was not signed as it should be", door=door, **more)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import hmac
+import io
 import json
 import logging
 import random
@@ -23,10 +24,18 @@ from urllib.parse import urlencode
 
 import httpx
 import structlog
+from PIL import Image, ImageDraw
 from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
-from telegram import Bot, InlineKeyboardButton, InlineKeyboardMarkup, LinkPreviewOptions, Message
+from telegram import (
+    Bot,
+    InlineKeyboardButton,
+    InlineKeyboardMarkup,
+    InputProfilePhotoStatic,
+    LinkPreviewOptions,
+    Message,
+)
 from telegram.constants import ChatAction, InlineKeyboardButtonLimit, MessageLimit
 from telegram.error import BadRequest, Forbidden, InvalidToken, TelegramError
 from telegram.request import HTTPXRequest
@@ -474,6 +483,10 @@ class Telegram:
                 await _call(self._bot.set_my_description(about, language_code=code or None))
                 await _call(self._bot.set_my_short_description(short, language_code=code or None))
 
+    async def set_picture(self, picture: bytes) -> None:
+        """The bot's picture, a JPEG."""
+        await _call(self._bot.set_my_profile_photo(InputProfilePhotoStatic(picture)))
+
     async def delete_webhook(self) -> None:
         """Have Telegram keep updates until they are asked for; those it holds are kept."""
         await _call(self._bot.delete_webhook(drop_pending_updates=False))
@@ -654,7 +667,7 @@ def _classified(code: int, answer: Mapping[str, Any]) -> SendError:
     if isinstance(moved, int):
         return Moved(str(moved))
     if code == 429:
-        return Throttled("too fast", retry_after, "channel" if _WHOLE_CHANNEL.search(words) else "chat")
+        return Throttled("too fast", retry_after, "channel" if _WHOLE_CHANNEL.search(words) else "unsaid")
     if code >= 500:
         return Retryable(f"Telegram answered {code}", retry_after)
     if code == 403 or (code == 400 and any(sign in words for sign in _GONE)):
@@ -695,6 +708,20 @@ def _talkative() -> list[logging.Logger]:
     """The loggers that write addresses or message texts: httpx at INFO, python-telegram-bot at DEBUG."""
     names = ("httpx", "httpcore", "telegram", "telegram.Bot", "telegram.request.BaseRequest")
     return [logging.getLogger(name) for name in names]
+
+
+def neutral_picture() -> bytes:
+    """A speech bubble on a plain ground, as a JPEG: nothing that says whose it is or what it is about."""
+    size = 1280
+    drawn = Image.new("RGB", (size, size), "#4a6b7c")
+    pen = ImageDraw.Draw(drawn)
+    pen.rounded_rectangle((330, 380, 950, 800), radius=150, fill="#ffffff")
+    pen.polygon(((450, 780), (450, 930), (640, 780)), fill="#ffffff")
+    for middle in (490, 640, 790):
+        pen.ellipse((middle - 42, 548, middle + 42, 632), fill="#4a6b7c")
+    written = io.BytesIO()
+    drawn.resize((size // 2, size // 2), Image.Resampling.LANCZOS).save(written, "JPEG", quality=90)
+    return written.getvalue()
 
 
 # What was sent to us, distrusted

@@ -19,7 +19,7 @@ from bot.appointments import bookings
 from bot.cases import answers
 from bot.cases.answers import Answer, Wrong
 from bot.cases.receiver import is_signed
-from bot.channels.body import TooLarge, read_body
+from bot.channels.body import TooLarge, forged, read_body
 from bot.checkins import schedule
 from bot.conversation import appointments, checkins, outbox
 from bot.db import models
@@ -46,7 +46,7 @@ def router(database: Database, secrets: list[str]) -> APIRouter:
         except ClientDisconnect:
             return Response(status_code=400)  # nobody reads it
         if not is_signed(secrets, request.headers, body, time.time()):
-            log.warning("refused a case answer that is not signed, or not just now")
+            forged("cases")
             return Response(status_code=401)
         try:
             answer = answers.read(body)

@@ -15,12 +15,13 @@ from sqlalchemy import func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from bot.conversation.inbox import SPOKEN
-from bot.db.models import Conversation, Inbox
+from bot.db.models import Conversation, Inbox, Media
 
 SPAN = 10.0  # seconds
 MANY = 12  # messages in that span with others waiting behind them: nobody types so fast, nobody reads the answers
 TOO_MANY = 60  # messages in that span, whatever waits
 NOTICE_AGAIN = timedelta(minutes=10)
+MOST_FILES = 40  # kept for the team in that time, answered or not
 LAST = 100  # messages looked at
 WATCHED = 10_000  # conversations
 LOOP = 8  # exchanges of the same words both ways, in a row
@@ -80,11 +81,18 @@ async def waiting(session: AsyncSession, conversation_id: int) -> Sequence[Any]:
     """What this conversation has waiting, the oldest first."""
     return (
         await session.execute(
-            select(Inbox.id, Inbox.content_sealed)
+            select(Inbox.id, Inbox.kind, Inbox.content_sealed)
             .where(Inbox.conversation_id == conversation_id, Inbox.status == "pending", Inbox.kind.in_(SPOKEN))
             .order_by(Inbox.id)
         )
     ).all()
+
+
+async def files_left(session: AsyncSession, conversation_id: int) -> int:
+    """How many more voice messages and pictures of this flood are kept: an album of papers is sent all at once."""
+    lately = Media.created_at > func.now() - NOTICE_AGAIN
+    kept = await session.scalar(select(func.count()).where(Media.conversation_id == conversation_id, lately))
+    return max(MOST_FILES - (kept or 0), 0)
 
 
 async def set_aside(session: AsyncSession, inbox_ids: Sequence[int]) -> None:

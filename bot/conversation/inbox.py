@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from bot import faults
 from bot.conversation import people
-from bot.db.models import Conversation, Inbox, Media, RasaTracker, Suggestion
+from bot.db.models import Conversation, HandoffEntry, Inbox, Media, Outbox, RasaTracker, Suggestion
 from bot.db.session import Database, Lane, wake_up_call
 from bot.messages import Incoming, Kind
 from bot.orientation import points
@@ -171,6 +171,9 @@ async def _follow(session: AsyncSession, database: Database, known: people.Known
             original.status = "done"
         await session.execute(delete(Media).where(Media.inbox_id == original.id))
         await session.execute(delete(Suggestion).where(Suggestion.inbox_id == original.id))
+        of_it = select(HandoffEntry.outbox_id).join(Outbox).where(Outbox.inbox_id == original.id)
+        copies = of_it.where(HandoffEntry.what == "shown")  # in the chats of the team
+        await session.execute(delete(Outbox).where(Outbox.id.in_(copies)))
         of_this = select(Conversation.rasa_id).where(
             Conversation.id == known.conversation_id, Conversation.form.is_(None)
         )  # a form's answers stay until it ends, and go then

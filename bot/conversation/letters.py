@@ -51,7 +51,7 @@ def letters() -> Select[*tuple[Any, ...]]:
         select(
             Outbox.id, Outbox.public_id, Outbox.conversation_id, Outbox.content_sealed, Outbox.status, Outbox.attempts,
             Outbox.next_at, Outbox.error, Outbox.unasked, Outbox.sensitive, Outbox.announces, Outbox.parts,
-            Outbox.template, Outbox.expires_at,
+            Outbox.template, Outbox.expires_at, Outbox.sent_at,
             (Outbox.expires_at <= func.now()).label("expired"),
             (func.coalesce(Outbox.next_at, func.now()) <= func.now()).label("due"),
             Address.id.label("address_id"), Address.channel, Address.address_sealed, Address.unreachable_at,
@@ -95,13 +95,17 @@ async def refused(
     error: SendError,
     was: Sequence[str] = UNDERWAY,
 ) -> bool:
-    """Act on a refusal of this message, whose attempt is counted; True when the next may be tried at once."""
+    """Act on a refusal of this message, whose attempt is counted; True when the next may be tried at once.
+
+    What it says of the person was so when the message was sent: who wrote since is there, and may be answered.
+    """
     kind = type(error).__name__
+    at = letter.sent_at or letter.now
     log.warning("not sent", outbox_id=letter.id, channel=letter.channel, kind=kind)
     uncounted = {"attempts": letter.attempts}
     at_once = False
     if isinstance(error, Unreachable):
-        await people.blocked(session, letter.conversation_id, letter.now)
+        await people.blocked(session, letter.conversation_id, at)
         await settle(session, letter.id, "failed", error="unreachable", was=was)
         return True
     if isinstance(error, Refused):
@@ -116,6 +120,8 @@ async def refused(
             await pacing.slow_channel(session, letter.channel, error.retry_after)
         else:
             await pacing.slow_chat(session, letter, error.retry_after)
+            if error.scope == "unsaid" and await pacing.several_slow(session, letter.channel):
+                await pacing.slow_channel(session, letter.channel, error.retry_after)
         await settle(session, letter.id, "queued", error=kind, was=was, **uncounted)
         return False
     if isinstance(error, Unwelcome):
@@ -143,9 +149,8 @@ async def refused(
     values: dict[str, Any] = {}
     wait: timedelta | None = None
     if isinstance(error, WindowClosed):
-        await session.execute(
-            update(Address).where(Address.id == letter.address_id).values(window_closed_at=func.now())
-        )
+        closed_at = func.greatest(Address.window_closed_at, at)
+        await session.execute(update(Address).where(Address.id == letter.address_id).values(window_closed_at=closed_at))
         at_once = True
     elif isinstance(error, NoTemplate):
         values, at_once = {"template": letter.template + 1}, True

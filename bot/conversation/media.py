@@ -20,6 +20,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from bot import faults
 from bot.channels import Channel, Downloads
+from bot.conversation import sounds
 from bot.conversation.letters import backoff
 from bot.db.models import Address, Conversation, Media, Person
 from bot.db.session import Database, Lane, wake
@@ -33,8 +34,6 @@ FOR_A_PERSON = (*VOICES, *PICTURES, "video", "video_note", "document")  # what s
 LARGEST = 16 * 1024 * 1024  # bytes
 MOST_PIXELS = 25_000_000  # three copies of four bytes each while it is drawn: 300 MB
 ATTEMPTS = 8
-_SOUNDS = {b"OggS": "audio/ogg", b"ID3": "audio/mpeg", b"#!AMR": "audio/amr", b"\xff\xf1": "audio/aac",
-           b"\xff\xf9": "audio/aac", b"\xff\xfb": "audio/mpeg", b"\xff\xf3": "audio/mpeg"}  # fmt: skip
 
 Image.MAX_IMAGE_PIXELS = None  # the size is looked at here, before anything is unpacked
 
@@ -167,16 +166,12 @@ def cleaned(kind: str, content: bytes) -> tuple[bytes, str]:
     """The content without what it says about place and time, and its type as its bytes tell it. Raises `Unusable`."""
     if len(content) > LARGEST:
         raise Unusable("size")
-    return _picture(content) if kind in PICTURES else (content, _sound(content))
-
-
-def _sound(content: bytes) -> str:
-    if content[4:8] == b"ftyp":
-        return "audio/mp4"
-    for beginning, mime in _SOUNDS.items():
-        if content.startswith(beginning):
-            return mime
-    raise Unusable("type")
+    if kind in PICTURES:
+        return _picture(content)
+    try:
+        return sounds.cleaned(content)
+    except sounds.NoSound:
+        raise Unusable("type") from None
 
 
 def _picture(content: bytes) -> tuple[bytes, str]:

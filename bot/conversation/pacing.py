@@ -19,6 +19,7 @@ from bot.channels import Limits, Rate
 from bot.db.models import Address, Alert, ChannelPace
 
 LONGEST_CHAT_PAUSE = timedelta(minutes=17)  # 4 to the power of 5 seconds: later we may as well try
+SEVERAL = 3  # chats in which we are too fast at once, where the platform does not say what it means
 DOWN_PAUSE = timedelta(minutes=1)  # after the first refusal of our account; doubled until
 LONGEST_DOWN_PAUSE = timedelta(minutes=15)
 UNWELCOME_PAUSE = timedelta(days=1)  # of what nobody waits for, after people blocked or reported us
@@ -143,6 +144,14 @@ async def slow_chat(session: AsyncSession, letter: Any, retry_after: float | Non
         .where(Address.id == letter.address_id)
         .values(not_before=func.now() + max(pause, asked), throttled=Address.throttled + 1)
     )
+
+
+async def several_slow(session: AsyncSession, channel: str) -> bool:
+    """Whether so many chats are slowed down at once that the platform means all of them."""
+    slowed = select(Address.id).where(
+        Address.channel == channel, Address.throttled > 0, Address.not_before > func.now()
+    )
+    return len((await session.scalars(slowed.limit(SEVERAL))).all()) == SEVERAL
 
 
 async def slow_channel(session: AsyncSession, channel: str, retry_after: float | None) -> None:

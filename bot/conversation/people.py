@@ -43,6 +43,19 @@ async def find(database: Database, channel: str, address: str) -> Known | None:
     return Known(*row) if row else None
 
 
+async def address_of(database: Database, conversation_id: int) -> str | None:
+    """Where the person of this conversation is written to."""
+    which = (
+        select(Address.address_sealed, Person.key)
+        .join(Conversation, Conversation.address_id == Address.id)
+        .join(Person, Person.id == Conversation.person_id)
+        .where(Conversation.id == conversation_id)
+    )
+    async with database.autocommit() as connection:
+        row = (await connection.execute(which)).first()
+    return str(database.vault.open(row.key, row.address_sealed)) if row else None
+
+
 async def known_before(database: Database, channel: str, address: str, aliases: Sequence[str]) -> Known | None:
     """The conversation of who was known by one of these, now under this address, which had none.
 

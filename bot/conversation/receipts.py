@@ -21,10 +21,10 @@ from bot.messages import Receipt, Refused
 
 RANKS = {"queued": 0, "sending": 1, "sent": 2, "delivered": 3, "read": 4}
 # One statement a status, and thousands of them come for each morning of check-ins. `UNKNOWN` and given up counts as
-# `sending`. The next message of the conversation may have waited for this one.
+# `sending`; it is charged, and nobody has counted it. The next message of the conversation may have waited for it.
 _FORWARD = text(f"""
     WITH before AS (
-        SELECT outbox.id, outbox.status FROM outbox
+        SELECT outbox.id, outbox.status, outbox.error FROM outbox
         JOIN conversation ON conversation.id = outbox.conversation_id
         JOIN address ON address.id = conversation.address_id
         WHERE (outbox.external_id = :external_id OR outbox.public_id = :public_id)
@@ -36,9 +36,15 @@ _FORWARD = text(f"""
         FOR UPDATE OF outbox
     ), moved AS (
         UPDATE outbox SET status = :status, external_id = coalesce(outbox.external_id, :external_id),
-            sent_at = coalesce(sent_at, now()), next_at = NULL, error = nullif(error, '{letters.UNKNOWN}')
+            sent_at = coalesce(sent_at, now()), next_at = NULL, error = nullif(outbox.error, '{letters.UNKNOWN}')
         FROM before WHERE outbox.id = before.id
-        RETURNING outbox.conversation_id, before.status
+        RETURNING outbox.conversation_id, before.status, before.error, outbox.unasked, outbox.announces
+    ), counted AS (
+        INSERT INTO sent_count (day, channel, kind, messages)
+        SELECT current_date, CAST(:channel AS text),
+            CASE WHEN announces THEN 'template' WHEN unasked THEN 'unasked' ELSE 'reply' END, 1
+        FROM moved WHERE error = '{letters.UNKNOWN}'
+        ON CONFLICT (day, channel, kind) DO UPDATE SET messages = sent_count.messages + excluded.messages
     )
     SELECT pg_notify('rafiq', '{int(Lane.DELIVERY)}:' || conversation_id) FROM moved
     WHERE status IN ('queued', 'sending')
@@ -120,9 +126,8 @@ async def _failed(
     ).first()
     if letter is None or channel is None:
         return
-    await session.execute(
-        update(Outbox).where(Outbox.id == letter.id).values(refused_id=receipt.external_id, external_id=None)
-    )
+    over = {"refused_id": receipt.external_id, "external_id": None, "sent_at": None}
+    await session.execute(update(Outbox).where(Outbox.id == letter.id).values(over))
     await wake(session, Lane.DELIVERY, letter.conversation_id)
     error = receipt.error or Refused("the platform reported it as failed")
     await letters.refused(session, database.vault, channel.limits, letter, error, was)

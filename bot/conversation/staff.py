@@ -327,7 +327,7 @@ async def alarm(ctx: Context, cue: Cue, words: str) -> None:
     if handoff is not None:
         language = reads(owner)
         text = i18n.say("desk.cue", language, reference=reference, priority=cue.priority, reason=why(handoff, language))
-        await desk.show(handoff.id, owner, text, (), ctx.inbox_id)
+        await desk.show(handoff.id, owner, text)  # of no message: it stays when the message is taken back
 
 
 async def speaks(ctx: Context) -> None:

@@ -12,7 +12,7 @@ import uuid
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -51,8 +51,9 @@ OF_A_FORM = {"answer", "change_answer", "leave_form"}  # mean nothing once the f
 COMMANDS = ("checkins", "other_phone", "clear_chat", "safe_word")  # said in words that always work; need no Rasa
 RIGHTS = ("resume", "my_data", "delete_my_data")  # likewise, as long as no form of Rasa's waits for its turn
 ANSWERED = {Kind.TEXT, Kind.PRESS, Kind.START, Kind.MEDIA, Kind.UNKNOWN}
-# told of every turn that will be answered: the channel's name, and the details that it gave with the event
-Begun = Callable[[str, Mapping[str, Any]], Coroutine[Any, Any, None]]
+# told of every turn that will be answered: the channel's name, the conversation, the details that the channel gave
+# with the event, and what is set when the turn is over
+Begun = Callable[[str, int, Mapping[str, Any], asyncio.Event], Coroutine[Any, Any, None]]
 # of the assistant's buttons and words: those that work whoever speaks
 OWN_RIGHTS = {"stop", "resume", "my_data", "my_data_file", "delete_my_data", "erase", "keep", "consents",
               "withdraw_consent", "withdraw_request", "stop_checkins", "other_phone", "clear_chat", "set_language",
@@ -259,6 +260,8 @@ class Turns:
             )
             if flood and not await self._calm(session, work):
                 return True
+            over = asyncio.Event()
+            self._tell_begun(work, over)
             try:
                 await self._take(session, work)
                 self._count(work, "done")
@@ -279,6 +282,8 @@ class Turns:
                 log.debug("turn failed", exc_info=True)
                 await session.execute(update(Inbox).where(Inbox.id == work.inbox_id).values(error=type(error).__name__))
                 await session.commit()
+            finally:
+                over.set()
             return True
 
     async def _give_back(self, work: _Work) -> None:
@@ -338,6 +343,7 @@ class Turns:
     async def _calm(self, session: AsyncSession, work: _Work) -> bool:
         """Set a flood aside with one word about it; True when this message is to be answered all the same."""
         aside: list[int] = []
+        files: list[tuple[int, Mapping[str, Any]]] = []
         read: dict[str, Cue | None] = {}
         for row in await guards.waiting(session, work.conversation_id):
             content = self._database.vault.open(work.person_key, row.content_sealed) if row.content_sealed else {}
@@ -350,6 +356,11 @@ class Turns:
             cue = read[words]
             if cue is None or not self._floods.answers(work.conversation_id, cue.name, row.id):
                 aside.append(row.id)
+                details = content.get("details") or {}
+                if row.kind == Kind.MEDIA and details.get("media") in media.FOR_A_PERSON:
+                    files.append((row.id, details))
+        for inbox_id, details in files[: await guards.files_left(session, work.conversation_id)]:
+            await media.keep(self._context(session, replace(work, inbox_id=inbox_id), work.language or "fr"), details)
         await guards.set_aside(session, aside)
         if work.inbox_id in aside and await guards.tell_once(session, work.conversation_id):
             ctx = self._context(session, work, work.language or "fr")
@@ -377,7 +388,6 @@ class Turns:
         )
 
     async def _take(self, session: AsyncSession, work: _Work) -> None:
-        self._tell_begun(work)
         typed = visible(str(work.content.get("text") or "")).strip()
         ctx = self._context(session, work, self._language(work, typed))
         ctx.text, ctx.misunderstood = typed, work.misunderstood
@@ -404,10 +414,11 @@ class Turns:
             return of_rasa or interviews.FORM
         return checkins.FORM if ctx.checkin is not None else None
 
-    def _tell_begun(self, work: _Work) -> None:
+    def _tell_begun(self, work: _Work, over: asyncio.Event) -> None:
         """Have the channel show that somebody is writing, without waiting for it."""
         if self._begun is not None and work.kind in ANSWERED and work.attempts == 1 and not work.waiting:
-            task = asyncio.create_task(self._begun(work.channel, work.content.get("details") or {}))
+            details = work.content.get("details") or {}
+            task = asyncio.create_task(self._begun(work.channel, work.conversation_id, details, over))
             self._told.add(task)
             task.add_done_callback(self._told.discard)
 
@@ -599,6 +610,7 @@ class Turns:
         # the question may stand there twice, with what was said in between: either of them can be answered
         open_ = button is not None and (button.outbox_id == button.asked_in or button.asked_again)
         if button is None or (of_a_form and (work.form is None or not open_)):
+            log.info("a button that is not valid", inbox_id=work.inbox_id, issued=button is not None)
             in_form = work.form is not None
             current = await ctx.session.execute(_CHOICES, {"in_form": in_form, **forms_})
             ctx.say(

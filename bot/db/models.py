@@ -476,6 +476,12 @@ class CaseEvent(Base):
             text("(payload #>> '{data,replaces}')"),
             postgresql_where=text("payload #>> '{data,replaces}' IS NOT NULL"),
         ),
+        Index(
+            "case_event_erased",
+            text("(payload #> '{data,refs}')"),
+            postgresql_using="gin",
+            postgresql_where=text("type = 'person.erased'"),
+        ),
         UniqueConstraint("key"),
     )
     id: Mapped[int] = _id()

@@ -9,6 +9,7 @@ from sqlalchemy import delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from bot import i18n
+from bot.appointments import bookings
 from bot.assistant.forms import forms
 from bot.cases import events
 from bot.db.models import (
@@ -217,9 +218,10 @@ async def _references(ctx: Context) -> list[str]:
     """What the case backend knows this person by."""
     found: list[str] = []
     for table in (Request, Appointment, Handoff, Enrolment):
-        found += await ctx.session.scalars(
-            select(table.reference).where(table.person_id == ctx.person_id).order_by(table.id)
-        )
+        theirs = select(table.reference).where(table.person_id == ctx.person_id).order_by(table.id)
+        if table is Appointment:  # of a draft nobody was told
+            theirs = theirs.where(Appointment.status.not_in(bookings.DRAFT))
+        found += await ctx.session.scalars(theirs)
     return found
 
 

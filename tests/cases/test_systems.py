@@ -276,13 +276,102 @@ async def test_an_appointment_that_was_moved_stays_moved(
         assert case["rafiq_interview"] == ("booked" if case["rafiq_reference"] == C else "moved")
 
 
-async def test_what_was_replaced_is_found_by_an_index(database: Database) -> None:
-    """Every event about an appointment looks for what took its place: not through all that was ever told."""
+@pytest.mark.parametrize(
+    ("index", "about"),
+    [
+        ("case_event_replaces", "case_event.payload #>> '{data,replaces}' = 'RV-2222A'"),
+        (
+            "case_event_erased",
+            "case_event.type = 'person.erased'"
+            " AND case_event.payload #> '{data,refs}' @> to_jsonb(CAST('RV-2222A' AS text))",
+        ),
+    ],
+)
+async def test_what_is_known_later_is_found_by_an_index(database: Database, index: str, about: str) -> None:
+    """Every event looks for what took its place, and for an erasing: not through all that was ever told."""
     async with database.session() as session:
         await session.execute(text("SET LOCAL enable_seqscan = off"))
-        query = "EXPLAIN SELECT id FROM case_event WHERE case_event.payload #>> '{data,replaces}' = 'RV-2222A'"
-        plan = " ".join(await session.scalars(text(query)))
-    assert "case_event_replaces" in plan
+        plan = " ".join(await session.scalars(text(f"EXPLAIN SELECT id FROM case_event WHERE {about}")))
+    assert index in plan
+
+
+# Erasing
+
+THEIRS = ["AV-7K3Q", "RV-7K3QX", "RV-7K3QY", "H-7K3QX", "CK-7K3QX"]
+ERASED = {"receipt": "EF-7K3QX", "refs": THEIRS}
+
+
+async def all_is_told(database: Database) -> None:
+    """Everything of one person, and of another one who stays."""
+    for type_ in ("request.created", "handoff.requested"):
+        await happens(database, type_)
+    await happens(database, "interview.booked", {**INTERVIEW, "ref": "RV-7K3QX", "replaces": None})
+    await happens(database, "interview.done", {"ref": "RV-7K3QX"})
+    await happens(database, "interview.booked", {**INTERVIEW, "ref": "RV-7K3QY", "replaces": None})
+    await happens(database, "handoff.requested", {**DATA["handoff.requested"], "handoff": "H-22222"})
+
+
+async def test_primero_erasing_closes_and_empties(database: Database, primero: tuple[Primero, CaseDelivery]) -> None:
+    """Every case of theirs is closed and holds its reference only, an open handoff's too; nobody else's changes."""
+    system, worker = primero
+    await all_is_told(database)
+    await worker.work()
+    told = {name for case in system.cases.values() for name, value in case.items() if value is not None}
+    assert own_fields() <= told | {"rafiq_flags", "rafiq_direction", "rafiq_country_of_return"}, "every field was used"
+    await happens(database, "person.erased", ERASED)
+    await worker.work()
+    by_reference = {case["rafiq_reference"]: case for case in system.cases.values()}
+    other = by_reference.pop("H-22222")
+    assert (other["status"], other["rafiq_reason"]) == ("open", "violence")
+    assert set(by_reference) == {"AV-7K3Q", "RV-7K3QX", "RV-7K3QY", "H-7K3QX"}
+    for case in by_reference.values():
+        left = {name for name, value in case.items() if value is not None}
+        assert left == {"id", "name", "status", "rafiq_reference"} and case["status"] == "closed"
+    assert {status for _, status, _ in await states(database)} == {"delivered"}
+
+
+async def test_commcare_erasing_closes_and_empties(database: Database, commcare: tuple[CommCare, CaseDelivery]) -> None:
+    """The same; an enrolment, of which nothing was told, does not become a case."""
+    system, worker = commcare
+    await all_is_told(database)
+    await worker.work()
+    await happens(database, "person.erased", ERASED)
+    await worker.work()
+    other = system.cases.pop("H-22222")
+    assert (other["closed"], other["properties"]["reason"]) == (False, "violence")
+    assert set(system.cases) == {"AV-7K3Q", "RV-7K3QX", "RV-7K3QY", "H-7K3QX"}
+    for case in system.cases.values():
+        assert case["closed"] and set(case["properties"].values()) == {""}
+    assert {status for _, status, _ in await states(database)} == {"delivered"}
+
+
+async def test_what_was_erased_is_not_told_late(database: Database, any_system: tuple[Any, CaseDelivery]) -> None:
+    """A handoff whose telling failed does not come back after the erasing was told, nor from among the dead."""
+    system, worker = any_system
+    await happens(database, "handoff.requested")
+    system.trouble = [Trouble(500)]
+    await worker.work()
+    await happens(database, "person.erased", ERASED)
+    await worker.work()
+    before = copy.deepcopy(kept(system))
+    await time_passes(database)
+    await worker.work()
+    await happens(database, "handoff.requested")
+    async with database.session() as session:
+        await session.execute(text("UPDATE case_event SET id = 0, status = 'dead' WHERE id = 3"))
+        await session.commit()
+    await replay(database)
+    await worker.work()
+    assert kept(system) == before
+    assert {status for type_, status, _ in await states(database) if type_ != "person.erased"} == {"overtaken"}
+
+
+async def test_erasing_who_had_no_number_is_told(database: Database, any_system: tuple[Any, CaseDelivery]) -> None:
+    """Nothing was told of them, and nothing waits for three days."""
+    _, worker = any_system
+    await happens(database, "person.erased", {"receipt": "EF-7K3QX", "refs": []})
+    await worker.work()
+    assert [status for _, status, _ in await states(database)] == ["delivered"]
 
 
 # CommCare
@@ -571,6 +660,19 @@ GOOD: dict[str, Any] = {
                 }
             },
             "interview.done has no data.replaces",
+        ),
+        (
+            {
+                "events": {
+                    **GOOD["events"],
+                    "person.erased": [{"method": "PUT", "path": "/", "each": {"in": "data.all"}}],
+                }
+            },
+            "person.erased has no data.all",
+        ),
+        (
+            {"events": {**GOOD["events"], "request.created": [{"method": "POST", "path": "/{each}"}]}},
+            "request.created has no each",
         ),
         (
             {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import logging
 import traceback
@@ -14,11 +15,15 @@ from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 import structlog
+from PIL import Image
+from pydantic import SecretStr
 from sqlalchemy import insert, select
 from telegram import Update
+from typer.testing import CliRunner
 
 from bot.channels import Unverified
-from bot.channels.telegram import ALLOWED_UPDATES, SECRET_HEADER, Telegram
+from bot.channels.telegram import ALLOWED_UPDATES, SECRET_HEADER, Telegram, neutral_picture
+from bot.cli import app
 from bot.db.models import ChannelState
 from bot.db.session import Database, Lane
 from bot.messages import (
@@ -68,7 +73,9 @@ class Listener:
                 headers = {
                     name.lower(): value for name, _, value in (line.partition(": ") for line in head[1:] if line)
                 }
-                body = (await reader.readexactly(int(headers.get("content-length", 0)))).decode()
+                body = (await reader.readexactly(int(headers.get("content-length", 0)))).decode(
+                    errors="surrogateescape"
+                )
                 address = urlsplit(head[0].split()[1])
                 if headers.get("content-type") == "application/json":
                     content: dict[str, Any] = json.loads(body)
@@ -335,14 +342,14 @@ def refusal(code: int, description: str, **parameters: Any) -> tuple[int, object
         (
             refusal(429, "Too Many Requests: retry after 7", retry_after=7),
             Throttled,
-            {"retry_after": 7, "scope": "chat"},
+            {"retry_after": 7, "scope": "unsaid"},
         ),
         (
             refusal(429, "Too Many Requests: broadcast limit", retry_after=30),
             Throttled,
             {"retry_after": 30, "scope": "channel"},
         ),
-        ((429, b"slow down"), Throttled, {"retry_after": None, "scope": "chat"}),
+        ((429, b"slow down"), Throttled, {"retry_after": None, "scope": "unsaid"}),
         (refusal(403, "Forbidden: bot was blocked by the user"), Unreachable, {}),
         (refusal(403, "Forbidden: user is deactivated"), Unreachable, {}),
         (refusal(403, "Forbidden: bot can't initiate conversation with a user"), Unreachable, {}),
@@ -758,6 +765,47 @@ async def test_the_profile_is_set_in_three_languages_and_says_nothing() -> None:
     assert "rafiq" in said and "رفيق" in said
     for word in ("retour", "return", "asile", "asylum", "oim", "iom", "العودة", "migra", "هجرة"):
         assert word not in said, word
+
+
+def test_the_picture_is_what_telegram_takes() -> None:
+    """A square JPEG of at least 640 pixels, neither large nor blank."""
+    with Image.open(io.BytesIO(neutral_picture()), formats=("JPEG",)) as picture:
+        assert picture.size == (640, 640)
+        assert len(picture.convert("RGB").getcolors(maxcolors=2**24) or ()) > 2
+    assert len(neutral_picture()) < 100_000
+
+
+@pytest.mark.parametrize("picture_taken", [True, False])
+async def test_the_command_sets_everything_up(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, picture_taken: bool
+) -> None:
+    """`rafiq telegram setup`: webhook with its secret, profile, picture; where that is refused, it says so."""
+    sent: list[bytes] = []
+
+    def answer(method: str, _: Mapping[str, str], parameters: Mapping[str, Any]) -> Reply:
+        if method == "setMyProfilePhoto":
+            sent.append(json.dumps(parameters).encode())
+            return (200, DONE) if picture_taken else refusal(404, "Not Found")
+        return 200, DONE
+
+    async with listening(answer) as server:
+        given = settings.model_copy(
+            update={
+                "telegram_token": SecretStr(TOKEN),
+                "telegram_api_url": server.url,
+                "telegram_webhook_secret": SecretStr(SECRET),
+                "rafiq_public_url": "https://rafiq.example.org",
+            }
+        )
+        monkeypatch.setattr("bot.settings.load", lambda: given)
+        done = await asyncio.to_thread(CliRunner().invoke, app, ["telegram", "setup"])
+        assert done.exit_code == 0, done.output
+        [webhook] = server.calls("setWebhook")
+        assert (webhook["url"], webhook["secret_token"]) == ("https://rafiq.example.org/telegram/webhook", SECRET)
+        assert len(server.calls("setMyName")) == 4 and len(sent) == 1
+        assert b"attach://" in sent[0] and b"JFIF" in sent[0]
+    assert ("the picture is set" in done.output) is picture_taken
+    assert ("@BotFather" in done.output) is not picture_taken
 
 
 async def test_a_file_is_fetched_without_its_address_getting_out(caplog: pytest.LogCaptureFixture) -> None:

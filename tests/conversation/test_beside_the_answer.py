@@ -1,4 +1,4 @@
-"""What WhatsApp is asked for beside the answer: the read mark when a turn begins, the file of a voice message."""
+"""What a platform is asked for beside the answer: that somebody writes, the read mark, the file of a voice message."""
 
 from __future__ import annotations
 
@@ -6,13 +6,19 @@ import asyncio
 import base64
 import hashlib
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import replace
+from typing import Any
 
 import pytest
+from pydantic import SecretStr
 
 from bot.db.session import Database
+from bot.messages import Incoming, Kind
 from bot.settings import Settings
 from bot.web import Service
+from tests.channels.test_telegram import CHAT, DONE, SENT, TOKEN, listening
+from tests.conversation import sounds
 from tests.conversation.conftest import until, value
 from tests.journeys.test_whatsapp_journey import on_whatsapp
 from tests.simulators.rasa import FakeRasa
@@ -70,10 +76,53 @@ async def test_a_slow_read_mark_holds_nothing_up(talking: tuple[Service, Person,
     assert person.server.seen == []
 
 
+async def test_a_slow_answer_is_seen_coming(
+    fake_rasa: tuple[FakeRasa, Settings], database: Database, own_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On Telegram: « writing… » in that chat while a turn takes long, again and again; not for a quick one."""
+    fake, settings = fake_rasa
+    calls: list[tuple[str, str | None]] = []
+
+    def answer(method: str, _: Mapping[str, str], given: Mapping[str, Any]) -> tuple[int, object]:
+        calls.append((method, given.get("chat_id")))
+        return 200, SENT if method == "sendMessage" else DONE
+
+    async def told(method: str, times: int) -> None:
+        async with asyncio.timeout(60):
+            while sum(name == method for name, _ in calls) < times:  # noqa: ASYNC110 (another server)
+                await asyncio.sleep(0.02)
+
+    async with listening(answer) as server:
+        on_telegram = {"telegram_token": SecretStr(TOKEN), "telegram_api_url": server.url, "rafiq_rasa_timeout": 2.0}
+        service = Service(settings.model_copy(update=on_telegram), own_url)
+        assert service.telegram is not None
+        polled = asyncio.Event()
+        monkeypatch.setattr(service, "_run_telegram", lambda _: polled.wait())
+        monkeypatch.setattr("bot.web.SLOW", 300.0)
+        await service.start()
+        try:
+            event = Incoming("telegram", "m1", CHAT, Kind.TEXT, "bonjour")
+            await service.accept([event])
+            await told("sendMessage", 1)
+            assert ("sendChatAction", CHAT) not in calls
+            monkeypatch.setattr("bot.web.SLOW", 0.0)
+            monkeypatch.setattr("bot.web.WRITING", 0.05)
+            fake.behave = fake.hang
+            await service.accept([replace(event, external_id="m2")])
+            await told("sendMessage", 2)
+            shown = calls.count(("sendChatAction", CHAT))
+            assert shown >= 2
+            writing = [task for task in asyncio.all_tasks() if "_turn_begins" in repr(task.get_coro())]
+            await asyncio.gather(*writing)  # it ends with the turn
+        finally:
+            polled.set()
+            await service.stop()
+
+
 async def test_a_voice_message_is_fetched(talking: tuple[Service, Person, FakeRasa], database: Database) -> None:
     """While WhatsApp has it, once; kept sealed."""
     service, person, _ = talking
-    content = b"OggS" + b"\1" * 500
+    content = sounds.ogg()
     person.server.files["77"] = (content, "audio/ogg")
     sha256 = base64.b64encode(hashlib.sha256(content).digest()).decode()
     await hear(service, person, "audio", {"id": "77", "mime_type": "audio/ogg", "sha256": sha256, "voice": True})

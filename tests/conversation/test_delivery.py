@@ -150,6 +150,26 @@ async def test_a_failure_reported_later_is_acted_on_like_one_at_once(
     assert ends[0] == ends[1]
 
 
+@pytest.mark.parametrize(
+    ("error", "becomes"), [(WindowClosed("131047"), ("sent", None)), (Unreachable("131026"), ("failed", "unreachable"))]
+)
+async def test_a_late_failure_says_nothing_about_who_wrote_since(
+    database: Database, delivery: Delivery, error: SendError, becomes: tuple[str, str | None]
+) -> None:
+    """What was sent before failed; the person wrote before that was reported: they are there, the window is open."""
+    conversation = await writes(database)
+    message = await queue(database, conversation)
+    await delivery.work(conversation)
+    await writes(database)
+    await receipts.apply(database, delivery.channels, [receipt("failed", await our_id(database, message), error=error)])
+    answer = await queue(database, conversation)
+    await delivery.work(conversation)
+    assert await state(database, message) == becomes
+    assert await state(database, answer) == ("sent", None)
+    async with database.session() as session:
+        assert await outbox.wanted(session, conversation) is not None
+
+
 async def test_a_receipt_may_come_before_the_answer(
     database: Database, delivery: Delivery, platform: FakeChannel
 ) -> None:
@@ -188,11 +208,14 @@ async def test_an_ambiguous_send_waits_for_its_receipt(
     wait = await value(database, "SELECT next_at - now() FROM outbox WHERE id = :id", id=first)
     assert timedelta(seconds=55) < wait <= timedelta(seconds=60)
     assert platform.texts == ["un"]
-    await receipts.apply(database, delivery.channels, [receipt("sent", await our_id(database, first))])
+    for status in ("sent", "delivered"):
+        await receipts.apply(database, delivery.channels, [receipt(status, await our_id(database, first))])
     assert conversation in await delivery.due()
     await delivery.work(conversation)
     assert platform.texts == ["un", "deux"]
-    assert (await state(database, first))[0] == (await state(database, second))[0] == "sent"
+    assert ((await state(database, first))[0], (await state(database, second))[0]) == ("delivered", "sent")
+    counted = [tuple(row) for row in await rows(database, "SELECT channel, kind, messages FROM sent_count")]
+    assert counted == [("fake", "reply", 2)], "what its status alone tells of is charged too"
 
 
 async def test_without_a_receipt_it_is_sent_once_more_and_marked(
@@ -534,6 +557,28 @@ async def test_too_fast_for_one_chat_concerns_that_chat(
     await delivery.work(slow)
     assert await state(database, message) == ("sent", None)
     assert await value(database, "SELECT max(throttled) FROM address") == 0
+
+
+@pytest.mark.parametrize(("scope", "goes"), [("unsaid", ["sent", "queued"]), ("chat", ["sent", "sent"])])
+async def test_too_fast_in_several_chats_at_once_is_altogether(
+    database: Database, delivery: Delivery, platform: FakeChannel, scope: Any, goes: list[str]
+) -> None:
+    """Telegram says how long, not where: one chat or two wait alone, with the third everybody waits."""
+    conversations = [await writes(database, f"person {number}") for number in range(5)]
+    messages = [await queue(database, conversation) for conversation in conversations]
+    ends = []
+    for slow, other in ((conversations[:2], 3), (conversations[2:3], 4)):
+        for conversation in slow:
+            platform.answers = [Throttled("429", 30, scope)]
+            await delivery.work(conversation)
+        platform.answers = []
+        await delivery.work(conversations[other])
+        ends.append((await state(database, messages[other]))[0])
+    assert ends == goes
+    await now_due(database)
+    for conversation in conversations:
+        await delivery.work(conversation)
+    assert {await state(database, message) for message in messages} == {("sent", None)}
 
 
 async def test_too_fast_altogether_stops_every_process(database: Database, platform: FakeChannel, own_url: str) -> None:

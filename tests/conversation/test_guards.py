@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 from starlette.responses import JSONResponse, Response
+from structlog.testing import capture_logs
 
 from bot import i18n
 from bot.assistant.commands import command
@@ -384,7 +385,7 @@ async def press(database: Database, button: str) -> list[str]:
 
 
 async def test_a_button_counts_once_and_then_shows_what_can_be_pressed(worker: Worker, database: Database) -> None:
-    """Pressed again, or made up: no longer valid, with the choices that are open now."""
+    """Pressed again, or made up: no longer valid, with the choices that are open now; and a line in the log."""
     await tell(database, typed("bonjour"))
     [button, *_] = await rows(database, "SELECT id FROM issued_button WHERE action->>'do' = 'handoff'")
     assert "H-" in (await press(database, button.id))[0]
@@ -392,7 +393,11 @@ async def test_a_button_counts_once_and_then_shows_what_can_be_pressed(worker: W
     assert await value(database, "SELECT count(*) FROM handoff") == 1
     shown = await rows(database, "SELECT title FROM issued_button WHERE outbox_id = (SELECT max(id) FROM outbox)")
     assert {row.title for row in shown} >= {i18n.say("button.return_request", "fr")}
-    assert await press(database, "made-up") == [i18n.say("button.stale", "fr")]
+    with capture_logs() as lines:
+        assert await press(database, "made-up") == [i18n.say("button.stale", "fr")]
+    [line] = [line for line in lines if line["event"] == "a button that is not valid"]
+    pressed = await value(database, "SELECT max(id) FROM inbox")
+    assert (line["inbox_id"], line["issued"]) == (pressed, False) and "made-up" not in str(lines)
 
 
 # One bubble

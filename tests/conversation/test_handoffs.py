@@ -453,6 +453,21 @@ async def test_erasing_takes_the_copies_too(team: Team) -> None:
     assert await value(team.database, "SELECT count(*) FROM conversation WHERE owner_id IS NOT NULL") == 0
 
 
+async def test_what_is_taken_back_leaves_the_teams_chats_too(team: Team) -> None:
+    """The copy of that message goes, and no other; that it was a sign of danger stays told."""
+    samira = await team.linked("samira")
+    await team.taken(samira)
+    cry = typed("canary je veux mourir", "awa")
+    await tell(team.database, cry)
+    await team.says("awa", "un autre mot")
+    [copy, alarm, other] = (await team.read("samira"))[-3:]
+    assert "canary" in copy and other.endswith("un autre mot")
+    gone = Incoming("web", str(uuid.uuid4()), cry.address, Kind.REVOKED, details={"original": cry.external_id})
+    await inbox.accept(team.database, [gone])
+    assert (await team.read("samira"))[-2:] == [alarm, other]
+    assert not [one for one in await team.read("samira") if "canary" in one]
+
+
 async def test_a_voice_message_is_kept_and_announced(team: Team) -> None:
     """It is handed on as what it is, to be heard in the console."""
     samira = await team.linked("samira")

@@ -8,28 +8,37 @@ import io
 import time
 import uuid
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from cryptography.exceptions import InvalidTag
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
 from bot import i18n
 from bot.conversation import inbox, media
+from bot.conversation.guards import MOST_FILES
 from bot.conversation.media import Keeper, Unusable, cleaned
 from bot.db.session import Database
 from bot.messages import LANGUAGES, Incoming, Kind, Language, Refused, Retryable, SendError
 from bot.web import Service
+from tests.conversation import sounds
 from tests.conversation.conftest import rows, typed, until, value
 from tests.conversation.letters import change
 from tests.conversation.test_guards import over, said, tell
 from tests.simulators.channel import FakeChannel
 from tests.simulators.rasa import FakeRasa
 
-VOICE = b"OggS" + bytes(range(256)) * 20
+SENT = sounds.ogg()
+VOICE, _ = cleaned("voice", SENT)
 Worker = tuple[Service, FakeRasa]
+
+
+NESTED = b"".join((8 * (2000 - depth) + 8).to_bytes(4, "big") + b"moov" for depth in range(2000)) + bytes(8)
 
 
 def picture(format_: str = "JPEG", size: tuple[int, int] = (64, 32)) -> bytes:
@@ -63,7 +72,7 @@ def sent(kind: str, file_id: str = "f1", channel: str = "web", hint: str = "fr",
 @pytest.fixture
 def fetching(worker: Worker) -> FakeChannel:
     """The web chat's place taken by a platform that keeps files."""
-    platform = FakeChannel("web", files={"f1": VOICE, "p1": picture()})
+    platform = FakeChannel("web", files={"f1": SENT, "p1": picture()})
     worker[0].media.channels = {"web": platform}
     return platform
 
@@ -100,11 +109,31 @@ async def test_a_voice_message_is_acknowledged_and_handed_over(
 
 
 async def test_twenty_voice_messages_page_one_person(worker: Worker, fetching: FakeChannel, database: Database) -> None:
-    """One handoff while it waits."""
-    for _ in range(4):
+    """One handoff while it waits; each is acknowledged and kept."""
+    for _ in range(20):
         await tell(database, sent("voice"))
-    await kept(database, 4)
+    assert {row.status for row in await kept(database, 20)} == {"kept"}
     assert await value(database, "SELECT count(*) FROM handoff") == 1
+    assert len(await said(database)) == 20
+
+
+@pytest.mark.parametrize(("kind", "number", "least"), [("voice", 80, MOST_FILES), ("photo", 30, 30)])
+async def test_many_files_at_once_are_a_flood_and_kept(
+    worker: Worker, fetching: FakeChannel, database: Database, kind: str, number: int, least: int
+) -> None:
+    """Thirty pictures of papers are all kept, however few are answered; eighty voice messages are not. One person of
+    the team is asked for, and the sender is told once.
+    """
+    together = [sent(kind, {"voice": "f1", "photo": "p1"}[kind]) for _ in range(number)]
+    await asyncio.gather(*(inbox.accept(database, together[start::5]) for start in range(5)))
+    await until(lambda: over(database))
+    files = await value(database, "SELECT count(*) FROM media")
+    assert least <= files <= min(number, least + 15)  # whoever comes when it is over is answered as ever
+    assert {row.status for row in await kept(database, files)} == {"kept"}
+    assert await value(database, "SELECT count(*) FROM handoff") == 1
+    assert (await said(database)).count(i18n.say("slow_down", "fr")) == 1
+    assert len(await said(database)) < number
+    assert await value(database, "SELECT count(*) FROM inbox") == number
 
 
 async def test_an_album_is_kept_whole_and_answered_once(
@@ -159,7 +188,7 @@ async def test_a_sticker_is_no_message_for_a_person(worker: Worker, fetching: Fa
 @pytest.mark.parametrize(
     ("answers", "status", "error"),
     [
-        ([Retryable("500"), VOICE], "kept", None),
+        ([Retryable("500"), SENT], "kept", None),
         ([Refused("gone")], "lost", "Refused"),
         ([b"MZ" + bytes(100)], "refused", "type"),
         ([b"OggS" + bytes(media.LARGEST)], "refused", "size"),
@@ -198,6 +227,59 @@ def test_a_picture_says_nothing_but_its_pixels(format_: str) -> None:
         assert clean.size == (32, 64)
         assert not clean.getexif() and "comment" not in clean.info and "exif" not in clean.info
     assert b"CANARY" not in content and b"Exif" not in content
+
+
+@pytest.mark.parametrize(
+    ("content", "type_", "same"),
+    [
+        (sounds.ogg(), "audio/ogg", True),
+        (sounds.ogg(b"", b"\x03vorbis"), "audio/ogg", True),
+        (sounds.ogg() + b"TAG" + sounds.CANARY, "audio/ogg", False),
+        (sounds.mp4(), "audio/mp4", True),
+        (sounds.mp3(), "audio/mpeg", False),
+        (b"\xff\xf1" + sounds.FRAMES + b"TAG" + sounds.CANARY.ljust(125), "audio/aac", False),
+        (b"#!AMR\n" + sounds.FRAMES, "audio/amr", True),
+    ],
+    ids=["opus", "vorbis", "opus and a tag", "mp4", "mp3", "aac", "amr"],
+)
+def test_a_sound_says_nothing_but_its_sound(content: bytes, type_: str, same: bool) -> None:
+    """No title, no name, no place, no time; every frame where it was, and what holds them still sound."""
+    clean, mime = cleaned("voice", content)
+    assert mime == type_ and sounds.FRAMES[:764] in clean
+    assert b"CANARY" not in clean and b"Anna" not in clean and b"\xe0\0\0\1" not in clean
+    assert (len(clean) == len(content)) is same and cleaned("voice", clean) == (clean, mime)
+    if mime == "audio/ogg":
+        pages = [b"OggS" + one for one in clean.split(b"OggS")[1:]]
+        assert [int.from_bytes(page[22:26], "little") for page in pages] == [sounds.checksum(page) for page in pages]
+    if mime == "audio/mp4":
+        assert clean.index(b"mdat") == content.index(b"mdat")
+
+
+def test_the_end_of_a_voice_message_may_be_missing() -> None:
+    """It was cut on its way: what came is kept."""
+    clean, _ = cleaned("voice", sounds.ogg()[:-100])
+    assert b"CANARY" not in clean and len(clean) == len(sounds.ogg()) - 100
+
+
+@given(st.sampled_from([sounds.ogg(), sounds.mp4(), sounds.mp3()]), st.data())
+def test_what_is_broken_is_refused_or_clean(content: bytes, data: st.DataObject) -> None:
+    """Whatever stands in it: no other error, and never a stall."""
+    broken = bytearray(content)
+    for at in data.draw(st.lists(st.integers(0, len(content) - 1), max_size=4)):
+        broken[at] = data.draw(st.integers(0, 255))
+    with suppress(Unusable):
+        cleaned("voice", bytes(broken[: data.draw(st.integers(0, len(content)))]))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"OggS", b"OggS" + bytes(200), b"\0\0\0\x0cftypM4A " + NESTED, b"ID3", b"GIF89a", SENT[:60]],
+    ids=["nothing", "a beginning", "no comment", "nested", "a tag", "gif", "no comment yet"],
+)
+def test_what_is_no_sound_is_refused(content: bytes) -> None:
+    """What cannot be cleaned is not kept."""
+    with pytest.raises(Unusable):
+        cleaned("voice", content)
 
 
 @pytest.mark.parametrize(

@@ -13,9 +13,11 @@ from prometheus_client.parser import text_string_to_metric_families
 from pydantic import SecretStr
 from sqlalchemy.exc import OperationalError
 from starlette.requests import Request
+from structlog.testing import capture_logs
 
 from bot import metrics, web
 from bot.cases.delivery import CaseDelivery, Event, Failure
+from bot.channels import body
 from bot.conversation import overview
 from bot.conversation.delivery import Delivery
 from bot.db.session import Database
@@ -25,6 +27,7 @@ from bot.training import Models
 from bot.web import Service
 from tests.conversation.conftest import typed, until
 from tests.conversation.letters import change, queue, writes
+from tests.journeys.test_whatsapp_journey import on_whatsapp
 from tests.simulators.channel import FakeChannel
 from tests.simulators.rasa import FakeRasa
 
@@ -148,6 +151,29 @@ def test_not_everybody_may_measure(
         "type": "http", "client": (client, 1), "headers": [(k.encode(), v.encode()) for k, v in sent.items()],
     }  # fmt: skip
     assert web.may_measure(Request(scope), configured) == (status == 200)
+
+
+@pytest.mark.parametrize(("door", "path"), [("whatsapp", "/whatsapp/webhook"), ("cases", "/cases/answers")])
+async def test_forged_requests_are_counted_and_said_once_a_minute(
+    own_url: str, models: Models, settings: Settings, monkeypatch: pytest.MonkeyPatch, door: str, path: str
+) -> None:
+    """Whoever tries a thousand signatures does not fill the log; the next line says how many there were."""
+    given = {"case_webhook_secrets": [SecretStr("whsec_" + "a" * 40)], **on_whatsapp("http://127.0.0.1:9")}
+    app = web.create_app(settings.model_copy(update=given), own_url)
+    monkeypatch.setattr(body, "_forged", {})
+    before = counted("rafiq_forged_requests_total", door=door)
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://127.0.0.1") as client:
+        with capture_logs() as lines:
+            for _ in range(30):
+                assert (await client.post(path, content=b'{"canary": 1}')).status_code == 401
+            last, since = body._forged[door]
+            monkeypatch.setitem(body._forged, door, (last - body.FORGED_AGAIN, since))
+            await client.post(path, content=b'{"canary": 1}')
+    assert counted("rafiq_forged_requests_total", door=door) == before + 31
+    said = [line for line in lines if "not signed" in line["event"]]
+    assert [line.get("unsaid") for line in said] == [None, 29]
+    assert {line["door"] for line in said} == {door} and "canary" not in str(lines)
+    await app.state.service.stop()
 
 
 async def test_what_is_told(

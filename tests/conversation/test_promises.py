@@ -207,6 +207,8 @@ async def test_an_operator_is_told_when_telegram_is_silent(
         await until(enough)
 
     await looked(3)
+    reached = "SELECT count(*) FROM channel_state WHERE channel = 'telegram reached us'"
+    assert await value(database, reached) == 1, "a long outage is known when it is over (test_outage.py)"
     line.answers = False
     await looked(3)
     assert await value(database, alerts) == 0

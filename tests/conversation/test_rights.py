@@ -108,12 +108,22 @@ async def test_erased_is_erased(person: Person, database: Database) -> None:
     address = await value(database, "SELECT id FROM address")
     await ask(person, "not_understood")
     assert await value(database, "SELECT count(*) FROM inbox WHERE topic = 'not_understood'") == 1  # what is counted
+    async with database.session() as session:
+        await session.execute(
+            text(
+                "INSERT INTO appointment (reference, person_id, conversation_id, status, answers_sealed)"
+                " SELECT stage.ref, person_id, id, stage.name, ''::bytea FROM conversation,"
+                " (VALUES ('RV-2222A', 'draft'), ('RV-2222B', 'done')) AS stage (ref, name)"
+            )
+        )
+        await session.commit()
     await ask(person, "delete_my_data")
     said = await person.press(say("button.delete_yes"))
     receipt = said.partition("EF-")[2][:5]
     [erased] = await person.told("person.erased")
     assert erased["receipt"] == f"EF-{receipt}" and "AV-7K3Q" in erased["refs"]
     assert any(ref.startswith("CK-") for ref in erased["refs"])
+    assert [ref for ref in erased["refs"] if ref.startswith("RV-")] == ["RV-2222B"], "of a draft nobody was told"
     assert [event["by"] for event in await person.told("checkin.stopped")] == ["erased"]
     assert await oracles.readable(database, CANARY, NUMBER, bytes(key).hex(), person.name) == []
     for table in ("request", "checkin", "enrolment", "consent", "handoff", "media", "suggestion", "appointment"):

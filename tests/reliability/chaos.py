@@ -21,7 +21,7 @@ from typing import Any, Literal
 from bot.conversation.people import find
 from bot.db import embedded, migrate
 from bot.settings import ROOT, load
-from tests.conversation import oracles
+from tests.conversation import oracles, sounds
 from tests.conversation.conftest import rows, value
 from tests.conversation.letters import queue
 from tests.reliability.outside import TELEGRAM_TOKEN, Outside, outside
@@ -31,7 +31,7 @@ Platform = Literal["telegram", "whatsapp"]
 Someone = telegram.Person | whatsapp.Person
 WORDS = "je veux parler à une personne"
 LONG = "Bonjour. " * 600  # two messages on either platform
-VOICE = b"OggS" + bytes(200)
+VOICE = sounds.ogg()
 
 
 @dataclass(frozen=True, slots=True)
