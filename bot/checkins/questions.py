@@ -132,5 +132,14 @@ def told(answers: Mapping[str, Any], name: str) -> list[dict[str, Any]]:
     ]
 
 
+def typed(answers: Mapping[str, Any], name: str) -> dict[str, str]:
+    """What was typed in these answers, by question: not a choice, not left out."""
+    return {
+        one.id: str(answers[one.id])
+        for one in form(name)
+        if one.id in answers and answers[one.id] not in (*one.choices, SKIPPED)
+    }
+
+
 def _difference(now: float | None, then: float | None) -> float | None:
     return None if now is None or then is None else round(now - then, 3)

@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from bot import i18n
 from bot.assistant import values
-from bot.assistant.forms import ASKED_AGAIN, NEGATIONS, SKIPPED, read_choice
+from bot.assistant.forms import ASKED_AGAIN, LONGEST_TEXT, NEGATIONS, SKIPPED, read_choice
 from bot.assistant.rasa import Decision
 from bot.checkins import questions, rounds, schedule
 from bot.checkins.questions import ENROLMENT, Question
@@ -33,7 +33,6 @@ FORM = "checkin"  # what the talk around it takes for a form in progress
 PURPOSE = "checkins"
 CONSENT_VERSION = "2026-11"  # of the text checkin.consent: change both together
 AGO = {"this_week": timedelta(days=3), "this_month": timedelta(days=15)}  # what the buttons of `returned` stand for
-EARLIEST = timedelta(days=3 * 365)
 LATER = timedelta(days=1)  # how long that is
 LONGEST_ANSWER = 6  # words in which a choice is looked for
 LONGEST_DATE = 8  # words in which a day is
@@ -232,6 +231,7 @@ async def invite(
     returned_on: date,
     zone: str,
     told: Mapping[str, str],
+    said_at: datetime,
 ) -> Checkin | None:
     """The team recorded a return: the row that the person's answer to the invitation belongs to.
 
@@ -255,6 +255,7 @@ async def invite(
         status="invited",
         returned_on=returned_on,
         zone=zone,
+        recorded_at=said_at,
     )
     session.add(enrolment)
     await session.flush()
@@ -416,7 +417,8 @@ async def _leave_in_peace(ctx: Context, row: Checkin) -> None:
 
 async def _completed(ctx: Context, row: Checkin, answers: Mapping[str, Any]) -> None:
     ctx.checkin = None
-    signal = await rounds.complete(ctx.session, ctx.vault, ctx.person_key, row, answers, ctx.now)
+    free_text = ctx.settings.rafiq_checkins_free_text
+    signal = await rounds.complete(ctx.session, ctx.vault, ctx.person_key, row, answers, ctx.now, free_text)
     if signal.level == "amber" and row.level is None:
         reference = await handoff.record(ctx, "checkin_amber", "P2")
         await rounds.flag(ctx.session, row, "amber", list(signal.because), reference, ctx.now)
@@ -491,6 +493,8 @@ def _read(ctx: Context, question: Question) -> str | None:
         return values.read_country(text)
     if step.answer == "date":
         return _past_day(ctx)
+    if step.answer == "text":
+        return text[:LONGEST_TEXT]
     said = _plain(text)
     words = said.split()
     if len(words) > LONGEST_ANSWER or set(words) & NEGATIONS:
@@ -514,7 +518,7 @@ def _past_day(ctx: Context) -> str | None:
     day, today = date.fromisoformat(found[:10]), ctx.now.date()
     if day > today:
         day = day - timedelta(days=7) if day - today <= timedelta(days=7) else _a_year_before(day)
-    return day.isoformat() if today - EARLIEST <= day <= today else None
+    return day.isoformat() if today - schedule.EARLIEST <= day <= today else None
 
 
 def _a_year_before(day: date) -> date:

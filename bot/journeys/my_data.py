@@ -11,7 +11,7 @@ from bot import i18n
 from bot.appointments import bookings
 from bot.assistant.forms import SKIPPED, Step, forms
 from bot.checkins import questions, rounds
-from bot.db.models import Address, Appointment, Checkin, Consent, Conversation, Person, Request, Suggestion
+from bot.db.models import Address, Appointment, CaseEvent, Checkin, Consent, Conversation, Person, Request, Suggestion
 from bot.journeys import checkins, first_contact, interviews
 from bot.journeys.context import Choice, Context, Saying
 from bot.messages import Document
@@ -116,6 +116,11 @@ async def withdraw(ctx: Context, purpose: str, **_: Any) -> None:
         ctx.checkin = None
         await rounds.stop(ctx.session, ctx.person_id, "person", ctx.now, for_good=True)
         await ctx.session.execute(update(Checkin).where(Checkin.person_id == ctx.person_id).values(answers_sealed=None))
+        await ctx.session.execute(
+            update(CaseEvent)
+            .where(CaseEvent.person_id == ctx.person_id, CaseEvent.words_sealed.is_not(None))
+            .values(words_sealed=None)
+        )
     elif purpose == "learning":
         await ctx.session.execute(
             update(Suggestion).where(Suggestion.person_id == ctx.person_id).values(text_sealed=None)
