@@ -293,6 +293,9 @@ async def _begin(ctx: Context) -> None:
         await _by_a_person(ctx)
         return
     answers = {name: told[name] for name in ("age_group",) if told.get(name)}
+    country = values.read_country(ctx.text) if ctx.text else None
+    if country is not None:  # « I am back in Guinea, check in with me »
+        answers["country"] = country
     enrolment = Enrolment(reference=new_reference("CK"), person_id=ctx.person_id, conversation_id=ctx.conversation_id)
     ctx.session.add(enrolment)
     await ctx.session.flush()
