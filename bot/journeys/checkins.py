@@ -216,7 +216,7 @@ async def kept(ctx: Context) -> list[str]:
     enrolment = await rounds.enrolment_of(ctx.session, ctx.person_id)
     lines = []
     if enrolment is not None and enrolment.returned_on is not None:
-        lines.append(i18n.say("my_data.checkins", ctx.language, day=_written(enrolment.returned_on, ctx)))
+        lines.append(i18n.say("my_data.checkins", ctx.language, day=written(enrolment.returned_on, ctx)))
     if answered:
         lines.append(i18n.say("my_data.checkin_answers", ctx.language, number=answered))
     return lines
@@ -451,9 +451,25 @@ async def _enrolled(ctx: Context, row: Checkin, answers: Mapping[str, Any]) -> N
     ctx.say(
         "checkin.enrolled",
         [ctx.do("button.help", "help"), ctx.do("button.checkin_stop", "stop_checkins")],
-        returned=_written(returned_on, ctx),
+        returned=written(returned_on, ctx),
         day=i18n.written_date(first, zone, ctx.language),
     )
+    await _unless_stopped(ctx)
+
+
+async def say_next(ctx: Context) -> None:
+    """When the next check-in comes, after something about it was corrected; or that it is too late for any."""
+    enrolment = await rounds.enrolment_of(ctx.session, ctx.person_id)
+    due_at = await ctx.session.scalar(
+        select(func.min(Checkin.next_at)).where(
+            Checkin.person_id == ctx.person_id, Checkin.status == "planned", Checkin.next_at.is_not(None)
+        )
+    )
+    if enrolment is None or due_at is None:
+        ctx.say("checkin.too_late", [ctx.do("button.person", "handoff", reason="asked")])
+        return
+    day = i18n.written_date(due_at, enrolment.zone or schedule.HOME, ctx.language)
+    ctx.say("checkin.moved", [ctx.do("button.my_data", "my_data"), ctx.do("button.help", "help")], day=day)
     await _unless_stopped(ctx)
 
 
@@ -495,7 +511,7 @@ def _read(ctx: Context, question: Question) -> str | None:
     if step.answer == "country":
         return values.read_country(text)
     if step.answer == "date":
-        return _past_day(ctx)
+        return past_day(ctx)
     if step.answer == "text":
         return text[:LONGEST_TEXT]
     said = _plain(text)
@@ -510,7 +526,7 @@ def _read(ctx: Context, question: Question) -> str | None:
     return meant[0] if len(meant) == 1 else None
 
 
-def _past_day(ctx: Context) -> str | None:
+def past_day(ctx: Context) -> str | None:
     """A day that is over, as it was typed; a date without a year is the last one."""
     words = _plain(ctx.text).split()
     if len(words) > LONGEST_DATE or AHEAD & set(words):  # about something that is to come, as an appointment
@@ -558,7 +574,7 @@ async def _by_a_person(ctx: Context) -> None:
     ctx.say("checkin.minor", [ctx.do("button.emergency", "emergency")], reference=reference, reads=reads)
 
 
-def _written(day: date, ctx: Context) -> str:
+def written(day: date, ctx: Context) -> str:
     return i18n.written_date(datetime.combine(day, time(12), UTC), "UTC", ctx.language)
 
 

@@ -8,7 +8,6 @@ from typing import Any
 from sqlalchemy import select, update
 
 from bot import i18n
-from bot.appointments import bookings
 from bot.assistant.forms import SKIPPED, Step, forms
 from bot.checkins import questions, rounds
 from bot.db.models import Address, Appointment, CaseEvent, Checkin, Consent, Conversation, Person, Request, Suggestion
@@ -73,17 +72,6 @@ def _told(ctx: Context, steps: Iterable[Step], answers: Mapping[str, Any]) -> li
         shown = i18n.say(step.choice_text(value), ctx.language) if value in step.choices else str(value)
         lines.append(f"- {asked} {shown}")
     return lines
-
-
-async def correct(ctx: Context, **_: Any) -> None:
-    """What is wrong is said anew: each thing in the place where it was said."""
-    choices = [ctx.intend("button.return_request", "return_request")]
-    if await bookings.open_of(ctx.session, ctx.person_id) is not None:
-        choices.append(ctx.do("button.interview_change", "change_interview"))
-    if await rounds.enrolment_of(ctx.session, ctx.person_id) is not None:
-        choices.append(ctx.do("button.checkin_stop", "stop_checkins"))
-    choices.append(ctx.do("button.person", "handoff", reason="asked"))
-    ctx.say("my_data.correct", choices)
 
 
 async def consents(ctx: Context, **_: Any) -> None:
