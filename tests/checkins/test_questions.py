@@ -65,3 +65,10 @@ def test_nothing_typed_is_told() -> None:
     assert told[0] == {"question": "E1", "answer": "skip", "value": None}
     assert told[1] == {"question": "E2", "answer": "running", "value": 1}
     assert told[-1] == {"question": "phone", "answer": "given", "value": None}
+
+
+def test_what_was_typed() -> None:
+    """Only what was typed, of the form that was asked: for case backends that are told of it."""
+    answers = GOOD | {"H1": "call", "phone": "+212600000000", "E1": SKIPPED, "returned": "2026-11-01"}
+    assert questions.typed(answers, "full") == {"phone": "+212600000000"}
+    assert questions.typed(answers | {"phone": "same"}, "full") == {}

@@ -22,6 +22,8 @@ from starlette.responses import JSONResponse, Response
 from bot import i18n
 from bot.assistant import knowledge
 from bot.cases.answers import Answer
+from bot.cases.delivery import Event
+from bot.cases.events import validator
 from bot.channels.whatsapp_templates import definitions
 from bot.checkins import questions, rounds, schedule
 from bot.conversation import answers
@@ -546,10 +548,13 @@ async def test_returned_on_is_a_date(person: Person, database: Database) -> None
     assert isinstance(found, date) and found == datetime.now(UTC).date() - timedelta(days=3)
 
 
-async def recorded(database: Database, returned_on: date, answer_id: str = "msg_1") -> bool | None:
-    """The case backend says that the person of this request is back."""
-    data = {"ref": "AV-7K3Q", "returned_on": returned_on.isoformat(), "country": "SN"}
-    return await answers.take(database, answer_id, Answer("return.recorded", "AV-7K3Q", datetime.now(UTC), data))
+async def recorded(
+    database: Database, returned_on: date, answer_id: str = "msg_1", said: int = 0, country: str | None = "SN"
+) -> bool | None:
+    """The case backend says, so many seconds from now, that the person of this request is back."""
+    data = {"ref": "AV-7K3Q", "returned_on": returned_on.isoformat(), **({"country": country} if country else {})}
+    at = datetime.now(UTC) + timedelta(seconds=said)
+    return await answers.take(database, answer_id, Answer("return.recorded", "AV-7K3Q", at, data))
 
 
 async def with_a_request(person: Person, database: Database, age_group: str) -> None:
@@ -596,3 +601,89 @@ async def test_who_said_no_is_not_asked_again(person: Person, database: Database
         await session.execute(text("UPDATE request SET answers_sealed = :s"), {"s": sealed})
         await session.commit()
     assert await recorded(database, today, "msg_3") is False
+
+
+async def planned(database: Database) -> dict[str, datetime]:
+    """When each check-in that is to come is due."""
+    found = await rows(database, "SELECT round, due_at FROM checkin WHERE status = 'planned' ORDER BY due_at")
+    return {row.round: row.due_at for row in found}
+
+
+async def test_another_day_of_return(person: Person, database: Database) -> None:
+    """A second word of the team moves what is not due yet, once; an older one, and a day that cannot be, change nothing."""
+    await with_a_request(person, database, "adult")
+    today = datetime.now(UTC).date()
+    await recorded(database, today - timedelta(days=10))
+    await person.press(say("checkin.consent.yes"))
+    await person.begin("week2")
+    enrolment_id = await value(database, "SELECT id FROM enrolment")
+    before = await planned(database)
+    day = today - timedelta(days=12)
+    assert await recorded(database, day, "msg_2", said=10) is False  # nobody is told: nothing is new for them
+    after = await planned(database)
+    assert after == {
+        one.id: schedule.due(day, one, "Africa/Dakar", enrolment_id) for one in schedule.wanted(12) if one.months
+    }
+    assert all(after[name] < due_at for name, due_at in before.items())
+    assert await person.status("week2") == "open"  # what has begun goes on
+    await recorded(database, day, "msg_3", said=20)
+    await recorded(database, today - timedelta(days=3), "msg_4", said=5)  # said before the second
+    await recorded(database, today + timedelta(days=30), "msg_5", said=30)
+    await recorded(database, today - timedelta(days=10 * 365), "msg_6", said=30)
+    assert await planned(database) == after
+    await recorded(database, day, "msg_7", said=40, country="CM")
+    assert (await planned(database))["month1"].astimezone(UTC) != after["month1"]
+    await recorded(database, day, "msg_8", said=50, country=None)  # no country: the clock stays
+    assert await value(database, "SELECT zone FROM enrolment") == "Africa/Douala"
+    assert len(await person.told("checkin.stopped", "checkin.missed")) == 0
+
+
+async def test_another_day_before_the_yes(person: Person, database: Database) -> None:
+    """Invited for one day, corrected, and then agreed: the second day counts, and nobody is invited twice."""
+    await with_a_request(person, database, "adult")
+    today = datetime.now(UTC).date()
+    assert await recorded(database, today) is True
+    assert await recorded(database, today - timedelta(days=9), "msg_2", said=10) is False
+    await person.press(say("checkin.consent.yes"))
+    assert await value(database, "SELECT returned_on FROM enrolment") == today - timedelta(days=9)
+
+
+async def test_a_day_that_is_too_long_ago(person: Person, database: Database) -> None:
+    """A return of years ago moves every check-in into the past: there is none any more, and none is made up for."""
+    await with_a_request(person, database, "adult")
+    today = datetime.now(UTC).date()
+    await recorded(database, today)
+    await person.press(say("checkin.consent.yes"))
+    await recorded(database, today - timedelta(days=2 * 365), "msg_2", said=10)
+    assert await planned(database) == {}
+    assert await value(database, "SELECT status FROM enrolment") == "ended"
+
+
+@pytest.mark.parametrize("told", [False, True])
+async def test_what_was_typed(person: Person, database: Database, told: bool) -> None:
+    """The case backend is told choices; what was typed only where the operator wants it, sealed until it goes."""
+    posted: dict[str, tuple[dict[str, Any], Any]] = {}
+
+    class Backend:
+        url, newest_only = "http://127.0.0.1/", False
+
+        async def post(self, client: Any, event: Event, overtaken: bool = False) -> None:
+            kept = await rows(database, "SELECT payload, words_sealed FROM case_event WHERE id = :i", i=event.row_id)
+            posted[event.type] = event.payload, kept[0]
+
+    service = person.service
+    service.cases.backend = Backend()
+    service.turns._settings = service.settings.model_copy(update={"rafiq_checkins_free_text": told})
+    await person.enrol()
+    await person.begin("week2")
+    await person.answer(E1="always", E2="running", S1="yes", P1="good", F1="yes", H1="call")
+    await person.write("0612345678")
+    open_ = "SELECT count(*) = 0 FROM case_event WHERE status = 'queued'"
+    await until(lambda: value(database, open_))
+    completed, kept = posted["checkin.completed"]
+    validator("checkin.completed").validate(completed)
+    given = {"question": "phone", "answer": "given", "value": None}
+    assert completed["data"]["answers"][-1] == given | ({"text": "+212612345678"} if told else {})
+    assert kept.payload["data"]["answers"][-1] == given and "612345678" not in json.dumps(kept.payload)
+    assert (kept.words_sealed is not None) == told and b"612345678" not in bytes(kept.words_sealed or b"")
+    assert await value(database, "SELECT count(*) FROM case_event WHERE words_sealed IS NOT NULL") == 0  # it is told

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import uuid
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from sqlalchemy import text
 
 from bot import i18n
+from bot.checkins import schedule
 from bot.db.session import Database
 from bot.journeys import rights
 from bot.web import Service
@@ -167,8 +169,68 @@ async def test_not_my_phone(person: Person, database: Database, words: str) -> N
 
 
 async def test_correct_and_clear(person: Person) -> None:
-    """Where each thing is corrected; how the chat is deleted from the phone."""
+    """Each answer that stands can be corrected; how the chat is deleted from the phone."""
     assert await press_in_my_data(person, "button.correct") == say("my_data.correct")
     titles = [title for _, title in (await person.last())["buttons"]]
-    assert say("button.checkin_stop") in titles
+    answered = ("first_contact.direction.label", "first_contact.name.label")
+    others = ("my_data.returned", "my_data.lives", "button.person")
+    assert titles == [say(one) for one in (*answered, *others)]
     assert await press_in_my_data(person, "button.clear_chat") == i18n.say("clear_chat.web", "fr")
+
+
+async def request_of(person: Person) -> dict[str, Any]:
+    """What their request says now."""
+    [row] = await rows(person.database, "SELECT answers_sealed, key FROM request JOIN person ON person.id = person_id")
+    told: dict[str, Any] = person.database.vault.open(bytes(row.key), bytes(row.answers_sealed))
+    return told
+
+
+async def test_one_answer_is_corrected(person: Person, database: Database) -> None:
+    """Typed or pressed, it alone changes; the case backend is told; the consent stays the one that was given."""
+    await ask(person, "correct_my_data")
+    assert await person.press(say("first_contact.name.label")) == say("first_contact.name")
+    said = await person.write("Awa Diallo")
+    assert "Awa Diallo" in said and "AV-7K3Q" in said and CANARY not in said
+    await ask(person, "correct_my_data")
+    await person.press(say("first_contact.direction.label"))
+    titles = [title for _, title in (await person.last())["buttons"]]
+    assert say("first_contact.direction.for_someone_else") not in titles  # that is another request
+    await person.press(say("first_contact.direction.other_returnee"))
+    assert await request_of(person) == {"name": "Awa Diallo", "direction": "other_returnee"}
+    told = await person.told("request.updated")
+    assert [one["request"]["direction"] for one in told] == ["back_in_morocco", "other_returnee"]
+    assert {one["consent"]["version"] for one in told} == {"1"}
+    assert await value(database, "SELECT count(*) FROM consent WHERE purpose = 'request'") == 1
+
+
+async def test_nothing_is_corrected_by_chance(person: Person) -> None:
+    """Left, or about something else: nothing changes, and the next words go their usual way."""
+    await ask(person, "correct_my_data")
+    await person.press(say("first_contact.name.label"))
+    await person.write("est-ce que c'est gratuit ?")  # a question is no name
+    await ask(person, "correct_my_data")
+    await person.press(say("first_contact.name.label"))
+    assert await person.press(say("button.not_now")) == say("my_data.correct_left")
+    await person.write("Awa Diallo")
+    assert (await request_of(person))["name"] == CANARY
+
+
+async def test_the_day_of_return_is_corrected(person: Person, database: Database) -> None:
+    """In words: the check-ins that are to come move; what cannot be read is asked again; so is the country's clock."""
+    await ask(person, "correct_my_data")
+    await person.press(say("my_data.returned"))
+    said = await person.write("je sais plus")
+    assert say("checkin.unreadable") in said and say("checkin.returned.which") in said
+    day = datetime.now(UTC).date() - timedelta(days=40)
+    said = await person.write(f"{day.day}/{day.month}/{day.year}")
+    assert say("my_data.returned") in said and say("checkin.moved").split("{")[0] in said
+    await ask(person, "correct_my_data")
+    await person.press(say("my_data.lives"))
+    await person.write("Cameroun")
+    [enrolment] = await rows(database, "SELECT id, returned_on, zone FROM enrolment")
+    assert (enrolment.returned_on, enrolment.zone) == (day, "Africa/Douala")
+    planned = await rows(database, "SELECT round, due_at FROM checkin WHERE status = 'planned' ORDER BY due_at")
+    assert [one.round for one in planned] == ["month3", "month6", "month9", "month12"]  # the first month is over
+    assert await person.status("week2") == "open"
+    three = next(one for one in schedule.rounds() if one.id == "month3")
+    assert planned[0].due_at == schedule.due(day, three, "Africa/Douala", enrolment.id)
