@@ -172,6 +172,7 @@ async def resume(ctx: Context, form: str | None) -> None:
     """After something else in the middle, the open question again; where another form begins, this one waits."""
     if ctx.checkin is None or ctx.erased:
         return
+    await _notice_payment(ctx)
     if ctx.draft is not None or form is not None:
         await put_off(ctx)
         return
@@ -180,6 +181,13 @@ async def resume(ctx: Context, form: str | None) -> None:
     row = await _own(ctx, ctx.checkin)
     if row is not None and row.asked is not None:
         await _ask(ctx, row)
+
+
+async def _notice_payment(ctx: Context) -> None:
+    """Who asks about a payment or a quote just now may have a problem with it: somebody of the team looks."""
+    row = await _own(ctx, ctx.checkin) if ctx.checkin is not None and ctx.topic in schedule.data()["payment"] else None
+    if row is not None and row.round != ENROLMENT:
+        await _keep(ctx, row, {questions.PAYMENT: str(ctx.topic)})
 
 
 async def put_off(ctx: Context) -> None:

@@ -30,6 +30,8 @@ GOOD = {"E1": "always", "E2": "running", "E3": "no", "S1": "yes", "S2": "nothing
         ({"H1": "chat"}, {}, "amber", ["H1"]),
         ({"phone": "+212600000000"}, {}, "amber", ["phone"]),
         ({"phone": "same"}, {}, None, []),
+        ({"payment": "supplier_quotes"}, {}, "amber", ["payment"]),  # asked about in the middle
+        ({"payment": "supplier_quotes", "F1": "no"}, {}, "red", ["F1"]),
         ({"P1": "low", "P2": "sometimes"}, GOOD, "amber", ["psychosocial"]),  # down from 1 to .375
         ({"E1": SKIPPED, "F1": SKIPPED}, GOOD, None, []),
     ],

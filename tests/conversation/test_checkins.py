@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import uuid
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -657,6 +657,45 @@ async def test_a_day_that_is_too_long_ago(person: Person, database: Database) ->
     await recorded(database, today - timedelta(days=2 * 365), "msg_2", said=10)
     assert await planned(database) == {}
     assert await value(database, "SELECT status FROM enrolment") == "ended"
+
+
+def understands(understanding: dict[str, Any], message: dict[str, Any]) -> Callable[..., Awaitable[Response]]:
+    """A Rasa to whom everything means this."""
+
+    async def behave(body: dict[str, Any]) -> Response:
+        understood = {"confidence": 0.9, "ranking": [], "entities": [], **understanding}
+        return JSONResponse(GREETING | {"messages": [message], "understanding": understood})
+
+    return behave
+
+
+@pytest.mark.parametrize("reason", ["complaint", "no_followup"])
+async def test_a_complaint_in_the_middle(
+    person: Person, worker: tuple[Service, FakeRasa], database: Database, reason: str
+) -> None:
+    """« Nobody calls me », a complaint: taken in at once, and the open question comes again."""
+    await person.enrol()
+    await person.begin("week2")
+    worker[1].behave = understands({"intent": reason}, {"do": "handoff", "with": {"reason": reason}})
+    said = await person.write("personne ne m'appelle depuis des mois, ce n'est pas normal")
+    assert said.endswith(say("checkin.E1"))
+    assert await value(database, "SELECT reason FROM handoff") == reason
+    await person.answer(**SHORT)
+    assert (await person.told("checkin.completed"))[0]["level"] is None
+
+
+async def test_a_problem_with_a_payment(person: Person, worker: tuple[Service, FakeRasa], database: Database) -> None:
+    """Asked about in the middle of a check-in whose answers are fine, it makes a task."""
+    await person.enrol()
+    await person.begin("week2")
+    topic = "supplier_quotes"
+    question = {"intent": "question", "label": topic}
+    worker[1].behave = understands(question, {"do": "answer", "with": {"topic": topic}})
+    said = await person.write("et pour les devis des fournisseurs, comment faire ?")
+    assert knowledge.answer(topic, "fr") in said and said.endswith(say("checkin.E1"))
+    await person.answer(**SHORT)
+    assert [one["because"] for one in await person.told("checkin.flagged")] == [["payment"]]
+    assert await value(database, "SELECT reason FROM handoff") == "checkin_amber"
 
 
 @pytest.mark.parametrize("told", [False, True])
