@@ -74,8 +74,8 @@ class Measured:
 
 
 def main() -> None:
-    """Every size, one after the other, on a PostgreSQL of its own; 1 when a row was not claimed just once, or costs more
-    among many people than among few."""
+    """Every size, one after the other, on a PostgreSQL of its own; 1 when a row was not claimed just once, or when a row
+    costs more among many people than among few."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.year", description=__doc__)
     parser.add_argument("--enrolled", type=int, nargs="+", default=SIZES)
     parser.add_argument("--workers", type=int, default=WORKERS)
@@ -220,8 +220,8 @@ def _report(measured: Sequence[Measured], workers: int) -> list[str]:
         "",
         f"*Cost of a row* among {measured[-1].enrolled:,} people, as many times as among {measured[0].enrolled:,}: "
         + ", ".join(f"{name} {factor:.2f}" for name, factor in _growth(measured).items())
-        + f". The run ends with an error where {' or '.join(COUNTED)} a row grow beyond {GROWTH}; processor time depends "
-        "on what else the machine does.",
+        + f". The run ends with an error where {' or '.join(COUNTED)} a row grow beyond {GROWTH}; processor time "
+        "depends on what else the machine does.",
         "",
         f"Rows read from end to end, the most first: {read}.",
         "",
