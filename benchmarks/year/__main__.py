@@ -74,8 +74,10 @@ class Measured:
 
 
 def main() -> None:
-    """Every size, one after the other, on a PostgreSQL of its own; 1 when a row was not claimed just once, or when a row
-    costs more among many people than among few."""
+    """Every size, one after the other, on a PostgreSQL of its own.
+
+    1 when a row was not claimed just once, or when a row costs more among many people than among few.
+    """
     parser = argparse.ArgumentParser(prog="python -m benchmarks.year", description=__doc__)
     parser.add_argument("--enrolled", type=int, nargs="+", default=SIZES)
     parser.add_argument("--workers", type=int, default=WORKERS)

@@ -53,3 +53,25 @@ def test_back_and_wanting_to_be_asked(words: str) -> None:
 def test_something_else(words: str) -> None:
     """A question about later, a no, somebody else, or only half of it is none: the classifier decides."""
     assert command(words) is None
+
+
+@pytest.mark.parametrize(
+    ("words", "meant"),
+    [
+        *((word, "stop") for word in ("STOP", "stopp", "Arrêt", "ARRET", "قف", "توقّف", "BARAKA", "safi", "صافي")),
+        *((word, "resume") for word in ("START", "commencer", "ابدأ")),
+        *((word, "my_data") for word in ("MY DATA", "mes données", "بياناتي")),
+        *((word, "delete_my_data") for word in ("DELETE", "effacer", "احذف")),
+        *((word, "checkins") for word in ("suivi", "check in", "تابعوني")),
+        *((word, "other_phone") for word in ("ce n'est plus mon téléphone", "this is not my phone any more")),
+    ],
+)
+def test_words_that_always_work(words: str, meant: str) -> None:
+    """However they are typed, in three languages."""
+    assert command(words) == meant
+
+
+@pytest.mark.parametrize("words", ["BARAKA", "safi", "صافي"])
+def test_enough_is_an_answer_in_a_form(words: str) -> None:
+    """« Enough » may be a first name, or an answer: in a form it stops nothing."""
+    assert command(words, in_form=True) is None
