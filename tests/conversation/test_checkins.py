@@ -21,6 +21,7 @@ from starlette.responses import JSONResponse, Response
 
 from bot import i18n
 from bot.assistant import knowledge
+from bot.assistant.forms import SKIPPED, Step
 from bot.cases.answers import Answer
 from bot.cases.delivery import Event
 from bot.cases.events import validator
@@ -726,3 +727,28 @@ async def test_what_was_typed(person: Person, database: Database, told: bool) ->
     assert kept.payload["data"]["answers"][-1] == given and "612345678" not in json.dumps(kept.payload)
     assert (kept.words_sealed is not None) == told and b"612345678" not in bytes(kept.words_sealed or b"")
     assert await value(database, "SELECT count(*) FROM case_event WHERE words_sealed IS NOT NULL") == 0  # it is told
+
+
+async def test_a_sentence_enrols(person: Person, database: Database) -> None:
+    """« I am back in Guinea, check in with me »: asked for their consent, and not in which country they live."""
+    assert say("checkin.consent") in await person.write("Je suis rentré en Guinée, prenez de mes nouvelles svp")
+    await person.press(say("checkin.consent.yes"))
+    await person.press(say("first_contact.age_group.adult"))
+    said = await person.press(say("checkin.returned.this_week"))
+    assert said.startswith(say("checkin.enrolled").split("{")[0])
+    [enrolment] = await rows(database, "SELECT status, zone FROM enrolment")
+    assert (enrolment.status, enrolment.zone) == ("active", "Africa/Conakry")
+
+
+def test_a_text_question() -> None:
+    """A question that takes what is typed: any words but a question; it is told as `given`."""
+    from bot.journeys.checkins import _read
+    from bot.journeys.context import Context
+
+    step = Step("N1", "checkin.P2", "text", skip=True)
+    question = questions.Question("N1", step, None, {})
+    ctx = Context.__new__(Context)
+    ctx.language, ctx.now = "fr", datetime.now(UTC)
+    for words, kept in (("le toit est cassé", "le toit est cassé"), ("passer", SKIPPED), ("c'est gratuit ?", None)):
+        ctx.text = words
+        assert _read(ctx, question) == kept

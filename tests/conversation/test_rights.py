@@ -234,3 +234,20 @@ async def test_the_day_of_return_is_corrected(person: Person, database: Database
     assert await person.status("week2") == "open"
     three = next(one for one in schedule.rounds() if one.id == "month3")
     assert planned[0].due_at == schedule.due(day, three, "Africa/Douala", enrolment.id)
+
+
+async def test_a_child_after_all(person: Person, database: Database) -> None:
+    """Who corrects their age to a child's is handed to a person, and the request keeps no more than that needs."""
+    async with database.session() as session:
+        key = await session.scalar(text("SELECT key FROM person"))
+        told = {"name": CANARY, "direction": "back_in_morocco", "age_group": "adult", "city": "Oujda"}
+        sealed = {"s": database.vault.seal(bytes(key), told)}
+        await session.execute(text("UPDATE request SET answers_sealed = :s"), sealed)
+        await session.commit()
+    await ask(person, "correct_my_data")
+    await person.press(say("first_contact.age_group.label"))
+    said = await person.press(say("first_contact.age_group.child"))
+    assert "AV-7K3Q" in said
+    assert await request_of(person) == {"name": CANARY, "direction": "back_in_morocco", "age_group": "child"}
+    assert await value(database, "SELECT priority FROM handoff WHERE reason = 'minor'") == "P1"
+    assert [one["request"]["priority"] for one in await person.told("request.updated")] == ["P1"]
