@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
@@ -18,6 +19,7 @@ from hypothesis import settings as examples
 from hypothesis import strategies as st
 from sqlalchemy import text
 from starlette.responses import JSONResponse, Response
+from typer.testing import CliRunner, Result
 
 from bot import i18n
 from bot.assistant import knowledge
@@ -27,10 +29,12 @@ from bot.cases.delivery import Event
 from bot.cases.events import validator
 from bot.channels.whatsapp_templates import definitions
 from bot.checkins import questions, rounds, schedule
+from bot.cli import app
 from bot.conversation import answers
 from bot.db.models import Checkin
 from bot.db.session import Database
 from bot.messages import LANGUAGES, Incoming, Kind
+from bot.settings import SettingsError
 from bot.web import Service
 from tests.checkins.test_schedule import assert_allowed
 from tests.conversation.conftest import rows, typed, until, value
@@ -752,3 +756,25 @@ def test_a_text_question() -> None:
     for words, kept in (("le toit est cassé", "le toit est cassé"), ("passer", SKIPPED), ("c'est gratuit ?", None)):
         ctx.text = words
         assert _read(ctx, question) == kept
+
+
+async def test_a_counsellor_records_a_return(
+    person: Person, database: Database, own_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From the command line: invited once, corrected by another day; a day that cannot be is refused in one line."""
+    monkeypatch.setenv("DATABASE_URL", own_url)
+    monkeypatch.setenv("RAFIQ_MASTER_KEY", base64.b64encode(person.service.settings.master_key).decode())
+
+    async def run(reference: str, day: date) -> Result:
+        given = ["returned", reference, day.isoformat(), "--country", "SN"]
+        return await asyncio.to_thread(CliRunner().invoke, app, given)
+
+    await with_a_request(person, database, "adult")
+    today = datetime.now(UTC).date()
+    assert (await run("AV-7K3Q", today)).stdout == "invited\n"
+    assert (await run("AV-7K3Q", today - timedelta(days=9))).stdout.startswith("not invited: asked already")
+    [enrolment] = await rows(database, "SELECT status, returned_on FROM enrolment")
+    assert (enrolment.status, enrolment.returned_on) == ("invited", today - timedelta(days=9))
+    wrong = (("AV-7K3Q", today + timedelta(days=9)), ("AV-7K3Q", today - timedelta(days=9000)), ("AV-2222", today))
+    for reference, day in wrong:
+        assert isinstance((await run(reference, day)).exception, SettingsError)

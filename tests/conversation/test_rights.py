@@ -43,7 +43,7 @@ async def person(worker: tuple[Service, FakeRasa], database: Database) -> Person
         )
         await session.execute(
             text(
-                "INSERT INTO consent (person_id, purpose, version, channel) SELECT id, 'request', '1', 'web' FROM person"
+                "INSERT INTO consent (person_id, purpose, version, channel) SELECT id, 'request', '2026-10', 'web' FROM person"
             )
         )
         await session.commit()
@@ -199,7 +199,7 @@ async def test_one_answer_is_corrected(person: Person, database: Database) -> No
     assert await request_of(person) == {"name": "Awa Diallo", "direction": "other_returnee"}
     told = await person.told("request.updated")
     assert [one["request"]["direction"] for one in told] == ["back_in_morocco", "other_returnee"]
-    assert {one["consent"]["version"] for one in told} == {"1"}
+    assert {one["consent"]["version"] for one in told} == {"2026-10"}
     assert await value(database, "SELECT count(*) FROM consent WHERE purpose = 'request'") == 1
 
 
