@@ -11,7 +11,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -186,7 +186,7 @@ def _once(connection: psycopg.Connection[Any], due: people.Due, sent: Sequence[s
 def _growth(measured: Sequence[Measured]) -> dict[str, float]:
     """How many times as much a row costs among the most people as among the fewest."""
     few, many = measured[0], measured[-1]
-    costs = {
+    costs: dict[str, Callable[[Measured], float]] = {
         "queries": lambda one: one.queries,
         "pages": lambda one: one.pages,
         "processor time": lambda one: one.seconds + one.server_seconds,

@@ -251,3 +251,30 @@ async def test_a_child_after_all(person: Person, database: Database) -> None:
     assert await request_of(person) == {"name": CANARY, "direction": "back_in_morocco", "age_group": "child"}
     assert await value(database, "SELECT priority FROM handoff WHERE reason = 'minor'") == "P1"
     assert [one["request"]["priority"] for one in await person.told("request.updated")] == ["P1"]
+
+
+@pytest.mark.parametrize("erased", [False, True])
+async def test_what_was_typed_waits_for_nobody(person: Person, database: Database, erased: bool) -> None:
+    """Words that wait for the case backend go with the consent to check-ins, and with the person."""
+    async with database.session() as session:
+        key = await session.scalar(text("SELECT key FROM person"))
+        sealed = database.vault.seal(bytes(key), {"phone": NUMBER})
+        await session.execute(
+            text("UPDATE case_event SET words_sealed = :s WHERE person_id IS NOT NULL"), {"s": sealed}
+        )
+        payload = json.dumps({"data": {"answers": []}})
+        await session.execute(
+            text(
+                "INSERT INTO case_event (key, type, person_id, payload, status, words_sealed) "
+                "SELECT 'typed', 'checkin.partial', id, CAST(:p AS jsonb), 'dead', :s FROM person"
+            ),
+            {"p": payload, "s": sealed},
+        )
+        await session.commit()
+    if erased:
+        await ask(person, "delete_my_data")
+        await person.press(say("button.delete_yes"))
+    else:
+        await ask(person, "consents")
+        await person.press(say("consent.checkins"))
+    assert await value(database, "SELECT count(*) FROM case_event WHERE words_sealed IS NOT NULL") == 0
