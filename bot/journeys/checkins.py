@@ -458,7 +458,11 @@ async def _enrolled(ctx: Context, row: Checkin, answers: Mapping[str, Any]) -> N
         return
     ctx.say(
         "checkin.enrolled",
-        [ctx.do("button.help", "help"), ctx.do("button.checkin_stop", "stop_checkins")],
+        [
+            ctx.do("button.help", "help"),
+            ctx.do("button.correct", "correct_field", field="returned"),
+            ctx.do("button.checkin_stop", "stop_checkins"),
+        ],
         returned=written(returned_on, ctx),
         day=i18n.written_date(first, zone, ctx.language),
     )

@@ -742,6 +742,10 @@ async def test_a_sentence_enrols(person: Person, database: Database) -> None:
     assert said.startswith(say("checkin.enrolled").split("{")[0])
     [enrolment] = await rows(database, "SELECT status, zone FROM enrolment")
     assert (enrolment.status, enrolment.zone) == ("active", "Africa/Conakry")
+    assert await person.press(say("button.correct")) == say("checkin.returned.which")
+    day = datetime.now(UTC).date() - timedelta(days=5)
+    assert say("checkin.moved").split("{")[0] in await person.write(f"{day.day}/{day.month}/{day.year}")
+    assert await value(database, "SELECT returned_on FROM enrolment") == day
 
 
 def test_a_text_question() -> None:
