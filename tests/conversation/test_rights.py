@@ -186,7 +186,18 @@ async def request_of(person: Person) -> dict[str, Any]:
 
 
 async def test_one_answer_is_corrected(person: Person, database: Database) -> None:
-    """Typed or pressed, it alone changes; the case backend is told; the consent stays the one that was given."""
+    """Typed or pressed, it alone changes; the case backend is told; the consent stays the one that was given.
+
+    Left, or about something else: nothing changes, and the next words go their usual way.
+    """
+    await ask(person, "correct_my_data")
+    await person.press(say("first_contact.name.label"))
+    await person.write("est-ce que c'est gratuit ?")  # a question is no name
+    await ask(person, "correct_my_data")
+    await person.press(say("first_contact.name.label"))
+    assert await person.press(say("button.not_now")) == say("my_data.correct_left")
+    await person.write("Awa Diallo")
+    assert (await request_of(person))["name"] == CANARY
     await ask(person, "correct_my_data")
     assert await person.press(say("first_contact.name.label")) == say("first_contact.name")
     said = await person.write("Awa Diallo")
@@ -201,18 +212,6 @@ async def test_one_answer_is_corrected(person: Person, database: Database) -> No
     assert [one["request"]["direction"] for one in told] == ["back_in_morocco", "other_returnee"]
     assert {one["consent"]["version"] for one in told} == {"2026-10"}
     assert await value(database, "SELECT count(*) FROM consent WHERE purpose = 'request'") == 1
-
-
-async def test_nothing_is_corrected_by_chance(person: Person) -> None:
-    """Left, or about something else: nothing changes, and the next words go their usual way."""
-    await ask(person, "correct_my_data")
-    await person.press(say("first_contact.name.label"))
-    await person.write("est-ce que c'est gratuit ?")  # a question is no name
-    await ask(person, "correct_my_data")
-    await person.press(say("first_contact.name.label"))
-    assert await person.press(say("button.not_now")) == say("my_data.correct_left")
-    await person.write("Awa Diallo")
-    assert (await request_of(person))["name"] == CANARY
 
 
 async def test_the_day_of_return_is_corrected(person: Person, database: Database) -> None:
