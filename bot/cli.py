@@ -484,22 +484,24 @@ def returned(
     on: Annotated[str, typer.Argument(help="The day of return, like 2026-11-20.")],
     country: Annotated[str, typer.Option(help="Where they live now, like SN: whose clock counts.")] = "",
 ) -> None:
-    """A person is back: they are invited to check-ins, and enrolled only by their own yes."""
+    """A person is back: they are invited to check-ins, enrolled only by their own yes. Again: the day is corrected."""
     from bot.cases.answers import Answer
+    from bot.checkins import schedule
     from bot.conversation import answers
 
     try:
         day = date.fromisoformat(on)
     except ValueError:
         raise configuration.SettingsError(f"{on} is no day: write it like 2026-11-20") from None
-    if day > (datetime.now(UTC) + timedelta(days=1)).date():
-        raise configuration.SettingsError(f"{on} is still to come: a return is recorded when it is over")
+    if not schedule.believable(day, datetime.now(UTC)):
+        raise configuration.SettingsError(f"{on} is still to come, or years ago: a return is recorded when it is over")
     data = {"ref": reference, "returned_on": day.isoformat(), "country": country}
     answer = Answer("return.recorded", reference, datetime.now(UTC), data)
     told = _in_database(configuration.load(), lambda database: answers.take(database, str(uuid.uuid4()), answer))
     if told is None:
         raise configuration.SettingsError(f"there is no request {reference}")
-    typer.echo("invited" if told else "not invited: asked already, said no, stopped, a child, or not to be reached")
+    not_invited = "asked already (another day is a correction then), said no, stopped, a child, or not to be reached"
+    typer.echo("invited" if told else f"not invited: {not_invited}")
 
 
 @app.command("known")

@@ -120,6 +120,7 @@ class Settings(BaseSettings):
     rafiq_rasa_port: int = Field(5005, ge=1, le=65535)
     rafiq_rasa_timeout: float = Field(10.0, gt=0, le=30)
     rafiq_checkins_months: int = Field(12, ge=1, le=24)
+    rafiq_checkins_free_text: bool = False
     rafiq_media_days: int = Field(30, ge=1, le=365)
     rafiq_payload_days: int = Field(7, ge=1, le=90)
     rafiq_conversation_days: int = Field(90, ge=7, le=730)

@@ -30,7 +30,7 @@ from bot.conversation.figures import FIGURES, KEYS, PERIODS
 from bot.conversation.handoffs import CANNED, HandoffError
 from bot.conversation.notify import TROUBLE
 from bot.conversation.staff import ALL_ROLES
-from bot.journeys import VERBS, emergency, interviews, my_data
+from bot.journeys import VERBS, corrections, emergency, interviews, my_data
 from bot.messages import LANGUAGES, Language
 from bot.settings import ROOT
 
@@ -149,6 +149,9 @@ def used_ids() -> tuple[set[str], set[str]]:
         titles = {question.step.choice_text(choice) for choice in question.step.choices}
         used |= {question.step.say, "choice.skip"} | titles
         buttons |= titles
+    corrected = {f"my_data.{name}" for name in corrections.OF_CHECKINS}
+    used |= corrected
+    buttons |= corrected
     purposes = {f"consent.{purpose}" for purpose in my_data.PURPOSES}
     used |= purposes
     buttons |= purposes

@@ -49,7 +49,7 @@ from bot.conversation.wording import Wording
 from bot.db import keys
 from bot.db.session import Database, Lane, connect
 from bot.jobs import Lanes, Worker
-from bot.journeys import first_contact
+from bot.journeys import first_contact, hours
 from bot.messages import Incoming, Kind, Notice, Receipt, SendError
 from bot.settings import Settings
 from bot.training import Models
@@ -91,7 +91,7 @@ class Service:
         self.cases = CaseDelivery(self.database, systems.backend(settings))
         self.media = Keeper(self.database, self.delivery.channels)
         self.appointments = Appointments(self.database)
-        self.checkins = Checkins(self.database)
+        self.checkins = Checkins(self.database, settings.rafiq_checkins_free_text)
         self.retention = Retention(self.database, settings)
         self.signals = Signals()
         self.lanes = Lanes(self.database, database_url)
@@ -116,6 +116,7 @@ class Service:
         """Begin to work."""
         await self.turns.vector_of("")  # the encoder is loaded before the first message comes
         await self.wording.read()
+        await self._learn_closed_days()
         gc.collect()
         gc.freeze()  # what is there now stays: no collection need look at it
         await self.lanes.start()
@@ -192,10 +193,15 @@ class Service:
             try:
                 await self.media.expire()
                 await self.appointments.keep()
+                await self._learn_closed_days()
                 await self.retention.daily()
             except Exception as error:  # the next hour is soon enough
                 log.warning("not tidied", error=type(error).__name__)
             await asyncio.sleep(3600)
+
+    async def _learn_closed_days(self) -> None:
+        async with self.database.session() as session:
+            await hours.learn(session)
 
     async def _run_telegram(self, telegram: Telegram) -> None:
         public = self.settings.rafiq_public_url

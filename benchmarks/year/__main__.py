@@ -11,7 +11,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -29,6 +29,8 @@ from bot.settings import ROOT
 REPORT = ROOT / "docs" / "scale.md"
 SIZES, WORKERS = (1_000, 10_000, 100_000), 4
 PATIENCE = 3600.0
+COUNTED = ("queries", "pages")  # what is counted, not measured
+GROWTH = 1.5  # of queries and pages a row, from the fewest people to the most: beyond it something reads too much
 _LEFT = """SELECT EXISTS (SELECT 1 FROM checkin WHERE next_at <= now())
     OR EXISTS (SELECT 1 FROM reminder WHERE done_at IS NULL AND due_at <= now())
     OR EXISTS (SELECT 1 FROM outbox WHERE status IN ('queued', 'sending'))"""
@@ -72,7 +74,10 @@ class Measured:
 
 
 def main() -> None:
-    """Every size, one after the other, on a PostgreSQL of its own; 1 when a row was not claimed just once."""
+    """Every size, one after the other, on a PostgreSQL of its own.
+
+    1 when a row was not claimed just once, or when a row costs more among many people than among few.
+    """
     parser = argparse.ArgumentParser(prog="python -m benchmarks.year", description=__doc__)
     parser.add_argument("--enrolled", type=int, nargs="+", default=SIZES)
     parser.add_argument("--workers", type=int, default=WORKERS)
@@ -85,6 +90,9 @@ def main() -> None:
     if not given.dry:
         REPORT.write_text(text, encoding="utf-8")
     print("\n" + text)
+    grown = {name: factor for name, factor in _growth(measured).items() if name in COUNTED and factor > GROWTH}
+    if grown:
+        raise SystemExit(f"a row costs more among many people: {grown}")
 
 
 def _measure(folder: Path, enrolled: int, workers: int) -> Measured:
@@ -175,6 +183,17 @@ def _once(connection: psycopg.Connection[Any], due: people.Due, sent: Sequence[s
     assert Counter(person for (person,) in handed) == Counter(due.unreached), "handed over once each"
 
 
+def _growth(measured: Sequence[Measured]) -> dict[str, float]:
+    """How many times as much a row costs among the most people as among the fewest."""
+    few, many = measured[0], measured[-1]
+    costs: dict[str, Callable[[Measured], float]] = {
+        "queries": lambda one: one.queries,
+        "pages": lambda one: one.pages,
+        "processor time": lambda one: one.seconds + one.server_seconds,
+    }
+    return {name: (cost(many) / many.due.rows) / (cost(few) / few.due.rows) for name, cost in costs.items()}
+
+
 def _report(measured: Sequence[Measured], workers: int) -> list[str]:
     """The page."""
     read = "; ".join(
@@ -200,6 +219,11 @@ def _report(measured: Sequence[Measured], workers: int) -> list[str]:
         "*Claimed once each*: every due row led to one message, which the channel saw once, or to one handoff; the run "
         "ends with an error otherwise. *Queries* are those of the work itself. *Pages* are the 8 KB pages that "
         "PostgreSQL touched, whether in memory or not: what grows when an index is missing.",
+        "",
+        f"*Cost of a row* among {measured[-1].enrolled:,} people, as many times as among {measured[0].enrolled:,}: "
+        + ", ".join(f"{name} {factor:.2f}" for name, factor in _growth(measured).items())
+        + f". The run ends with an error where {' or '.join(COUNTED)} a row grow beyond {GROWTH}; processor time "
+        "depends on what else the machine does.",
         "",
         f"Rows read from end to end, the most first: {read}.",
         "",

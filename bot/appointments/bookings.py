@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import ColumnElement, delete, func, select, update
@@ -18,8 +18,11 @@ from bot.db.models import Appointment, Office, Reminder, Request, Slot
 OPEN = ("requested", "proposed", "confirmed", "reminded")
 DRAFT = ("draft", "held")
 REMINDERS = (48, 3)  # hours before
+UNANSWERED = 0  # in the place of hours: by then a wish or a proposal should have had its answer
+ANSWERED_WITHIN = timedelta(days=3)  # a wish for any time
 WORTH = timedelta(hours=1)  # a reminder that would come sooner than this after the booking says nothing new
 DRAFT_LIFE = timedelta(days=1)  # after the last word about it
+HOME_ZONE = "Africa/Casablanca"  # of a wish for no office
 LATE = timedelta(hours=2)  # after its time an appointment is still what the person means by « my appointment »
 LIVE = ("open", "acknowledged")  # of a request
 OVER = ("past", "rescheduled", "cancelled", "done", "missed")
@@ -127,6 +130,8 @@ async def settle(
     await tell(session, appointment, kind, now, answers, replaced=moved.reference if moved else None)
     if status == "confirmed":
         await remind(session, appointment, now)
+    else:
+        await _watch(session, appointment, await _day_after(session, appointment, answers, now))
 
 
 def step(appointment: Appointment, status: str, now: datetime) -> None:
@@ -183,6 +188,9 @@ async def propose(session: AsyncSession, appointment: Appointment, at: datetime,
 async def accept(session: AsyncSession, appointment: Appointment, answers: Mapping[str, Any], now: datetime) -> None:
     """The person says yes to the time that was proposed."""
     step(appointment, "confirmed", now)
+    await session.execute(
+        delete(Reminder).where(Reminder.appointment_id == appointment.id, Reminder.hours == UNANSWERED)
+    )
     await session.flush()
     await tell(session, appointment, "interview.booked", now, answers)
 
@@ -279,6 +287,30 @@ async def remind(session: AsyncSession, appointment: Appointment, now: datetime)
                 index_elements=["appointment_id", "hours"], set_={"due_at": due_at}, where=Reminder.done_at.is_(None)
             )
         )
+    if appointment.status == "proposed":
+        await _watch(session, appointment, times.rested(appointment.starts_at, appointment.zone))
+
+
+async def _watch(session: AsyncSession, appointment: Appointment, due_at: datetime) -> None:
+    """Plan when the team is reminded of what nobody has answered."""
+    row = insert(Reminder).values(appointment_id=appointment.id, hours=UNANSWERED, due_at=due_at)
+    await session.execute(
+        row.on_conflict_do_update(
+            index_elements=["appointment_id", "hours"], set_={"due_at": due_at}, where=Reminder.done_at.is_(None)
+        )
+    )
+
+
+async def _day_after(
+    session: AsyncSession, appointment: Appointment, answers: Mapping[str, Any], now: datetime
+) -> datetime:
+    """The morning after the day that was wished for; after some days for who has time at any."""
+    office = await session.get(Office, appointment.office_id) if appointment.office_id else None
+    zone = office.zone if office is not None else HOME_ZONE
+    wish = str(answers.get("wish", "any"))
+    if wish == "any":
+        return times.rested(now + ANSWERED_WITHIN, zone)
+    return times.morning(date.fromisoformat(wish[:10]) + timedelta(days=1), zone)
 
 
 async def forget_reminders(session: AsyncSession, appointment: Appointment, all_of_them: bool = False) -> None:

@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 
 WALL = "%Y-%m-%dT%H:%M"
 QUIET_UNTIL, QUIET_FROM = time(8), time(20)  # nobody is reminded outside of these hours
+MORNING = time(10)  # when what has no hour of its own is said
 EVENING = time(19)  # when a reminder goes whose own time is in the night that follows
 
 
@@ -39,3 +40,16 @@ def awake(moment: datetime, zone: str) -> datetime:
         return moment
     day = local.date() if local.time() >= QUIET_FROM else local.date() - timedelta(days=1)
     return datetime.combine(day, EVENING, ZoneInfo(zone)).astimezone(UTC)
+
+
+def morning(day: date, zone: str) -> datetime:
+    """Ten o'clock of this day on the clock of the place, in UTC."""
+    return datetime.combine(day, MORNING, ZoneInfo(zone)).astimezone(UTC)
+
+
+def rested(moment: datetime, zone: str) -> datetime:
+    """This moment, or when it lies in the quiet hours the morning after them: nobody could have answered before."""
+    local = moment.astimezone(ZoneInfo(zone))
+    if QUIET_UNTIL <= local.time() < QUIET_FROM:
+        return moment
+    return morning(local.date() + timedelta(days=local.time() >= QUIET_FROM), zone)

@@ -36,6 +36,24 @@ _WORDS: Mapping[str, str] = {
     "menu": "help_menu", "help": "help_menu", "language": "change_language",
     "aide": "help_menu", "القايمه": "help_menu", "مساعده": "help_menu",
 }  # fmt: skip
+# « I am back in Guinea, please check in with me »: no label of the classifier, and a sentence of many shapes. Both have
+# to be said, and nothing that makes it a question about later, or a no.
+_BACK = re.compile(
+    r"\b(?:de retour|(?:suis|sui|jsuis|jsui|chuis|chui) (?:\w+ )?(?:rentre|revenu|retourne)e?"
+    r"|(?:am|m|im|been) (?:\w+ )?back|(?:came|come|went|gone) (?:back|home)|returned|reach(?:ed)? (?:home|back)"
+    r"|رجعت|رجعنا|عدت|وصلت|r[eo]?j[ea]?3t|3o?u?dt|ws+a?lt)\b"
+)
+_ASK_AFTER_ME = re.compile(
+    r"\b(?:suivez moi|me suivre|de mes nouvelles|demande[rz] (?:moi )?comment je vais|rest(?:er|ez|ons) en contact"
+    r"|check (?:in with|up on|on) me|(?:stay|keep) in touch|ask (?:me )?how i am|follow (?:me up|up with me)"
+    r"|ت?تابعوني|متابعتي|ت?ا?سالوا? عني|[ات]?سولوا? عليا?|[ات]طمينوا ع(?:لي|ني)"
+    r"|t?ta?b[ea]?3o?u?ni|t?(?:so?u?wlo?u?|sewlo|s2lo|swlo) (?:3l[iy]+a|fiya))\b"
+)
+_NOT_NOW = {
+    "quand", "lorsque", "si", "apres", "qui", "pas", "ne", "when", "once", "if", "after", "who", "will", "not", "dont",
+    "never", "عندما", "لما", "اذا", "حين", "بعد", "هل", "لا", "mlli", "melli", "mnin", "ila", "wach", "wash",
+}  # fmt: skip
+_LONGEST_SENTENCE = 25  # words
 
 
 def command(text: str, in_form: bool = False) -> str | None:
@@ -44,4 +62,14 @@ def command(text: str, in_form: bool = False) -> str | None:
     In a form, what may be an answer (a name, « enough ») is none of them.
     """
     words = " ".join(_WORD.findall(without_accents(normalise(text))))
-    return None if in_form and words in _ENOUGH else _WORDS.get(words)
+    if in_form and words in _ENOUGH:
+        return None
+    return _WORDS.get(words) or ("checkins" if not in_form and _wants_checkins(words) else None)
+
+
+def _wants_checkins(said: str) -> bool:
+    """Whether somebody says that they are back and wants to be asked how they are."""
+    words = said.split()
+    if len(words) > _LONGEST_SENTENCE or _NOT_NOW.intersection(words) or "don t" in said:
+        return False
+    return _BACK.search(said) is not None and _ASK_AFTER_ME.search(said) is not None

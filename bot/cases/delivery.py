@@ -12,6 +12,7 @@ import asyncio
 import random
 import time
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -25,7 +26,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
 from bot import faults, metrics
-from bot.db.models import Alert, CaseEndpoint, CaseEvent
+from bot.db.models import Alert, CaseEndpoint, CaseEvent, Person
 from bot.db.session import Database, Lane, wake
 
 log = structlog.get_logger()
@@ -40,13 +41,17 @@ LONGEST_PAUSE = timedelta(minutes=5)  # that one event's Retry-After holds the o
 # Looked for every second: made once.
 _DISABLED = select(CaseEndpoint.url).where(CaseEndpoint.url == bindparam("url"), CaseEndpoint.disabled_at.is_not(None))
 _NEXT = (
-    select(CaseEvent.id, CaseEvent.event_id, CaseEvent.type, CaseEvent.payload, CaseEvent.attempts)
+    select(
+        CaseEvent.id, CaseEvent.event_id, CaseEvent.type, CaseEvent.payload, CaseEvent.attempts,
+        CaseEvent.words_sealed, Person.key,
+    )
+    .outerjoin(Person, Person.id == CaseEvent.person_id)
     .where(text("case_event.status = 'queued'"))
     .where((CaseEvent.next_at.is_(None)) | (CaseEvent.next_at <= func.now()))
     .where(~_DISABLED.exists())
     .order_by(CaseEvent.id)
     .limit(1)
-)
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +133,12 @@ class CaseDelivery:
         if time.monotonic() < self._not_before:
             return None
         row = (await session.execute(_NEXT, {"url": self.backend.url})).first()
-        return Event(*row) if row else None
+        if row is None:
+            return None
+        payload = row.payload
+        if row.words_sealed is not None and row.key is not None:  # whose person was erased has no words any more
+            payload = _with_words(payload, self.database.vault.open(row.key, row.words_sealed))
+        return Event(row.id, row.event_id, row.type, payload, row.attempts)
 
     async def _one(self, connection: AsyncConnection) -> bool:
         """Post the oldest event that is due; False when there is none."""
@@ -147,11 +157,10 @@ class CaseDelivery:
             metrics.CASE_POSTS.labels("delivered" if failure is None else "gone" if failure.gone else "failed").inc()
             faults.point("cases.posted")
             if failure is None and overtaken:
-                await self._settle(session, event, status="overtaken", next_at=None, error=None)
+                await self._settle(session, event, status="overtaken", next_at=None, error=None, words_sealed=None)
             elif failure is None:
-                await self._settle(
-                    session, event, status="delivered", delivered_at=func.now(), next_at=None, error=None
-                )
+                told = {"status": "delivered", "delivered_at": func.now(), "words_sealed": None}
+                await self._settle(session, event, next_at=None, error=None, **told)
             elif failure.gone:
                 await self._disable(session, event)
             else:
@@ -224,6 +233,13 @@ class CaseDelivery:
     async def _settle(self, session: AsyncSession, event: Event, **values: Any) -> None:
         await session.execute(update(CaseEvent).where(CaseEvent.id == event.row_id).values(values))
         await session.commit()
+
+
+def _with_words(payload: Mapping[str, Any], words: Mapping[str, str]) -> dict[str, Any]:
+    """The event with what was typed beside the answers that were typed."""
+    data = payload["data"]
+    answers = [{**one, "text": words[one["question"]]} if one["question"] in words else one for one in data["answers"]]
+    return {**payload, "data": {**data, "answers": answers}}
 
 
 async def replay(database: Database, event_id: uuid.UUID | None = None) -> int:

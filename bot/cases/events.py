@@ -33,8 +33,11 @@ async def record(
     person_id: int | None,
     occurred_at: datetime,
     data: Mapping[str, Any],
+    words_sealed: bytes | None = None,
 ) -> None:
     """Write the event down and wake its delivery at commit; the same `key` again writes nothing.
+
+    `words_sealed`: what was typed, by question, with the person's key. It is never in the payload that is kept.
 
     Raises `jsonschema.ValidationError` when the data is not what docs/case-events/ promises.
     """
@@ -42,7 +45,7 @@ async def record(
     validator(type_).validate(payload)
     await session.execute(
         insert(CaseEvent)
-        .values(key=key, type=type_, person_id=person_id, payload=payload)
+        .values(key=key, type=type_, person_id=person_id, payload=payload, words_sealed=words_sealed)
         .on_conflict_do_nothing(index_elements=["key"])
     )
     await wake(session, Lane.CASES, 0)

@@ -18,6 +18,7 @@ SIGNAL = "check-in signal v1"
 ENROLMENT = "enrolment"  # the form that comes before the first check-in
 DIMENSIONS = ("economic", "social", "psychosocial")
 ANSWERED = 2  # questions that a dimension needs for a mean
+PAYMENT = "payment"  # beside the answers: what they asked about, see the file
 AMBERS = 2  # amber answers that make a task
 DROP = 0.3  # of a dimension since the last time, that makes one
 Level = Literal["red", "amber"]
@@ -99,10 +100,13 @@ def signal(answers: Mapping[str, Any], before: Mapping[str, Any]) -> Signal:
     change = {name: _difference(now[name], then[name]) for name in DIMENSIONS}
     dropped = [name for name, difference in change.items() if difference is not None and difference <= -DROP]
     alone = any(flag == "task" for flag in flags.values()) or answers.get("phone") not in (None, "same", SKIPPED)
+    alone |= PAYMENT in answers
     level: Level | None = "red" if red else "amber" if alone or dropped or len(amber) >= AMBERS else None
     because = red if level == "red" else amber + dropped if level == "amber" else []
     if level == "amber" and answers.get("phone") not in (None, "same", SKIPPED):
         because = [*because, "phone"]
+    if level == "amber" and PAYMENT in answers:
+        because = [*because, PAYMENT]
     return Signal(level, because, now, change)
 
 
@@ -130,6 +134,15 @@ def told(answers: Mapping[str, Any], name: str) -> list[dict[str, Any]]:
         for one in form(name)
         if one.id in answers
     ]
+
+
+def typed(answers: Mapping[str, Any], name: str) -> dict[str, str]:
+    """What was typed in these answers, by question: not a choice, not left out."""
+    return {
+        one.id: str(answers[one.id])
+        for one in form(name)
+        if one.id in answers and answers[one.id] not in (*one.choices, SKIPPED)
+    }
 
 
 def _difference(now: float | None, then: float | None) -> float | None:

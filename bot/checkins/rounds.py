@@ -122,6 +122,61 @@ async def activate(
     return first
 
 
+async def correct(
+    session: AsyncSession,
+    vault: Vault,
+    key: bytes,
+    person_id: int,
+    returned_on: date,
+    zone: str | None,
+    now: datetime,
+    said_at: datetime | None = None,
+) -> Enrolment | None:
+    """Another day of return, or another clock: what is not due yet moves with it; the enrolment if anything changed.
+
+    `said_at`: when the team said so; an older word of theirs, and the same again, change nothing. What was answered,
+    or is waiting for an answer, stays what it is.
+    """
+    rows = list(  # before the enrolment: see `stop`
+        await session.scalars(
+            select(Checkin)
+            .where(Checkin.person_id == person_id, Checkin.status.not_in(OVER))
+            .order_by(Checkin.id)
+            .with_for_update()
+            .execution_options(populate_existing=True)
+        )
+    )
+    enrolment = await enrolment_of(session, person_id)
+    if enrolment is None:
+        return None
+    if said_at is not None:
+        if enrolment.recorded_at is not None and enrolment.recorded_at >= said_at:
+            return None
+        enrolment.recorded_at = said_at
+    zone = zone or enrolment.zone
+    if (returned_on, zone) == (enrolment.returned_on, enrolment.zone):
+        return None
+    enrolment.returned_on, enrolment.zone, enrolment.updated_at = returned_on, zone, now
+    asked = next((row for row in rows if row.round == questions.ENROLMENT), None)
+    if asked is not None:  # they have not agreed yet: the answer is given already
+        answers = vault.open(key, asked.answers_sealed) if asked.answers_sealed else {}
+        asked.answers_sealed = vault.seal(key, {**answers, "returned": returned_on.isoformat()})
+    await session.flush()
+    if enrolment.status == "active":
+        months = await _months(session, enrolment)
+        to_come = [row.id for row in rows if row.status == "planned" and row.due_at is not None and row.due_at > now]
+        await session.execute(delete(Checkin).where(Checkin.id.in_(to_come)))
+        await plan(session, enrolment, now, months)
+        await end(session, enrolment, now)
+    return enrolment
+
+
+async def _months(session: AsyncSession, enrolment: Enrolment) -> int:
+    """For how many months this person was enrolled."""
+    planned = set(await session.scalars(select(Checkin.round).where(Checkin.enrolment_id == enrolment.id)))
+    return max((one.months for one in schedule.rounds() if one.id in planned), default=0)
+
+
 async def stop(session: AsyncSession, person_id: int, by: str, now: datetime, for_good: bool) -> bool:
     """No check-in goes on; whether there was one to stop. `for_good`: the enrolment ends too, with what was planned."""
     states = ["sent", "reminded", "open", *(["planned"] if for_good else [])]
@@ -180,15 +235,25 @@ async def forget(session: AsyncSession, row: Checkin, enrolment: Enrolment, now:
 
 
 async def complete(
-    session: AsyncSession, vault: Vault, key: bytes, row: Checkin, answers: Mapping[str, Any], now: datetime
+    session: AsyncSession,
+    vault: Vault,
+    key: bytes,
+    row: Checkin,
+    answers: Mapping[str, Any],
+    now: datetime,
+    free_text: bool,
 ) -> questions.Signal:
-    """All questions of a check-in were answered, or nobody goes on with it: `completed` or `partial`."""
+    """All questions of a check-in were answered, or nobody goes on with it: `completed` or `partial`.
+
+    `free_text`: the case backend is told what was typed too (RAFIQ_CHECKINS_FREE_TEXT).
+    """
     status = "partial" if questions.following(row.form, answers) is not None else "completed"
     read = await signal(session, vault, key, row, answers)
     step(row, status, now)
     await session.flush()
     enrolment = await session.get(Enrolment, row.enrolment_id)
     assert enrolment is not None  # noqa: S101 (a check-in hangs on it)
+    typed = questions.typed(answers, row.form) if free_text else {}
     await tell(
         session,
         enrolment,
@@ -204,6 +269,7 @@ async def complete(
             "change": dict(read.change),
         },
         now,
+        vault.seal(key, typed) if typed else None,
     )
     await end(session, enrolment, now)
     return read
@@ -251,7 +317,13 @@ async def signal(
 
 
 async def tell(
-    session: AsyncSession, enrolment: Enrolment, kind: str, key: str, data: Mapping[str, Any], now: datetime
+    session: AsyncSession,
+    enrolment: Enrolment,
+    kind: str,
+    key: str,
+    data: Mapping[str, Any],
+    now: datetime,
+    words_sealed: bytes | None = None,
 ) -> None:
     """Tell the case backend: the enrolment's reference, the request's where there is one, and this."""
     request = await session.scalar(
@@ -267,6 +339,7 @@ async def tell(
         person_id=enrolment.person_id,
         occurred_at=now,
         data={"ref": enrolment.reference, "request": request, **data},
+        words_sealed=words_sealed,
     )
 
 

@@ -21,6 +21,7 @@ FILE = Path(__file__).resolve().parent.parent.parent / "flows" / "checkins" / "c
 HOME = "Africa/Casablanca"  # where nobody said in which country they live
 FRIDAY = 4
 LATE = timedelta(days=7)  # a check-in that would have been due longer ago than this is not made up for
+EARLIEST = timedelta(days=3 * 365)  # a return that is longer ago is a slip of the pen
 SPREAD = 240  # minutes over which the check-ins of a day begin
 # days that belong to a feast, before and after the computed first one: announced late, different in each country
 FITR, ADHA, FAST = (-1, 3), (-1, 4), (-1, 1)
@@ -81,6 +82,11 @@ def closing(moment: datetime, zone: str) -> datetime:
         if opens <= local.time() < closes:
             return datetime.combine(local.date(), closes, ZoneInfo(zone)).astimezone(UTC)
     return moment
+
+
+def believable(returned_on: date, now: datetime) -> bool:
+    """Whether somebody can have come back on this day: not in the future anywhere, not years ago."""
+    return now.date() - EARLIEST <= returned_on <= now.date() + timedelta(days=1)
 
 
 def _months_later(day: date, months: int) -> date:

@@ -27,7 +27,7 @@ from bot.console.guard import NotThere, Visit
 from bot.conversation.handoffs import duty
 from bot.db.models import ClosedDay, Counsellor, Office, StaffMember
 from bot.journeys import emergency
-from bot.journeys.hours import is_open
+from bot.journeys.hours import is_open, learn
 from bot.messages import LANGUAGES
 from bot.settings import reading_hours
 
@@ -275,6 +275,7 @@ async def save_closed(visit: Visit) -> Response:
         await session.execute(delete(ClosedDay).where(ClosedDay.of == of))
         if days:
             await session.execute(insert(ClosedDay).values([{"of": of, "day": day} for day in days]))
+        await learn(session)
         outside = [reference for one in places for reference in await _fit(session, one)]
         return of, {"days": " ".join(days)}, outside
 

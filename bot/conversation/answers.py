@@ -20,7 +20,6 @@ from bot.cases import answers
 from bot.cases.answers import Answer, Wrong
 from bot.cases.receiver import is_signed
 from bot.channels.body import TooLarge, forged, read_body
-from bot.checkins import schedule
 from bot.conversation import appointments, checkins, outbox
 from bot.db import models
 from bot.db.models import Address, CaseAnswer, Conversation, Handoff, Person
@@ -111,11 +110,13 @@ async def _tell(session: AsyncSession, database: Database, about: _About, words:
 
 
 async def _returned(session: AsyncSession, database: Database, about: _About, answer: Answer) -> bool:
-    """Ask whether they want check-ins; enrolled by nobody but themselves."""
+    """Ask whether they want check-ins; enrolled by nobody but themselves. Asked already, the day is corrected."""
     if about.request is None:
         return False
-    returned_on, zone = date.fromisoformat(answer.data["returned_on"]), schedule.zone_of(answer.data.get("country"))
-    return await checkins.recorded(session, database, about.request, about.conversation_id, returned_on, zone)
+    returned_on, country = date.fromisoformat(answer.data["returned_on"]), answer.data.get("country")
+    return await checkins.recorded(
+        session, database, about.request, about.conversation_id, returned_on, country, answer.occurred_at
+    )
 
 
 async def _asked_for(session: AsyncSession, answer: Answer) -> models.Appointment | None:

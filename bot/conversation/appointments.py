@@ -65,6 +65,10 @@ class Appointments:
                 return
             for reminder in due:
                 reminder.done_at = now
+            if due[-1].hours == bookings.UNANSWERED:
+                await self._unanswered(session, appointment, now)
+                await session.commit()
+                return
             coming = appointment.status in ("proposed", "confirmed", "reminded") and _future(appointment, now)
             told = coming and await self._remind(session, appointment, due[-1].hours)
             if told and appointment.status == "confirmed":
@@ -88,6 +92,22 @@ class Appointments:
         )
         await wake(session, Lane.DELIVERY, appointment.conversation_id, unhurried=True)
         return written is not None
+
+    async def _unanswered(self, session: AsyncSession, appointment: Appointment, now: datetime) -> None:
+        """The day of a wish is over, or the time of a proposal: the team is reminded, and the person told the truth."""
+        if appointment.status not in ("requested", "proposed", "past"):
+            return
+        language = await _language(session, appointment)
+        if appointment.status == "requested":
+            words = i18n.say("interview.unanswered", language, reference=appointment.reference)
+            choices = _answers_to(appointment, language)[1:]
+        else:
+            if appointment.status == "proposed":
+                bookings.step(appointment, "past", now)
+            words = i18n.say("interview.unanswered_proposal", language, reference=appointment.reference)
+            choices = [_choice("button.interview_book", "book_interview", language)]
+        await _hand_over(session, appointment, language, now, "unanswered")
+        await _tell(session, self._database, appointment, words, choices)
 
     async def keep(self, now: datetime | None = None) -> None:
         """Every hour: times follow the rules of time zones, what was due is past, unfinished drafts go."""
@@ -306,14 +326,14 @@ async def missed(database: Database, reference: str, beside: Beside | None = Non
         else:
             words = i18n.say("interview.missed_again", language)
             choices = []
-            await _hand_over(session, row, language, now)
+            await _hand_over(session, row, language, now, "missed")
         told = await _tell(session, database, row, words, choices)
         await wake(session, Lane.REMINDERS, row.id)
         await _commit(session, beside)
     return told
 
 
-async def _hand_over(session: AsyncSession, row: Appointment, language: Language, now: datetime) -> None:
+async def _hand_over(session: AsyncSession, row: Appointment, language: Language, now: datetime, why: str) -> None:
     """Somebody of the team is to write to them."""
     channel = await session.scalar(
         select(Address.channel)
@@ -325,7 +345,7 @@ async def _hand_over(session: AsyncSession, row: Appointment, language: Language
         person_id=row.person_id,
         conversation_id=row.conversation_id,
         reason="interview",
-        key=f"handoff:{row.reference}:missed",
+        key=f"handoff:{row.reference}:{why}",
         language=language,
         channel=channel,
         now=now,

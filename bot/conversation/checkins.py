@@ -47,8 +47,9 @@ class _Due:
 class Checkins:
     """Begins check-ins when they are due, and ends those that nobody answers."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, free_text: bool = False) -> None:
         self._database = database
+        self._free_text = free_text
 
     async def due(self) -> list[int]:
         """Check-ins about which something is to be done now."""
@@ -119,24 +120,33 @@ class Checkins:
             await rounds.miss(session, row, why, now)
             await _another_way(session, due, now)
             return
-        signal = await rounds.complete(session, self._database.vault, due.key, row, answers, now)
+        signal = await rounds.complete(session, self._database.vault, due.key, row, answers, now, self._free_text)
         if signal.level == "amber" and row.level is None:
             reference = await _hand_over(session, due, "checkin_amber", now)
             await rounds.flag(session, row, "amber", list(signal.because), reference, now)
 
 
 async def recorded(
-    session: AsyncSession, database: Database, request: Request, conversation_id: int, returned_on: date, zone: str
+    session: AsyncSession,
+    database: Database,
+    request: Request,
+    conversation_id: int,
+    returned_on: date,
+    country: str | None,
+    said_at: datetime,
 ) -> bool:
     """The team recorded that this person is back: they are asked whether they want check-ins; whether that goes.
 
-    Not for a day that is still to come anywhere.
+    For who is asked already, another day (or country) is a correction. A day that cannot be is passed over.
     """
-    if returned_on > (datetime.now(UTC) + timedelta(days=1)).date():
+    now = datetime.now(UTC)
+    if not schedule.believable(returned_on, now):
         return False
     row_of = select(Person.key, Person.language).where(Person.id == request.person_id)
     person = (await session.execute(row_of)).one()
     language = _spoken(person.language)
+    zone = schedule.zone_of(country) if country else None
+    await rounds.correct(session, database.vault, person.key, request.person_id, returned_on, zone, now, said_at)
     told = database.vault.open(person.key, request.answers_sealed)
     if told.get("age_group") != "adult":
         return False
@@ -149,8 +159,9 @@ async def recorded(
         request.person_id,
         conversation_id,
         returned_on,
-        zone,
+        zone or schedule.HOME,
         {"age_group": "adult"},
+        said_at,
     )
     if row is None:
         return False

@@ -29,7 +29,7 @@ PERSONAL = frozenset({
     "checkins", "checkin_now", "checkin_later", "checkin_answer", "stop_checkins", "interview", "book_interview",
     "change_interview", "cancel_interview", "drop_interview", "leave_interview", "interview_answer", "interview_come",
     "interview_status", "consents", "withdraw_consent", "correct_my_data", "my_data_file", "withdraw_request",
-    "safe_word", "safe_word_remove",
+    "safe_word", "safe_word_remove", "correct_field", "correct_to",
 })  # fmt: skip
 
 

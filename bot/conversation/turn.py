@@ -31,7 +31,7 @@ from bot.assistant.values import numerals
 from bot.conversation import guards, knowing, media, outbox, people, staff
 from bot.db.models import Alert, Appointment, Checkin, Conversation, Inbox, Person
 from bot.db.session import Database, Lane, each_alone, wake, wake_up_call
-from bot.journeys import VERBS, checkins, first_contact, interviews, rights, safe_word, safety
+from bot.journeys import VERBS, checkins, corrections, first_contact, interviews, rights, safe_word, safety
 from bot.journeys.context import Choice, Context
 from bot.messages import OPENS, Kind, Language
 from bot.orientation import points
@@ -659,7 +659,7 @@ class Turns:
         Under a message that nobody asked for, a yes or a no answers what it asks.
         """
         said = _plain(typed)
-        if not said or len(said) > 60:
+        if not said or len(said) > forms.LONGEST_TEXT:
             return None
         number = numerals.whole(said)
         for button in work.buttons:
@@ -667,6 +667,9 @@ class Turns:
                 return dict(button.action)
         if any(button.action.get("do") == safe_word.LEAVE for button in work.buttons):
             return {"do": "safe_word_keep"} if command(typed) is None else None
+        corrected = next((one.action["with"] for one in work.buttons if one.action.get("do") == corrections.LEAVE), None)
+        if corrected is not None and command(typed) is None and corrections.is_answer(ctx, corrected["field"]):
+            return {"do": "correct_to", "with": corrected}
         if not work.buttons or not work.buttons[0].unasked or ctx.form is not None or len(said.split()) > SHORT:
             return None
         agreed = values.read_yes_no(typed)

@@ -419,7 +419,7 @@ class Reminder(Base):
     )
     id: Mapped[int] = _id()
     appointment_id: Mapped[int] = mapped_column(ForeignKey("appointment.id", ondelete="CASCADE"))
-    hours: Mapped[int] = mapped_column(SmallInteger)  # before the appointment: 48, 3
+    hours: Mapped[int] = mapped_column(SmallInteger)  # before the appointment: 48, 3; 0: nobody answered by then
     due_at: Mapped[datetime]
     done_at: Mapped[datetime | None]
 
@@ -490,6 +490,7 @@ class CaseEvent(Base):
     type: Mapped[str]
     person_id: Mapped[int | None] = mapped_column(ForeignKey("person.id", ondelete="SET NULL"), index=True)
     payload: Mapped[dict[str, Any]]  # pseudonymous by construction: reference, place, priority, never a name
+    words_sealed: Mapped[bytes | None]  # what was typed, by question, where the operator wants it told: see `delivery`
     status: Mapped[str] = mapped_column(server_default=text("'queued'"))
     attempts: Mapped[int] = mapped_column(SmallInteger, server_default=text("0"))
     next_at: Mapped[datetime | None]
@@ -590,6 +591,7 @@ class Enrolment(Base):
     status: Mapped[str] = mapped_column(server_default=text("'draft'"))
     returned_on: Mapped[date | None]
     zone: Mapped[str | None]
+    recorded_at: Mapped[datetime | None]  # when the team said which day that was: an older word changes nothing
     created_at: Mapped[datetime] = _now()
     updated_at: Mapped[datetime] = _now()
 

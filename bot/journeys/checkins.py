@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from bot import i18n
 from bot.assistant import values
-from bot.assistant.forms import ASKED_AGAIN, NEGATIONS, SKIPPED, read_choice
+from bot.assistant.forms import ASKED_AGAIN, LONGEST_TEXT, NEGATIONS, SKIPPED, read_choice
 from bot.assistant.rasa import Decision
 from bot.checkins import questions, rounds, schedule
 from bot.checkins.questions import ENROLMENT, Question
@@ -33,7 +33,6 @@ FORM = "checkin"  # what the talk around it takes for a form in progress
 PURPOSE = "checkins"
 CONSENT_VERSION = "2026-11"  # of the text checkin.consent: change both together
 AGO = {"this_week": timedelta(days=3), "this_month": timedelta(days=15)}  # what the buttons of `returned` stand for
-EARLIEST = timedelta(days=3 * 365)
 LATER = timedelta(days=1)  # how long that is
 LONGEST_ANSWER = 6  # words in which a choice is looked for
 LONGEST_DATE = 8  # words in which a day is
@@ -173,6 +172,7 @@ async def resume(ctx: Context, form: str | None) -> None:
     """After something else in the middle, the open question again; where another form begins, this one waits."""
     if ctx.checkin is None or ctx.erased:
         return
+    await _notice_payment(ctx)
     if ctx.draft is not None or form is not None:
         await put_off(ctx)
         return
@@ -181,6 +181,13 @@ async def resume(ctx: Context, form: str | None) -> None:
     row = await _own(ctx, ctx.checkin)
     if row is not None and row.asked is not None:
         await _ask(ctx, row)
+
+
+async def _notice_payment(ctx: Context) -> None:
+    """Who asks about a payment or a quote just now may have a problem with it: somebody of the team looks."""
+    row = await _own(ctx, ctx.checkin) if ctx.checkin is not None and ctx.topic in schedule.data()["payment"] else None
+    if row is not None and row.round != ENROLMENT:
+        await _keep(ctx, row, {questions.PAYMENT: str(ctx.topic)})
 
 
 async def put_off(ctx: Context) -> None:
@@ -217,7 +224,7 @@ async def kept(ctx: Context) -> list[str]:
     enrolment = await rounds.enrolment_of(ctx.session, ctx.person_id)
     lines = []
     if enrolment is not None and enrolment.returned_on is not None:
-        lines.append(i18n.say("my_data.checkins", ctx.language, day=_written(enrolment.returned_on, ctx)))
+        lines.append(i18n.say("my_data.checkins", ctx.language, day=written(enrolment.returned_on, ctx)))
     if answered:
         lines.append(i18n.say("my_data.checkin_answers", ctx.language, number=answered))
     return lines
@@ -232,6 +239,7 @@ async def invite(
     returned_on: date,
     zone: str,
     told: Mapping[str, str],
+    said_at: datetime,
 ) -> Checkin | None:
     """The team recorded a return: the row that the person's answer to the invitation belongs to.
 
@@ -255,6 +263,7 @@ async def invite(
         status="invited",
         returned_on=returned_on,
         zone=zone,
+        recorded_at=said_at,
     )
     session.add(enrolment)
     await session.flush()
@@ -292,6 +301,9 @@ async def _begin(ctx: Context) -> None:
         await _by_a_person(ctx)
         return
     answers = {name: told[name] for name in ("age_group",) if told.get(name)}
+    country = values.read_country(ctx.text) if ctx.text else None
+    if country is not None:  # « I am back in Guinea, check in with me »
+        answers["country"] = country
     enrolment = Enrolment(reference=new_reference("CK"), person_id=ctx.person_id, conversation_id=ctx.conversation_id)
     ctx.session.add(enrolment)
     await ctx.session.flush()
@@ -416,7 +428,8 @@ async def _leave_in_peace(ctx: Context, row: Checkin) -> None:
 
 async def _completed(ctx: Context, row: Checkin, answers: Mapping[str, Any]) -> None:
     ctx.checkin = None
-    signal = await rounds.complete(ctx.session, ctx.vault, ctx.person_key, row, answers, ctx.now)
+    free_text = ctx.settings.rafiq_checkins_free_text
+    signal = await rounds.complete(ctx.session, ctx.vault, ctx.person_key, row, answers, ctx.now, free_text)
     if signal.level == "amber" and row.level is None:
         reference = await handoff.record(ctx, "checkin_amber", "P2")
         await rounds.flag(ctx.session, row, "amber", list(signal.because), reference, ctx.now)
@@ -445,10 +458,30 @@ async def _enrolled(ctx: Context, row: Checkin, answers: Mapping[str, Any]) -> N
         return
     ctx.say(
         "checkin.enrolled",
-        [ctx.do("button.help", "help"), ctx.do("button.checkin_stop", "stop_checkins")],
-        returned=_written(returned_on, ctx),
+        [
+            ctx.do("button.help", "help"),
+            ctx.do("button.correct", "correct_field", field="returned"),
+            ctx.do("button.checkin_stop", "stop_checkins"),
+        ],
+        returned=written(returned_on, ctx),
         day=i18n.written_date(first, zone, ctx.language),
     )
+    await _unless_stopped(ctx)
+
+
+async def say_next(ctx: Context) -> None:
+    """When the next check-in comes, after something about it was corrected; or that it is too late for any."""
+    enrolment = await rounds.enrolment_of(ctx.session, ctx.person_id)
+    due_at = await ctx.session.scalar(
+        select(func.min(Checkin.next_at)).where(
+            Checkin.person_id == ctx.person_id, Checkin.status == "planned", Checkin.next_at.is_not(None)
+        )
+    )
+    if enrolment is None or due_at is None:
+        ctx.say("checkin.too_late", [ctx.do("button.person", "handoff", reason="asked")])
+        return
+    day = i18n.written_date(due_at, enrolment.zone or schedule.HOME, ctx.language)
+    ctx.say("checkin.moved", [ctx.do("button.my_data", "my_data"), ctx.do("button.help", "help")], day=day)
     await _unless_stopped(ctx)
 
 
@@ -490,7 +523,9 @@ def _read(ctx: Context, question: Question) -> str | None:
     if step.answer == "country":
         return values.read_country(text)
     if step.answer == "date":
-        return _past_day(ctx)
+        return past_day(ctx)
+    if step.answer == "text":
+        return text[:LONGEST_TEXT]
     said = _plain(text)
     words = said.split()
     if len(words) > LONGEST_ANSWER or set(words) & NEGATIONS:
@@ -503,7 +538,7 @@ def _read(ctx: Context, question: Question) -> str | None:
     return meant[0] if len(meant) == 1 else None
 
 
-def _past_day(ctx: Context) -> str | None:
+def past_day(ctx: Context) -> str | None:
     """A day that is over, as it was typed; a date without a year is the last one."""
     words = _plain(ctx.text).split()
     if len(words) > LONGEST_DATE or AHEAD & set(words):  # about something that is to come, as an appointment
@@ -514,7 +549,7 @@ def _past_day(ctx: Context) -> str | None:
     day, today = date.fromisoformat(found[:10]), ctx.now.date()
     if day > today:
         day = day - timedelta(days=7) if day - today <= timedelta(days=7) else _a_year_before(day)
-    return day.isoformat() if today - EARLIEST <= day <= today else None
+    return day.isoformat() if today - schedule.EARLIEST <= day <= today else None
 
 
 def _a_year_before(day: date) -> date:
@@ -551,7 +586,7 @@ async def _by_a_person(ctx: Context) -> None:
     ctx.say("checkin.minor", [ctx.do("button.emergency", "emergency")], reference=reference, reads=reads)
 
 
-def _written(day: date, ctx: Context) -> str:
+def written(day: date, ctx: Context) -> str:
     return i18n.written_date(datetime.combine(day, time(12), UTC), "UTC", ctx.language)
 
 

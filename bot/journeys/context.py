@@ -29,7 +29,7 @@ class Choice:
 # Texts that show something of before: for the person alone who told it, should the address change hands.
 SENSITIVE = ("my_data", "request_status.", "withdrawn", "first_contact.review", "first_contact.updated",
              "interview.status", "interview.review", "interview.booked", "interview.cancel_ask",
-             "checkin.enrolled", "consents", "safe_word.change")  # fmt: skip
+             "checkin.enrolled", "checkin.moved", "consents", "safe_word.change")  # fmt: skip
 
 
 @dataclass(slots=True)

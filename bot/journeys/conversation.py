@@ -12,6 +12,7 @@ from bot.journeys.context import NOT_UNDERSTOOD, Choice, Context
 from bot.journeys.emergency import numbers
 from bot.messages import LANGUAGES
 
+ABOUT_AFTERWARDS = ("followup_what", "after_arrival_contact")  # who asks this may want to be asked how they are
 START_TOPICS = ("avrr_what_is", "is_it_free", "steps_from_morocco")
 
 
@@ -61,7 +62,10 @@ async def answer(
         return
     ctx.misunderstood = 0
     ctx.topic = described.id
-    choices = [] if ctx.form else [_ask(ctx, other) for other in described.see_also[: 2 if described.person else 3]]
+    room = (2 if described.person else 3) - (described.id in ABOUT_AFTERWARDS)
+    choices = [] if ctx.form else [_ask(ctx, other) for other in described.see_also[:room]]
+    if described.id in ABOUT_AFTERWARDS and not ctx.form:
+        choices.insert(0, ctx.do("button.checkins", "checkins"))
     if described.person and not ctx.form:
         choices.append(ctx.do("button.person", "handoff", reason="asked"))
     ctx.say_text(knowledge.answer(described.id, ctx.language), choices)

@@ -27,6 +27,7 @@ from bot.messages import Language
 FORM = "first_contact_form"
 CONSENT_VERSION = "2026-11"  # of the text first_contact.consent: change both together
 LIVE = ("open", "acknowledged")  # sent again, such a request is changed; after these it is a new one
+FOR_ANOTHER = "for_someone_else"  # of the directions
 HIDDEN = {"consent", "agreed", "more", "review"}  # answers that are not read back
 BACK = ("back_in_morocco", "back_in_mauritania", "other_returnee")
 NEEDED = ("consent", "direction", "age_group", "name", "phone")
@@ -74,7 +75,19 @@ async def leave(ctx: Context, **_: Any) -> None:
     ctx.say("first_contact.cancelled", [ctx.do("button.help", "help")])
 
 
-async def _send(ctx: Context, answers: dict[str, Any], minor: bool) -> None:
+async def send_again(ctx: Context, answers: dict[str, Any]) -> None:
+    """The request with an answer that was corrected, under the consent that was given for it."""
+    consent = await ctx.session.scalar(
+        select(Consent)
+        .where(Consent.person_id == ctx.person_id, Consent.purpose == "request", Consent.withdrawn_at.is_(None))
+        .order_by(Consent.id.desc())
+        .limit(1)
+    )
+    await _send(ctx, answers, answers.get("age_group") in ("child", "unknown"), consent)
+
+
+async def _send(ctx: Context, answers: dict[str, Any], minor: bool, consent: Consent | None = None) -> None:
+    """Write the request down and tell the case backend. `consent`: the one that stands; else it is given now."""
     priority = "P1" if minor else URGENT.get(answers.get("urgent") or "", "P2")
     kept = {name: value for name, value in answers.items() if name not in HIDDEN and value != SKIPPED}
     if minor:
@@ -82,9 +95,12 @@ async def _send(ctx: Context, answers: dict[str, Any], minor: bool) -> None:
     open_request = await ctx.session.scalar(
         select(Request).where(Request.person_id == ctx.person_id, Request.status.in_(LIVE)).limit(1)
     )
-    await ctx.session.execute(
-        insert(Consent).values(person_id=ctx.person_id, purpose="request", version=CONSENT_VERSION, channel=ctx.channel)
-    )
+    version, given_at = CONSENT_VERSION, ctx.now
+    if consent is not None:
+        version, given_at = consent.version, consent.given_at
+    else:
+        given = {"person_id": ctx.person_id, "purpose": "request", "version": version, "channel": ctx.channel}
+        await ctx.session.execute(insert(Consent).values(given))
     sealed = ctx.vault.seal(ctx.person_key, kept)
     phone = phone_digest(ctx.vault, kept.get("phone", "chat"))
     if open_request is not None:
@@ -115,7 +131,7 @@ async def _send(ctx: Context, answers: dict[str, Any], minor: bool) -> None:
         occurred_at=ctx.now,
         data={
             "ref": reference,
-            "consent": {"version": CONSENT_VERSION, "given_at": ctx.now.isoformat(), "scopes": ["request"]},
+            "consent": {"version": version, "given_at": given_at.isoformat(), "scopes": ["request"]},
             "person": {"age_group": answers.get("age_group", "unknown"), "languages": [ctx.language]},
             "contact": {"channel": ctx.channel, "by_phone": answers.get("phone") not in (None, "chat")},
             "request": {

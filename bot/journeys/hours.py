@@ -1,12 +1,38 @@
-"""When somebody reads: the hours that the operator set, told truthfully and counted with."""
+"""When somebody reads: the hours that the operator set, told truthfully and counted with.
+
+On the closed days of the countries that share the clock of these hours nobody does. They are data that staff edit
+(`closed_day`); every process keeps them in memory and reads them again now and then (`learn`).
+"""
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from collections.abc import Set
+from datetime import date, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from bot import i18n
+from bot.checkins import schedule
+from bot.db.models import ClosedDay
 from bot.messages import Language
 from bot.settings import reading_hours
+
+_closed: Set[tuple[str, str]] = frozenset()  # zone, and 2027-03-09 or 01-11 for every year
+
+
+async def learn(session: AsyncSession) -> None:
+    """Know the closed days as they stand now. Those of single offices are not meant: the team reads elsewhere."""
+    global _closed
+    rows = await session.execute(select(ClosedDay.of, ClosedDay.day).where(ClosedDay.of.in_(schedule.zones())))
+    _closed = frozenset((schedule.zone_of(row.of), row.day) for row in rows)
+
+
+def _works(day: date, days: Set[int], zone: ZoneInfo) -> bool:
+    """Whether somebody reads on this day."""
+    iso = day.isoformat()
+    return day.weekday() in days and not {(zone.key, iso), (zone.key, iso[5:])} & _closed
 
 
 def when_somebody_reads(setting: str, now: datetime, language: Language) -> str:
@@ -32,12 +58,13 @@ def opening(setting: str, at: datetime) -> datetime:
     """That moment when it is open; otherwise the next opening."""
     days, opens, closes, zone = reading_hours(setting)
     local = at.astimezone(zone)
-    if local.weekday() in days and opens <= local.time() < closes:
+    today = _works(local.date(), days, zone)
+    if today and opens <= local.time() < closes:
         return at
-    day = local if local.weekday() in days and local.time() < opens else local + timedelta(days=1)
-    while day.weekday() not in days:
+    day = local.date() if today and local.time() < opens else local.date() + timedelta(days=1)
+    while not _works(day, days, zone):
         day += timedelta(days=1)
-    return datetime.combine(day.date(), opens, zone)
+    return datetime.combine(day, opens, zone)
 
 
 def closed_since(setting: str, at: datetime) -> datetime | None:
@@ -48,7 +75,7 @@ def closed_since(setting: str, at: datetime) -> datetime | None:
     day = at.astimezone(zone).date()
     while True:
         closed = datetime.combine(day, closes, zone)
-        if day.weekday() in days and closed <= at:
+        if _works(day, days, zone) and closed <= at:
             return closed
         day -= timedelta(days=1)
 

@@ -37,7 +37,6 @@ OFFERED = 5  # times at once
 A_DAY = 2  # of them on the same day, unless a day was asked for
 MISSED = 2  # interviews after which a person arranges the next
 PARTS = {"morning": range(12), "afternoon": range(12, 17), "evening": range(17, 24)}
-HOME_ZONE = "Africa/Casablanca"
 WITH_MORE = {"more": ("yes",)}
 STEPS = (
     Step("consent", "interview.consent", "choice", ("yes", "no")),
@@ -587,7 +586,7 @@ async def _read(ctx: Context, row: Appointment, step: Step) -> Any:
 
 async def _zone(session: AsyncSession, answers: Mapping[str, Any]) -> str:
     office = await session.get(Office, answers["office"]) if answers.get("office") else None
-    return office.zone if office is not None else HOME_ZONE
+    return office.zone if office is not None else bookings.HOME_ZONE
 
 
 def _fits(slot: Slot, wish: str) -> bool:

@@ -8,10 +8,9 @@ from typing import Any
 from sqlalchemy import select, update
 
 from bot import i18n
-from bot.appointments import bookings
 from bot.assistant.forms import SKIPPED, Step, forms
 from bot.checkins import questions, rounds
-from bot.db.models import Address, Appointment, Checkin, Consent, Conversation, Person, Request, Suggestion
+from bot.db.models import Address, Appointment, CaseEvent, Checkin, Consent, Conversation, Person, Request, Suggestion
 from bot.journeys import checkins, first_contact, interviews
 from bot.journeys.context import Choice, Context, Saying
 from bot.messages import Document
@@ -75,17 +74,6 @@ def _told(ctx: Context, steps: Iterable[Step], answers: Mapping[str, Any]) -> li
     return lines
 
 
-async def correct(ctx: Context, **_: Any) -> None:
-    """What is wrong is said anew: each thing in the place where it was said."""
-    choices = [ctx.intend("button.return_request", "return_request")]
-    if await bookings.open_of(ctx.session, ctx.person_id) is not None:
-        choices.append(ctx.do("button.interview_change", "change_interview"))
-    if await rounds.enrolment_of(ctx.session, ctx.person_id) is not None:
-        choices.append(ctx.do("button.checkin_stop", "stop_checkins"))
-    choices.append(ctx.do("button.person", "handoff", reason="asked"))
-    ctx.say("my_data.correct", choices)
-
-
 async def consents(ctx: Context, **_: Any) -> None:
     """Every consent that stands, each with a button to take it back."""
     given = set(
@@ -116,6 +104,11 @@ async def withdraw(ctx: Context, purpose: str, **_: Any) -> None:
         ctx.checkin = None
         await rounds.stop(ctx.session, ctx.person_id, "person", ctx.now, for_good=True)
         await ctx.session.execute(update(Checkin).where(Checkin.person_id == ctx.person_id).values(answers_sealed=None))
+        await ctx.session.execute(
+            update(CaseEvent)
+            .where(CaseEvent.person_id == ctx.person_id, CaseEvent.words_sealed.is_not(None))
+            .values(words_sealed=None)
+        )
     elif purpose == "learning":
         await ctx.session.execute(
             update(Suggestion).where(Suggestion.person_id == ctx.person_id).values(text_sealed=None)

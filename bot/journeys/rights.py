@@ -16,6 +16,7 @@ from bot.db.models import (
     Address,
     AddressAlias,
     Appointment,
+    CaseEvent,
     Consent,
     Conversation,
     Enrolment,
@@ -41,7 +42,7 @@ ERASED = {
 }  # fmt: skip
 KEPT = {
     "inbox": "keyed hashes of the platforms' ids, so that a late repeat stays one; the content and its topic go",
-    "case_event": "what was told already, by random references: no name, no number, no text; without the person's id",
+    "case_event": "what was told, by random references: no name, no number; the person's id and what was typed go",
     "case_answer": "ids that the case backend gave to its answers",
     "case_endpoint": "addresses of case backends",
     "alert": "what operators must look at; never personal",
@@ -266,6 +267,11 @@ async def erase_person(ctx: Context) -> None:
             unsure_at=None,
             tries=0,
         )
+    )
+    await ctx.session.execute(
+        update(CaseEvent)
+        .where(CaseEvent.person_id == ctx.person_id, CaseEvent.words_sealed.is_not(None))
+        .values(words_sealed=None)
     )
     aside = select(Conversation.aside_rasa_id).where(Conversation.id == ctx.conversation_id).scalar_subquery()
     await ctx.session.execute(delete(RasaTracker).where(RasaTracker.conversation == aside))

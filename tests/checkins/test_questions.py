@@ -30,6 +30,8 @@ GOOD = {"E1": "always", "E2": "running", "E3": "no", "S1": "yes", "S2": "nothing
         ({"H1": "chat"}, {}, "amber", ["H1"]),
         ({"phone": "+212600000000"}, {}, "amber", ["phone"]),
         ({"phone": "same"}, {}, None, []),
+        ({"payment": "supplier_quotes"}, {}, "amber", ["payment"]),  # asked about in the middle
+        ({"payment": "supplier_quotes", "F1": "no"}, {}, "red", ["F1"]),
         ({"P1": "low", "P2": "sometimes"}, GOOD, "amber", ["psychosocial"]),  # down from 1 to .375
         ({"E1": SKIPPED, "F1": SKIPPED}, GOOD, None, []),
     ],
@@ -65,3 +67,10 @@ def test_nothing_typed_is_told() -> None:
     assert told[0] == {"question": "E1", "answer": "skip", "value": None}
     assert told[1] == {"question": "E2", "answer": "running", "value": 1}
     assert told[-1] == {"question": "phone", "answer": "given", "value": None}
+
+
+def test_what_was_typed() -> None:
+    """Only what was typed, of the form that was asked: for case backends that are told of it."""
+    answers = GOOD | {"H1": "call", "phone": "+212600000000", "E1": SKIPPED, "returned": "2026-11-01"}
+    assert questions.typed(answers, "full") == {"phone": "+212600000000"}
+    assert questions.typed(answers | {"phone": "same"}, "full") == {}

@@ -16,7 +16,7 @@ from bot.appointments import offices, slots
 from bot.console.access import Role
 from bot.db.models import Appointment, Conversation, Slot
 from bot.db.session import Database
-from bot.journeys import emergency
+from bot.journeys import emergency, hours
 from bot.messages import Language
 from tests.channels.test_web_chat_page import browser  # noqa: F401 (a fixture)
 from tests.console.conftest import Browser, Team, change, value
@@ -98,6 +98,17 @@ async def test_days_without_interviews(team: Team, database: Database) -> None:
     assert wrong.status_code == 400
     assert i18n.say("console.settings.wrong.day", "en", day="2027-02-30") in wrong.text
     assert await value(database, "SELECT count(*) FROM closed_day WHERE of = 'MA'") > 10
+
+
+async def test_nobody_reads_on_a_countrys_days(team: Team, database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From the moment they are saved: what people are told of the next opening goes round them."""
+    monkeypatch.setattr(hours, "_closed", frozenset())
+    boss = await at_work(team)
+    feast, always = datetime(2027, 3, 9, 10, tzinfo=UTC), "Mon-Sun 00:00-23:59 Africa/Casablanca"
+    assert (await boss.post("/console/settings/closed", of="MA", days="2027-03-10")).status_code == 200
+    assert hours.is_open(always, feast) and not hours.is_open(always, feast + timedelta(days=1))
+    assert (await boss.post("/console/settings/closed", of="MA", days="2027-03-09")).status_code == 200
+    assert hours.opening(always, feast) == datetime(2027, 3, 10, 0, tzinfo=UTC)
 
 
 WRONG: list[tuple[str, dict[str, str], str, dict[str, Any]]] = [

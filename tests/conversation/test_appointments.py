@@ -555,7 +555,99 @@ async def test_another_time_is_remembered_too(database: Database) -> None:
     assert await take(database, "first", proposal(reference, 9)) is True
     await rows_changed(database, "UPDATE reminder SET done_at = now()")
     assert await take(database, "second", proposal(reference, 12, said=1)) is True
-    assert await value(database, "SELECT count(*) FROM reminder WHERE done_at IS NULL") == 2
+    assert await value(database, "SELECT count(*) FROM reminder WHERE done_at IS NULL AND hours > 0") == 2
+
+
+async def wished_again(database: Database, wish: str) -> None:
+    """The same person sends another wish instead, as the chat does."""
+    async with database.session() as session:
+        before = (await session.scalars(select(Appointment))).one()
+        person = await session.get_one(Person, before.person_id)
+        answers = {"mode": "in_person", "office": "oujda", "wish": wish}
+        draft = Appointment(
+            reference="RV-33333",
+            person_id=person.id,
+            conversation_id=before.conversation_id,
+            office_id="oujda",
+            replaces_id=before.id,
+            answers_sealed=database.vault.seal(person.key, answers),
+        )
+        session.add(draft)
+        await session.flush()
+        await bookings.settle(session, draft, "requested", answers, datetime.now(UTC))
+        await session.commit()
+
+
+async def remembered(database: Database) -> None:
+    """All that is planned comes due, each at its time, and once more."""
+    keeper = appointments.Appointments(database)
+    for one in await rows(database, "SELECT appointment_id AS id, due_at FROM reminder ORDER BY due_at"):
+        await keeper.work(one.id, one.due_at)
+        await keeper.work(one.id, one.due_at + timedelta(minutes=1))
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+async def test_a_wish_whose_day_passes(database: Database, settings: Settings, language: Language) -> None:
+    """The morning after, the team gets a task and the person the truth, once; the wish stands and can be answered."""
+    _, conversation = await wished_for(database, language)
+    day = datetime.now(UTC).date() + timedelta(days=5)
+    await wished_again(database, f"{day}T10:00")
+    [planned] = await rows(database, "SELECT hours, due_at FROM reminder")
+    assert planned.hours == bookings.UNANSWERED
+    assert planned.due_at.astimezone(ZoneInfo(CASABLANCA)).isoformat()[:16] == f"{day + timedelta(days=1)}T10:00"
+    await remembered(database)
+    [task] = await rows(database, "SELECT reason, priority, status FROM handoff")
+    assert (task.reason, task.priority, task.status) == ("interview", "P2", "waiting")
+    told = await content(database, conversation.id)
+    assert told["text"] == i18n.say("interview.unanswered", language, reference="RV-33333") and told["announced"]
+    assert [title for _, title in told["buttons"]] == [
+        i18n.say(button, language) for button in ("button.interview_change", "button.interview_cancel")
+    ]
+    for telling in ("OIM", "IOM", "المنظمة", "retour", "return"):
+        assert telling not in told["text"]
+    assert await value(database, "SELECT count(*) FROM outbox") == 1
+    assert await value(database, "SELECT status FROM appointment WHERE reference = 'RV-33333'") == "requested"
+    assert await appointments.agree(database, "RV-33333", f"{day + timedelta(days=4)}T14:30") is True
+
+
+async def test_a_wish_for_any_time(database: Database) -> None:
+    """Who has time at any is not waited with for ever either; what is answered or taken back reminds nobody."""
+    await wished_for(database)
+    await wished_again(database, "any")
+    [planned] = await rows(database, "SELECT due_at FROM reminder")
+    days = planned.due_at - datetime.now(UTC)
+    assert bookings.ANSWERED_WITHIN - timedelta(hours=1) < days < bookings.ANSWERED_WITHIN + timedelta(hours=15)
+    day = datetime.now(UTC).date() + timedelta(days=9)
+    assert await appointments.agree(database, "RV-33333", f"{day}T14:30") is True
+    assert await value(database, "SELECT count(*) FROM reminder WHERE hours = 0") == 0
+    assert await value(database, "SELECT count(*) FROM handoff") == 0
+
+
+@pytest.mark.parametrize("swept", [False, True])
+async def test_a_proposal_whose_time_passes(database: Database, settings: Settings, swept: bool) -> None:
+    """Neither yes nor no until then: nothing was fixed, the person is told so, and the team; whoever sees it first."""
+    reference, conversation = await wished_for(database)
+    assert await take(database, "first", proposal(reference, 9)) is True
+    starts_at = await value(database, "SELECT starts_at FROM appointment")
+    if swept:
+        await appointments.Appointments(database).keep(starts_at + timedelta(minutes=1))
+        assert await value(database, "SELECT status FROM appointment") == "past"
+    await remembered(database)
+    assert await value(database, "SELECT status FROM appointment") == "past"
+    assert await value(database, "SELECT reason FROM handoff") == "interview"
+    told = await content(database, conversation.id)
+    assert told["text"] == i18n.say("interview.unanswered_proposal", "fr", reference=reference)
+    assert [title for _, title in told["buttons"]] == [say("button.interview_book")]
+
+
+async def test_a_yes_ends_the_waiting(database: Database, settings: Settings) -> None:
+    """What was agreed is past in its time, and nobody is told that it was not answered."""
+    reference, conversation = await wished_for(database)
+    assert await take(database, "first", proposal(reference, 9)) is True
+    await in_chat(database, settings, conversation, interviews.come, reference=reference)
+    assert await value(database, "SELECT count(*) FROM reminder WHERE hours = 0") == 0
+    await remembered(database)
+    assert await value(database, "SELECT count(*) FROM handoff") == 0
 
 
 async def test_the_request_is_named_when_it_was_acknowledged(database: Database) -> None:

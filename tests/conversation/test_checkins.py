@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import uuid
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -18,16 +19,22 @@ from hypothesis import settings as examples
 from hypothesis import strategies as st
 from sqlalchemy import text
 from starlette.responses import JSONResponse, Response
+from typer.testing import CliRunner, Result
 
 from bot import i18n
 from bot.assistant import knowledge
+from bot.assistant.forms import SKIPPED, Step
 from bot.cases.answers import Answer
+from bot.cases.delivery import Event
+from bot.cases.events import validator
 from bot.channels.whatsapp_templates import definitions
 from bot.checkins import questions, rounds, schedule
+from bot.cli import app
 from bot.conversation import answers
 from bot.db.models import Checkin
 from bot.db.session import Database
 from bot.messages import LANGUAGES, Incoming, Kind
+from bot.settings import SettingsError
 from bot.web import Service
 from tests.checkins.test_schedule import assert_allowed
 from tests.conversation.conftest import rows, typed, until, value
@@ -546,10 +553,13 @@ async def test_returned_on_is_a_date(person: Person, database: Database) -> None
     assert isinstance(found, date) and found == datetime.now(UTC).date() - timedelta(days=3)
 
 
-async def recorded(database: Database, returned_on: date, answer_id: str = "msg_1") -> bool | None:
-    """The case backend says that the person of this request is back."""
-    data = {"ref": "AV-7K3Q", "returned_on": returned_on.isoformat(), "country": "SN"}
-    return await answers.take(database, answer_id, Answer("return.recorded", "AV-7K3Q", datetime.now(UTC), data))
+async def recorded(
+    database: Database, returned_on: date, answer_id: str = "msg_1", said: int = 0, country: str | None = "SN"
+) -> bool | None:
+    """The case backend says, so many seconds from now, that the person of this request is back."""
+    data = {"ref": "AV-7K3Q", "returned_on": returned_on.isoformat(), **({"country": country} if country else {})}
+    at = datetime.now(UTC) + timedelta(seconds=said)
+    return await answers.take(database, answer_id, Answer("return.recorded", "AV-7K3Q", at, data))
 
 
 async def with_a_request(person: Person, database: Database, age_group: str) -> None:
@@ -596,3 +606,175 @@ async def test_who_said_no_is_not_asked_again(person: Person, database: Database
         await session.execute(text("UPDATE request SET answers_sealed = :s"), {"s": sealed})
         await session.commit()
     assert await recorded(database, today, "msg_3") is False
+
+
+async def planned(database: Database) -> dict[str, datetime]:
+    """When each check-in that is to come is due."""
+    found = await rows(database, "SELECT round, due_at FROM checkin WHERE status = 'planned' ORDER BY due_at")
+    return {row.round: row.due_at for row in found}
+
+
+async def test_another_day_of_return(person: Person, database: Database) -> None:
+    """A second word of the team moves what is not due yet, once; an older one, and a day that cannot be, change nothing."""
+    await with_a_request(person, database, "adult")
+    today = datetime.now(UTC).date()
+    await recorded(database, today - timedelta(days=10))
+    await person.press(say("checkin.consent.yes"))
+    await person.begin("week2")
+    enrolment_id = await value(database, "SELECT id FROM enrolment")
+    before = await planned(database)
+    day = today - timedelta(days=12)
+    assert await recorded(database, day, "msg_2", said=10) is False  # nobody is told: nothing is new for them
+    after = await planned(database)
+    assert after == {
+        one.id: schedule.due(day, one, "Africa/Dakar", enrolment_id) for one in schedule.wanted(12) if one.months
+    }
+    assert all(after[name] < due_at for name, due_at in before.items())
+    assert await person.status("week2") == "open"  # what has begun goes on
+    await recorded(database, day, "msg_3", said=20)
+    await recorded(database, today - timedelta(days=3), "msg_4", said=5)  # said before the second
+    await recorded(database, today + timedelta(days=30), "msg_5", said=30)
+    await recorded(database, today - timedelta(days=10 * 365), "msg_6", said=30)
+    assert await planned(database) == after
+    await recorded(database, day, "msg_7", said=40, country="CM")
+    assert (await planned(database))["month1"].astimezone(UTC) != after["month1"]
+    await recorded(database, day, "msg_8", said=50, country=None)  # no country: the clock stays
+    assert await value(database, "SELECT zone FROM enrolment") == "Africa/Douala"
+    assert len(await person.told("checkin.stopped", "checkin.missed")) == 0
+
+
+async def test_another_day_before_the_yes(person: Person, database: Database) -> None:
+    """Invited for one day, corrected, and then agreed: the second day counts, and nobody is invited twice.
+
+    A return of years ago moves every check-in into the past: there is none any more, and none is made up for.
+    """
+    await with_a_request(person, database, "adult")
+    today = datetime.now(UTC).date()
+    assert await recorded(database, today) is True
+    assert await recorded(database, today - timedelta(days=9), "msg_2", said=10) is False
+    await person.press(say("checkin.consent.yes"))
+    assert await value(database, "SELECT returned_on FROM enrolment") == today - timedelta(days=9)
+    await recorded(database, today - timedelta(days=2 * 365), "msg_3", said=20)
+    assert await planned(database) == {}
+    assert await value(database, "SELECT status FROM enrolment") == "ended"
+
+
+def understands(understanding: dict[str, Any], message: dict[str, Any]) -> Callable[..., Awaitable[Response]]:
+    """A Rasa to whom everything means this."""
+
+    async def behave(body: dict[str, Any]) -> Response:
+        understood = {"confidence": 0.9, "ranking": [], "entities": [], **understanding}
+        return JSONResponse(GREETING | {"messages": [message], "understanding": understood})
+
+    return behave
+
+
+@pytest.mark.parametrize("reason", ["complaint", "no_followup"])
+async def test_a_complaint_in_the_middle(
+    person: Person, worker: tuple[Service, FakeRasa], database: Database, reason: str
+) -> None:
+    """« Nobody calls me », a complaint: taken in at once, and the open question comes again."""
+    await person.enrol()
+    await person.begin("week2")
+    worker[1].behave = understands({"intent": reason}, {"do": "handoff", "with": {"reason": reason}})
+    said = await person.write("personne ne m'appelle depuis des mois, ce n'est pas normal")
+    assert said.endswith(say("checkin.E1"))
+    assert await value(database, "SELECT reason FROM handoff") == reason
+    await person.answer(**SHORT)
+    assert (await person.told("checkin.completed"))[0]["level"] is None
+
+
+async def test_a_problem_with_a_payment(person: Person, worker: tuple[Service, FakeRasa], database: Database) -> None:
+    """Asked about in the middle of a check-in whose answers are fine, it makes a task."""
+    await person.enrol()
+    await person.begin("week2")
+    topic = "supplier_quotes"
+    question = {"intent": "question", "label": topic}
+    worker[1].behave = understands(question, {"do": "answer", "with": {"topic": topic}})
+    said = await person.write("et pour les devis des fournisseurs, comment faire ?")
+    assert knowledge.answer(topic, "fr") in said and said.endswith(say("checkin.E1"))
+    await person.answer(**SHORT)
+    assert [one["because"] for one in await person.told("checkin.flagged")] == [["payment"]]
+    assert await value(database, "SELECT reason FROM handoff") == "checkin_amber"
+
+
+@pytest.mark.parametrize("told", [False, True])
+async def test_what_was_typed(person: Person, database: Database, told: bool) -> None:
+    """The case backend is told choices; what was typed only where the operator wants it, sealed until it goes."""
+    posted: dict[str, tuple[dict[str, Any], Any]] = {}
+
+    class Backend:
+        url, newest_only = "http://127.0.0.1/", False
+
+        async def post(self, client: Any, event: Event, overtaken: bool = False) -> None:
+            kept = await rows(database, "SELECT payload, words_sealed FROM case_event WHERE id = :i", i=event.row_id)
+            posted[event.type] = event.payload, kept[0]
+
+    service = person.service
+    service.cases.backend = Backend()
+    service.turns._settings = service.settings.model_copy(update={"rafiq_checkins_free_text": told})
+    await person.enrol()
+    await person.begin("week2")
+    await person.answer(E1="always", E2="running", S1="yes", P1="good", F1="yes", H1="call")
+    await person.write("0612345678")
+    open_ = "SELECT count(*) = 0 FROM case_event WHERE status = 'queued'"
+    await until(lambda: value(database, open_))
+    completed, kept = posted["checkin.completed"]
+    validator("checkin.completed").validate(kept.payload)  # which has no place for it
+    given = {"question": "phone", "answer": "given", "value": None}
+    assert completed["data"]["answers"][-1] == given | ({"text": "+212612345678"} if told else {})
+    assert kept.payload["data"]["answers"][-1] == given and "612345678" not in json.dumps(kept.payload)
+    assert (kept.words_sealed is not None) == told and b"612345678" not in bytes(kept.words_sealed or b"")
+    assert await value(database, "SELECT count(*) FROM case_event WHERE words_sealed IS NOT NULL") == 0  # it is told
+
+
+async def test_a_sentence_enrols(person: Person, database: Database) -> None:
+    """« I am back in Guinea, check in with me »: asked for their consent, and not in which country they live."""
+    assert say("checkin.consent") in await person.write("Je suis rentré en Guinée, prenez de mes nouvelles svp")
+    await person.press(say("checkin.consent.yes"))
+    await person.press(say("first_contact.age_group.adult"))
+    said = await person.press(say("checkin.returned.this_week"))
+    assert said.startswith(say("checkin.enrolled").split("{")[0])
+    [enrolment] = await rows(database, "SELECT status, zone FROM enrolment")
+    assert (enrolment.status, enrolment.zone) == ("active", "Africa/Conakry")
+    assert await person.press(say("button.correct")) == say("checkin.returned.which")
+    day = datetime.now(UTC).date() - timedelta(days=5)
+    assert say("checkin.moved").split("{")[0] in await person.write(f"{day.day}/{day.month}/{day.year}")
+    assert await value(database, "SELECT returned_on FROM enrolment") == day
+
+
+def test_a_text_question() -> None:
+    """A question that takes what is typed: any words but a question; it is told as `given`."""
+    from bot.journeys.checkins import _read
+    from bot.journeys.context import Context
+
+    step = Step("N1", "checkin.P2", "text", skip=True)
+    question = questions.Question("N1", step, None, {})
+    ctx = Context.__new__(Context)
+    ctx.language, ctx.now = "fr", datetime.now(UTC)
+    for words, kept in (("le toit est cassé", "le toit est cassé"), ("passer", SKIPPED), ("c'est gratuit ?", None)):
+        ctx.text = words
+        assert _read(ctx, question) == kept
+
+
+async def test_a_counsellor_records_a_return(
+    person: Person, database: Database, own_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From the command line: invited once, corrected by another day; a day that cannot be is refused in one line."""
+    monkeypatch.setenv("DATABASE_URL", own_url)
+    monkeypatch.setenv("RAFIQ_MASTER_KEY", base64.b64encode(person.service.settings.master_key).decode())
+
+    async def run(reference: str, day: date) -> Result:
+        given = ["returned", reference, day.isoformat(), "--country", "SN"]
+        return await asyncio.to_thread(CliRunner().invoke, app, given)
+
+    await with_a_request(person, database, "adult")
+    today = datetime.now(UTC).date()
+    assert (await run("AV-7K3Q", today)).stdout.splitlines()[-1] == "invited"  # logs of the service beside it
+    told = (await run("AV-7K3Q", today - timedelta(days=9))).stdout.splitlines()[-1]
+    assert told.startswith("not invited: asked already")
+    [enrolment] = await rows(database, "SELECT status, returned_on FROM enrolment")
+    assert (enrolment.status, enrolment.returned_on) == ("invited", today - timedelta(days=9))
+    wrong = (("AV-7K3Q", today + timedelta(days=9)), ("AV-7K3Q", today - timedelta(days=9000)), ("AV-2222", today))
+    for reference, day in wrong:
+        assert isinstance((await run(reference, day)).exception, SettingsError)

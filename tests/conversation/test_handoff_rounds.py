@@ -22,6 +22,8 @@ from hypothesis import strategies as st
 from pydantic import SecretStr
 from sqlalchemy import insert, text
 
+from bot import i18n
+from bot.appointments import offices
 from bot.conversation import people, staff
 from bot.conversation.handoffs import Desk, HandoffError
 from bot.conversation.notify import Mailer, Watch
@@ -29,6 +31,7 @@ from bot.db.encryption import Vault
 from bot.db.models import Conversation, Handoff
 from bot.db.session import Database, connect
 from bot.journeys import handoff as journey
+from bot.journeys import hours
 from bot.journeys.context import Context
 from bot.journeys.hours import closed_since, closing, is_open, later, opening
 from bot.settings import ROOT, MailServer, Settings, reading_mail_server
@@ -37,8 +40,9 @@ from tests.conftest import emptied
 from tests.conversation.conftest import rows, value
 from tests.conversation.letters import change
 
-ALWAYS = "Mon-Sun 00:00-23:59 Africa/Casablanca"
-OFFICE = "Mon-Fri 09:00-17:00 Africa/Casablanca"
+ALWAYS = "Mon-Sun 00:00-23:59 UTC"
+CASABLANCA = "Africa/Casablanca"
+OFFICE = f"Mon-Fri 09:00-17:00 {CASABLANCA}"
 STEPS = {"waiting": {"taken"}, "taken": {"taken", "waiting", "released"}, "released": {"taken", "waiting"}}
 
 
@@ -221,7 +225,7 @@ from bot.settings import Settings
 async def main():
     key, url, port = sys.stdin.read().split()
     settings = Settings(_env_file=None, rafiq_mail_url=f"smtp://127.0.0.1:{port}", rafiq_mail_from="rafiq@example.org",
-                        rafiq_reading_hours="Mon-Sun 00:00-23:59 Africa/Casablanca")
+                        rafiq_reading_hours="Mon-Sun 00:00-23:59 UTC")
     database = connect(url, Vault(bytes.fromhex(key)), 2)
     for lane in (Watch(database, settings), Mailer(database, settings)):
         for one in await lane.due():
@@ -290,26 +294,78 @@ async def test_two_watches_make_one_round(database: Database, settings: Settings
         ("2026-11-27T10:00Z", "P2", "2026-11-30T17:00Z"),
     ],
 )
-def test_what_the_team_promises_itself(settings: Settings, at: str, priority: str, due: str) -> None:
+def test_what_the_team_promises_itself(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, at: str, priority: str, due: str
+) -> None:
     """Minutes, the same working day, two working days."""
+    monkeypatch.setattr(hours, "_closed", frozenset())
     assert journey.due(settings, priority, datetime.fromisoformat(at)) == datetime.fromisoformat(due)
 
 
+CLOSED = frozenset({(CASABLANCA, "01-11"), (CASABLANCA, "2027-03-09"), (CASABLANCA, "2027-03-10")})
+
+
+@pytest.mark.parametrize(
+    ("at", "opens", "p1", "p2"),
+    [
+        ("2027-01-11T10:00Z", "2027-01-12T09:00Z", "2027-01-12T17:00Z", "2027-01-13T17:00Z"),  # the day itself
+        ("2027-01-08T18:00Z", "2027-01-12T09:00Z", "2027-01-12T17:00Z", "2027-01-13T17:00Z"),  # Friday evening before
+        ("2027-03-08T10:00Z", "2027-03-08T10:00Z", "2027-03-08T17:00Z", "2027-03-11T17:00Z"),  # two days in between
+        ("2028-01-10T18:00Z", "2028-01-12T09:00Z", "2028-01-12T17:00Z", "2028-01-13T17:00Z"),  # every year
+        ("2028-03-09T10:00Z", "2028-03-09T10:00Z", "2028-03-09T17:00Z", "2028-03-10T17:00Z"),  # that year only
+    ],
+)
+def test_nobody_reads_on_closed_days(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, at: str, opens: str, p1: str, p2: str
+) -> None:
+    """What is told and what the team promises itself goes round them, on that country's clock alone."""
+    monkeypatch.setattr(hours, "_closed", CLOSED)
+    now = datetime.fromisoformat(at)
+    assert opening(OFFICE, now) == datetime.fromisoformat(opens)
+    assert (closed_since(OFFICE, now) is None) == is_open(OFFICE, now) == (at == opens)
+    assert journey.due(settings, "P1", now) == datetime.fromisoformat(p1)
+    assert journey.due(settings, "P2", now) == datetime.fromisoformat(p2)
+    day = i18n.written_date(datetime.fromisoformat(opens), CASABLANCA, "fr")
+    assert at == opens or day in hours.when_somebody_reads(OFFICE, now, "fr")
+    elsewhere = OFFICE.replace(CASABLANCA, "Africa/Dakar")
+    assert is_open(elsewhere, datetime.fromisoformat("2027-01-11T10:00Z"))
+
+
+async def test_closed_days_are_the_tables(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of the country that staff edit, not those of one office; read again, the new ones count."""
+    monkeypatch.setattr(hours, "_closed", frozenset())
+    feast = datetime.fromisoformat("2027-03-09T10:00Z")
+    async with database.session() as session:
+        await offices.load(session)
+        await hours.learn(session)
+        assert not is_open(OFFICE, feast)
+        moved = "UPDATE closed_day SET day = '2027-03-11' WHERE of = 'MA' AND day = '2027-03-09'"
+        await session.execute(text(moved))
+        await session.execute(text("INSERT INTO closed_day (of, day) VALUES ('rabat', '2027-03-09')"))
+        await hours.learn(session)
+        assert is_open(OFFICE, feast)
+        assert not is_open(OFFICE, datetime.fromisoformat("2027-03-11T10:00Z"))
+
+
+@pytest.mark.parametrize("closed", [frozenset(), CLOSED])
 @given(
     st.datetimes(datetime(2026, 1, 1), datetime(2028, 1, 1), timezones=st.just(UTC)),  # noqa: DTZ001 (its zone is beside it)
     st.integers(1, 3000),
 )
-@settings(max_examples=200, deadline=None)
-def test_open_minutes_are_counted(at: datetime, minutes: int) -> None:
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_open_minutes_are_counted(
+    monkeypatch: pytest.MonkeyPatch, closed: frozenset[tuple[str, str]], at: datetime, minutes: int
+) -> None:
     """What runs in the reading hours ends in them or at their end, never sooner than by the clock, and adds up."""
+    monkeypatch.setattr(hours, "_closed", closed)
     end = later(OFFICE, at, minutes)
     assert is_open(OFFICE, end) or is_open(OFFICE, end - timedelta(microseconds=1))
     assert end - opening(OFFICE, at) >= timedelta(minutes=minutes)
     if minutes > 1:
         assert later(OFFICE, later(OFFICE, at, 1), minutes - 1) == end
-    closed = closed_since(OFFICE, at)
-    assert (closed is None) == is_open(OFFICE, at)
-    assert closed is None or (closed <= at and opening(OFFICE, closed) == opening(OFFICE, at))
+    since = closed_since(OFFICE, at)
+    assert (since is None) == is_open(OFFICE, at)
+    assert since is None or (since <= at and opening(OFFICE, since) == opening(OFFICE, at))
     assert closing(OFFICE, at, 2) > closing(OFFICE, at) >= opening(OFFICE, at)
 
 

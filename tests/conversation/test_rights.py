@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import uuid
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from sqlalchemy import text
 
 from bot import i18n
+from bot.checkins import schedule
 from bot.db.session import Database
 from bot.journeys import rights
 from bot.web import Service
@@ -41,7 +43,7 @@ async def person(worker: tuple[Service, FakeRasa], database: Database) -> Person
         )
         await session.execute(
             text(
-                "INSERT INTO consent (person_id, purpose, version, channel) SELECT id, 'request', '1', 'web' FROM person"
+                "INSERT INTO consent (person_id, purpose, version, channel) SELECT id, 'request', '2026-10', 'web' FROM person"
             )
         )
         await session.commit()
@@ -177,8 +179,111 @@ async def test_not_my_phone(person: Person, database: Database, words: str) -> N
 
 
 async def test_correct_and_clear(person: Person) -> None:
-    """Where each thing is corrected; how the chat is deleted from the phone."""
+    """Each answer that stands can be corrected; how the chat is deleted from the phone."""
     assert await press_in_my_data(person, "button.correct") == say("my_data.correct")
     titles = [title for _, title in (await person.last())["buttons"]]
-    assert say("button.checkin_stop") in titles
+    answered = ("first_contact.direction.label", "first_contact.name.label")
+    others = ("my_data.returned", "my_data.lives", "button.person")
+    assert titles == [say(one) for one in (*answered, *others)]
     assert await press_in_my_data(person, "button.clear_chat") == i18n.say("clear_chat.web", "fr")
+
+
+async def request_of(person: Person) -> dict[str, Any]:
+    """What their request says now."""
+    [row] = await rows(person.database, "SELECT answers_sealed, key FROM request JOIN person ON person.id = person_id")
+    told: dict[str, Any] = person.database.vault.open(bytes(row.key), bytes(row.answers_sealed))
+    return told
+
+
+async def test_one_answer_is_corrected(person: Person, database: Database) -> None:
+    """Typed or pressed, it alone changes; the case backend is told; the consent stays the one that was given.
+
+    Left, or about something else: nothing changes, and the next words go their usual way.
+    """
+    await ask(person, "correct_my_data")
+    await person.press(say("first_contact.name.label"))
+    await person.write("est-ce que c'est gratuit ?")  # a question is no name
+    await ask(person, "correct_my_data")
+    await person.press(say("first_contact.name.label"))
+    assert await person.press(say("button.not_now")) == say("my_data.correct_left")
+    await person.write("Awa Diallo")
+    assert (await request_of(person))["name"] == CANARY
+    await ask(person, "correct_my_data")
+    assert await person.press(say("first_contact.name.label")) == say("first_contact.name")
+    said = await person.write("Awa Diallo")
+    assert "Awa Diallo" in said and "AV-7K3Q" in said and CANARY not in said
+    await ask(person, "correct_my_data")
+    await person.press(say("first_contact.direction.label"))
+    titles = [title for _, title in (await person.last())["buttons"]]
+    assert say("first_contact.direction.for_someone_else") not in titles  # that is another request
+    await person.press(say("first_contact.direction.other_returnee"))
+    assert await request_of(person) == {"name": "Awa Diallo", "direction": "other_returnee"}
+    told = await person.told("request.updated")
+    assert [one["request"]["direction"] for one in told] == ["back_in_morocco", "other_returnee"]
+    assert {one["consent"]["version"] for one in told} == {"2026-10"}
+    assert await value(database, "SELECT count(*) FROM consent WHERE purpose = 'request'") == 1
+
+
+async def test_the_day_of_return_is_corrected(person: Person, database: Database) -> None:
+    """In words: the check-ins that are to come move; what cannot be read is asked again; so is the country's clock."""
+    await ask(person, "correct_my_data")
+    await person.press(say("my_data.returned"))
+    said = await person.write("je sais plus")
+    assert say("checkin.unreadable") in said and say("checkin.returned.which") in said
+    day = datetime.now(UTC).date() - timedelta(days=40)
+    said = await person.write(f"{day.day}/{day.month}/{day.year}")
+    assert say("my_data.returned") in said and say("checkin.moved").split("{")[0] in said
+    await ask(person, "correct_my_data")
+    await person.press(say("my_data.lives"))
+    await person.write("Cameroun")
+    [enrolment] = await rows(database, "SELECT id, returned_on, zone FROM enrolment")
+    assert (enrolment.returned_on, enrolment.zone) == (day, "Africa/Douala")
+    planned = await rows(database, "SELECT round, due_at FROM checkin WHERE status = 'planned' ORDER BY due_at")
+    assert [one.round for one in planned] == ["month3", "month6", "month9", "month12"]  # the first month is over
+    assert await person.status("week2") == "open"
+    three = next(one for one in schedule.rounds() if one.id == "month3")
+    assert planned[0].due_at == schedule.due(day, three, "Africa/Douala", enrolment.id)
+
+
+async def test_a_child_after_all(person: Person, database: Database) -> None:
+    """Who corrects their age to a child's is handed to a person, and the request keeps no more than that needs."""
+    async with database.session() as session:
+        key = await session.scalar(text("SELECT key FROM person"))
+        told = {"name": CANARY, "direction": "back_in_morocco", "age_group": "adult", "city": "Oujda"}
+        sealed = {"s": database.vault.seal(bytes(key), told)}
+        await session.execute(text("UPDATE request SET answers_sealed = :s"), sealed)
+        await session.commit()
+    await ask(person, "correct_my_data")
+    await person.press(say("first_contact.age_group.label"))
+    said = await person.press(say("first_contact.age_group.child"))
+    assert "AV-7K3Q" in said
+    assert await request_of(person) == {"name": CANARY, "direction": "back_in_morocco", "age_group": "child"}
+    assert await value(database, "SELECT priority FROM handoff WHERE reason = 'minor'") == "P1"
+    assert [one["request"]["priority"] for one in await person.told("request.updated")] == ["P1"]
+
+
+@pytest.mark.parametrize("erased", [False, True])
+async def test_what_was_typed_waits_for_nobody(person: Person, database: Database, erased: bool) -> None:
+    """Words that wait for the case backend go with the consent to check-ins, and with the person."""
+    async with database.session() as session:
+        key = await session.scalar(text("SELECT key FROM person"))
+        sealed = database.vault.seal(bytes(key), {"phone": NUMBER})
+        await session.execute(
+            text("UPDATE case_event SET words_sealed = :s WHERE person_id IS NOT NULL"), {"s": sealed}
+        )
+        payload = json.dumps({"data": {"answers": []}})
+        await session.execute(
+            text(
+                "INSERT INTO case_event (key, type, person_id, payload, status, words_sealed) "
+                "SELECT 'typed', 'checkin.partial', id, CAST(:p AS jsonb), 'dead', :s FROM person"
+            ),
+            {"p": payload, "s": sealed},
+        )
+        await session.commit()
+    if erased:
+        await ask(person, "delete_my_data")
+        await person.press(say("button.delete_yes"))
+    else:
+        await ask(person, "consents")
+        await person.press(say("consent.checkins"))
+    assert await value(database, "SELECT count(*) FROM case_event WHERE words_sealed IS NOT NULL") == 0
