@@ -34,7 +34,7 @@ from bot.channels.body import TooLarge, read_body
 from bot.channels.pull import House, Signals
 from bot.channels.telegram import Telegram
 from bot.channels.whatsapp import WhatsApp
-from bot.console import pages
+from bot.console import oidc, pages
 from bot.console.guard import Console
 from bot.console.live import Live
 from bot.conversation import answers, inbox, notices, overview, people, receipts
@@ -266,7 +266,7 @@ def create_app(settings: Settings, database_url: str) -> FastAPI:
     app.include_router(web_chat.router(house, secure))
     app.include_router(terminal.router(house, settings.local_token))
     app.include_router(answers.router(service.database, settings.case_answer_keys))
-    app.include_router(pages.router(Console(service.database, settings, service.live)))
+    app.include_router(pages.router(Console(service.database, settings, service.live, provider=oidc.of(settings))))
     executor = ActionExecutor()
     executor.register_action(FormCheck(first_contact.FORM, first_contact.is_over))
 

@@ -37,6 +37,10 @@ FIELDS: dict[Field, frozenset[Role]] = dict.fromkeys(Field, _COUNSELLORS)
 PAGES: dict[tuple[str, str], frozenset[Role] | None] = {
     ("GET", "/console/login"): None,
     ("POST", "/console/login"): None,
+    ("GET", "/console/login/provider"): None,
+    ("GET", "/console/login/provider/back"): None,
+    ("GET", "/console/login/code"): None,
+    ("POST", "/console/login/code"): None,
     ("GET", "/console/static/{name}"): None,
     ("GET", "/console"): _EVERYBODY,
     ("GET", "/console/handoffs/list"): _EVERYBODY,

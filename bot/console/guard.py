@@ -22,6 +22,7 @@ from bot.console import access, accounts, audit
 from bot.console.access import Field
 from bot.console.accounts import Limits, Staff
 from bot.console.live import Live
+from bot.console.oidc import Provider
 from bot.db.invented import Notice
 from bot.db.session import Database
 from bot.messages import LANGUAGES, Language
@@ -68,6 +69,7 @@ class Console:
     settings: Settings
     live: Live
     invented: Notice = field(default_factory=Notice)
+    provider: Provider | None = None
 
     @property
     def secure(self) -> bool:
@@ -159,6 +161,7 @@ class Visit:
             path=self.request.url.path,
             clock=self.clock,
             invented=self.console.invented.shown,
+            by_provider=self.console.provider is not None,
             **values,
         )
         return HTMLResponse(html, status)
@@ -186,6 +189,13 @@ class Visit:
     def go(self, path: str) -> Response:
         """On to another page, after something was done."""
         return RedirectResponse(path, 303)
+
+    def renewed(self, response: Response) -> Response:
+        """With the session's token of now."""
+        response.set_cookie(
+            self.console.cookie, self.token or "", path="/", secure=self.console.secure, httponly=True, samesite="lax"
+        )
+        return response
 
     async def note(self, action: str, target: str = "", **detail: str | int) -> None:
         """Write into the audit what is seen or done now."""

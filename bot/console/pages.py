@@ -17,7 +17,7 @@ from starlette.responses import Response
 from bot import i18n
 from bot.assistant import knowledge
 from bot.cases import delivery as case_delivery
-from bot.console import accounts, audit, calendar, checkins, data, plots, points, reading, settings, wording
+from bot.console import accounts, audit, calendar, checkins, data, plots, points, provider, reading, settings, wording
 from bot.console.access import Field
 from bot.console.guard import HERE, LATELY, Console, Handler, NotThere, Visit, guarded, safe_path
 from bot.console.person import about, waited
@@ -73,7 +73,7 @@ async def login(visit: Visit) -> Response:
     except accounts.TooMany:
         return visit.show("login.html", 429, next=onward, error="console.login.too_many", email=email)
     visit.token = token
-    return _renewed(visit, visit.go(onward))
+    return visit.renewed(visit.go(onward))
 
 
 async def logout(visit: Visit) -> Response:
@@ -94,7 +94,7 @@ async def verify(visit: Visit) -> Response:
     """Good for ten minutes."""
     onward = safe_path(visit.form.get("next", ""))
     error = await _verified(visit)
-    return visit.show("verify.html", 403, next=onward, error=error) if error else _renewed(visit, visit.go(onward))
+    return visit.show("verify.html", 403, next=onward, error=error) if error else visit.renewed(visit.go(onward))
 
 
 async def _verified(visit: Visit) -> str:
@@ -107,13 +107,6 @@ async def _verified(visit: Visit) -> str:
     except accounts.TooMany:
         return "console.login.too_many"
     return ""
-
-
-def _renewed(visit: Visit, response: Response) -> Response:
-    response.set_cookie(
-        visit.console.cookie, visit.token or "", path="/", secure=visit.console.secure, httponly=True, samesite="lax"
-    )
-    return response
 
 
 # --- the inbox
@@ -593,8 +586,8 @@ async def change_password(visit: Visit) -> Response:
     try:
         await accounts.change_password(visit.console.database, visit.staff, visit.form.get("new", ""))
     except accounts.WeakPassword:
-        return _renewed(visit, await _account(visit, "console.account.weak", "", 400))
-    return _renewed(visit, await _account(visit, "", "console.account.changed"))
+        return visit.renewed(await _account(visit, "console.account.weak", "", 400))
+    return visit.renewed(await _account(visit, "", "console.account.changed"))
 
 
 async def end_session(visit: Visit) -> Response:
@@ -669,6 +662,7 @@ HANDLERS: Mapping[tuple[str, str], Handler] = {
     **checkins.HANDLERS,
     **data.HANDLERS,
     **points.HANDLERS,
+    **provider.HANDLERS,
 }
 
 

@@ -658,6 +658,7 @@ class StaffMember(Base):
     conversation_id: Mapped[int | None] = mapped_column(ForeignKey("conversation.id", ondelete="SET NULL"), unique=True)
     link_digest: Mapped[bytes | None]  # of the code that links their chat
     link_expires_at: Mapped[datetime | None]
+    oidc_subject: Mapped[bytes | None] = mapped_column(unique=True)  # digest of what the provider calls them
     active: Mapped[bool] = mapped_column(Boolean, server_default=text("true"))
     created_at: Mapped[datetime] = _now()
 

@@ -15,7 +15,7 @@ from argon2 import PasswordHasher
 from fastapi import FastAPI
 from sqlalchemy import text
 
-from bot.console import accounts, pages
+from bot.console import accounts, oidc, pages
 from bot.console.access import Role
 from bot.console.accounts import Enrolment
 from bot.console.guard import Console
@@ -45,7 +45,7 @@ async def database(database_url: str, settings: Settings) -> AsyncIterator[Datab
 def application(database: Database, settings: Settings, live: Live | None = None) -> FastAPI:
     """The console's pages and nothing else."""
     app = FastAPI()
-    app.include_router(pages.router(Console(database, settings, live or Live())))
+    app.include_router(pages.router(Console(database, settings, live or Live(), provider=oidc.of(settings))))
     return app
 
 

@@ -106,7 +106,11 @@ EXPECTED: dict[tuple[str, str], set[Role]] = {
     ("POST", "/console/verify"): EVERYBODY,
     ("POST", "/console/logout"): EVERYBODY,
 }
-OPEN = {("GET", "/console/login"), ("POST", "/console/login"), ("GET", "/console/static/{name}")}
+OPEN = {
+    ("GET", "/console/login"), ("POST", "/console/login"), ("GET", "/console/login/code"),
+    ("POST", "/console/login/code"), ("GET", "/console/login/provider"), ("GET", "/console/login/provider/back"),
+    ("GET", "/console/static/{name}"),
+}  # fmt: skip
 
 
 def real(path: str, person: Somebody) -> str:

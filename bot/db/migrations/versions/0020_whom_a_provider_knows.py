@@ -1,0 +1,21 @@
+"""Whom of the team an OpenID Connect provider knows"""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0020"
+down_revision = "0016"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    op.add_column("staff_member", sa.Column("oidc_subject", sa.LargeBinary(), nullable=True))
+    op.create_unique_constraint(op.f("staff_member_oidc_subject_key"), "staff_member", ["oidc_subject"])
+
+
+def downgrade() -> None:
+    op.drop_constraint(op.f("staff_member_oidc_subject_key"), "staff_member", type_="unique")
+    op.drop_column("staff_member", "oidc_subject")
