@@ -652,6 +652,7 @@ HANDLERS: Mapping[tuple[str, str], Handler] = {
     ("POST", "/console/settings/closed"): settings.save_closed,
     ("POST", "/console/settings/duty/{id}"): settings.save_duty,
     ("POST", "/console/settings/emergency"): settings.save_number,
+    ("POST", "/console/settings/emergency/remove"): settings.remove_number,
     ("GET", "/console/audit"): audit_page,
     ("GET", "/console/staff"): staff,
     ("POST", "/console/staff/{id}/stop"): stop_staff,

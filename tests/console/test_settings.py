@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from bs4 import BeautifulSoup
 from playwright.async_api import Page
 from sqlalchemy import insert
 
@@ -190,6 +191,108 @@ async def test_emergency_numbers(team: Team, database: Database) -> None:
         sentence = i18n.say(f"console.settings.wrong.{why}", "en", **({"day": "hier"} if why == "day" else {}))
         assert sentence in answer.text
     assert await value(database, "SELECT count(*) FROM audit WHERE action = 'emergency.changed'") == 2
+
+
+def fields(html: str) -> dict[str, dict[str, str]]:
+    """What stands in each form of a page: by the form's name, then by the field's, boxes only where they are ticked."""
+    found = {}
+    for form in BeautifulSoup(html, "html.parser").find_all("form"):
+        held: dict[str, str] = {}
+        for one in form.find_all(["input", "select", "textarea"]):
+            if one.name == "select":
+                chosen = one.find("option", selected=True) or one.find("option")
+                held[one["name"]] = str(chosen["value"]) if chosen else ""
+            elif one.name == "textarea":
+                held[one["name"]] = one.text
+            elif one.get("type") != "checkbox" or one.has_attr("checked"):
+                held[one["name"]] = one.get("value", "on")
+        if "form" in held:
+            held.pop("form_token")
+            found[held["form"]] = held
+    return found
+
+
+DUTY_HOURS = {"first": "Mon", "last": "Fri", "opens": "18:00", "closes": "09:00", "zone": "Africa/Nouakchott"}
+LOST: list[tuple[str, str, dict[str, str], str, str]] = [
+    (RABAT, "office", OFFICE | {"zone": "Nowhere", "address": "9, rue <b>", "capacity": "7", "way": "request"}, "zone", ""),
+    (RABAT, "office", {"address": "", "zone": "Africa/Casablanca", "capacity": "x", "minutes": "45", "way": "times"},
+     "capacity", ""),
+    (RABAT, "hours usual", {"period": "usual", "day0": "08:00-12:00", "day1": "9h", "day6": "10:00-12:00"}, "day1", "/hours"),
+    (RABAT, "hours new", {"period": "new", "since": "2027-06-01", "until": "2027-05-01", "day2": "10:00-12:00"},
+     "until", "/hours"),
+    (RABAT, "counsellor ", {"counsellor": "Salma H", "language_ar": "on", "mode_phone": "on", "gender": "woman"},
+     "counsellor", "/counsellors"),
+    (RABAT, "counsellor rabat-1", {"counsellor": "rabat-1", "mode_phone": "on", "gender": "man"}, "languages", "/counsellors"),
+    ("/console/settings", "closed MA", {"of": "MA", "days": "01-01 2027-02-30 05-01"}, "days", "/closed"),
+    ("/console/settings", "closed", {"of": "rabat", "days": "demain"}, "days", "/closed"),
+    ("/console/settings", "duty", {"language_ar": "on", "reads": "ar", "place_MR": "on", **DUTY_HOURS}, "opens", "/duty/{id}"),
+    ("/console/settings", "number", NUMBER | {"number": "15x", "confirmed": "on", "situation_child": "on", "country": "MR"},
+     "number", "/emergency"),
+    ("/console/settings", "number MA police", NUMBER | {"service": "police", "source": " ", "number": "190"}, "source",
+     "/emergency"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("address", "form", "typed", "field", "where"), LOST, ids=[one[1] + " " + one[3] for one in LOST]
+)
+async def test_a_refused_form_keeps_what_was_typed(
+    team: Team, address: str, form: str, typed: dict[str, str], field: str, where: str
+) -> None:
+    """All of it, boxes that were unticked too; what is wrong stands beside its field; the other forms are as stored."""
+    boss = await at_work(team)
+    colleague = await team.member(name="Idris")
+    if form == "duty":
+        form, where = f"duty {colleague.staff_id}", where.format(id=colleague.staff_id)
+    stored = fields((await boss.get(address)).text)
+    answer = await boss.post(address + where, **typed, form=form)
+    assert answer.status_code == 400
+    shown = fields(answer.text)
+    # a field that was not sent is empty, a box that was not sent is not ticked
+    held = {name: given for name, given in shown[form].items() if given or name in typed}
+    assert held == {**typed, "form": form}
+    assert {name: one for name, one in shown.items() if name != form} == {
+        name: one for name, one in stored.items() if name != form
+    }
+    soup = BeautifulSoup(answer.text, "html.parser")
+    [beside] = soup.select(".wrong")
+    place = beside.find_parent("form")
+    assert place is not None and place.find("input", {"name": "form"})["value"] == form  # type: ignore[index]
+    if field != "languages":
+        [marked] = soup.select("[aria-invalid]")
+        assert marked["name"] == field and marked.find_parent("form") is place
+        assert marked.parent is beside.parent or beside.find_previous("input", {"name": "counsellor"}) is marked
+    for closed in place.find_parents("details"):
+        assert closed.has_attr("open")
+
+
+async def test_an_emergency_number_is_removed(team: Team, database: Database) -> None:
+    """Asked once more first; audited; the others stay, the file's one does not come back; the last one stays."""
+
+    async def shown() -> set[tuple[str, str]]:
+        async with database.session() as session:
+            return {(one["country"], one["service"]) for one in await emergency.every(session)}
+
+    boss = await at_work(team, Role.SUPERVISOR)
+    before, address = await shown(), "/console/settings/emergency/remove"
+    police = {"country": "MA", "service": "police", "number": "19"}
+    asked = await boss.post(address, **police)
+    assert asked.status_code == 200 and i18n.say("console.settings.emergency.sure", "en", number="19") in asked.text
+    assert await shown() == before
+    assert fields(asked.text)["remove MA police"] == {**police, "form": "remove MA police", "sure": "on"}
+    assert (await boss.post(address, **{**police, "number": "190"}, sure="on")).status_code == 404  # not what was read
+    assert (await boss.post(address, **police, sure="on")).status_code == 200
+    assert await shown() == before - {("MA", "police")}
+    assert (await boss.post(address, **police, sure="on")).status_code == 404
+    [done] = await rows(database, "SELECT target, detail, staff_id FROM audit WHERE action = 'emergency.removed'")
+    assert (done.target, done.detail["number"], done.staff_id) == ("MA police", "19", boss.staff_id)
+    await change(database, "DELETE FROM emergency_number WHERE NOT (country = 'MA' AND service = 'gendarmerie')")
+    [last] = await rows(database, "SELECT country, service, number FROM emergency_number")
+    answer = await boss.post(address, **last._mapping, sure="on", form="remove MA gendarmerie")
+    sentence = i18n.say("console.settings.wrong.last_number", "en")
+    assert answer.status_code == 400 and f'role="alert">{sentence}' in answer.text
+    assert len(await shown()) == 1
+    assert (await (await at_work(team, Role.COUNSELLOR)).post(address, **police, sure="on")).status_code == 403
 
 
 async def test_duty(team: Team, database: Database) -> None:
