@@ -90,6 +90,7 @@ PAGES: dict[tuple[str, str], frozenset[Role] | None] = {
     ("GET", "/console/deliveries"): _OVERSEERS,
     ("POST", "/console/deliveries/messages/{id}/replay"): _OVERSEERS,
     ("POST", "/console/deliveries/messages/{id}/cancel"): _OVERSEERS,
+    ("POST", "/console/deliveries/received/{id}/replay"): _OVERSEERS,
     ("POST", "/console/deliveries/events/{id}/replay"): _OVERSEERS,
     ("POST", "/console/deliveries/endpoint"): _OVERSEERS,
     ("GET", "/console/review"): _SUPERVISORS,

@@ -173,6 +173,11 @@ class Visit:
             raise NotThere
         return int(given)
 
+    def page(self, pages: int) -> int:
+        """Which page of a list is asked for: the first, where it is none."""
+        given = self.request.query_params.get("page", "1")
+        return min(max(int(given), 1), pages) if given.isascii() and given.isdecimal() and len(given) < 6 else 1
+
     def follow(self, changed: Callable[[set[int]], Awaitable[bool]]) -> Response:
         """A stream of events for an open page, as long as its session is good."""
         console, token = self.console, self.token or ""

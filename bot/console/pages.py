@@ -34,6 +34,9 @@ STATIC = {
     "console.js": "text/javascript; charset=utf-8",
     "htmx.js": "text/javascript; charset=utf-8",
 }
+MESSAGES, ALL_MESSAGES = 100, 1000  # of a conversation: as its page opens, and when earlier ones are asked for
+STUCK = 50  # of each kind of what did not go
+REVIEWED = 12  # messages to be labelled on a page
 SEARCHES = 30  # lately, of one member of the team
 VERIFIED = 1000  # rows of the audit that its page looks at
 SEEN_FOR = timedelta(hours=1)  # an open page that refreshes itself is written down once in this time
@@ -126,7 +129,9 @@ async def _inbox(visit: Visit) -> dict[str, Any]:
     async with visit.console.database.session() as session:
         rows = await reading.queue(session, visit.staff)
     return {
-        "rows": rows,
+        "rows": rows[: reading.WAITING],
+        "number": len(rows),
+        "most": reading.WAITING,
         "now": datetime.now(UTC),
         "why": lambda one: handoffs.why(one, visit.language),
         "waited": lambda since: waited(visit, since),
@@ -168,7 +173,9 @@ async def _handoff(visit: Visit, error: str = "", words: str = "", status: int =
         one, case = found
         shown = {
             **await about(visit, session, case),
-            **(await _talk(visit, session, one, case) if visit.sees(Field.WORDS) else {"lines": None}),
+            **(
+                await _talk(visit, session, one, case) if visit.sees(Field.WORDS) else {"lines": None, "earlier": False}
+            ),
             "names": await reading.names(session),
             "colleagues": [them for them in await reading.colleagues(session, one.place) if them.id != one.owner_id],
         }
@@ -200,9 +207,12 @@ def _canned(key: str, case: reading.Case) -> str:
 
 async def _talk(visit: Visit, session: AsyncSession, one: Handoff, case: reading.Case) -> dict[str, Any]:
     """What was said and done, for those who may read it."""
-    desk = _desk(visit, session)
+    desk, earlier = _desk(visit, session), "earlier" in visit.request.query_params
+    most = ALL_MESSAGES if earlier else MESSAGES
     return {
-        "lines": await desk.conversation(one.reference, visit.staff.role),
+        "lines": await desk.conversation(one.reference, visit.staff.role, most),
+        "earlier": earlier,
+        "most": most,
         "media": await reading.kept_media(session, case.conversation_id),
         "history": await desk.history(one.reference),
     }
@@ -436,12 +446,12 @@ def _place(visit: Visit, board: Board, one: str | None) -> str:
 
 
 async def deliveries(visit: Visit) -> Response:
-    """What did not go: messages and case events."""
+    """What did not go: messages, those that people sent us too, and case events."""
     console = visit.console
     async with console.database.session() as session:
         dead = list(
             await session.scalars(
-                select(CaseEvent).where(CaseEvent.status == "dead").order_by(CaseEvent.id).limit(reading.LISTED)
+                select(CaseEvent).where(CaseEvent.status == "dead").order_by(CaseEvent.id).limit(STUCK)
             )
         )
         queued = await session.scalar(select(func.count()).where(CaseEvent.status == "queued"))
@@ -450,11 +460,13 @@ async def deliveries(visit: Visit) -> Response:
         )
     return visit.show(
         "deliveries.html",
-        stuck=await overview.stuck(console.database),
+        stuck=await overview.stuck(console.database, most=STUCK),
+        received=await overview.set_aside(console.database, STUCK),
         unreachable=await overview.unreachable(console.database),
         dead=dead,
         queued=queued,
         disabled=disabled,
+        most=STUCK,
         waited=lambda since: waited(visit, since),
     )
 
@@ -474,6 +486,15 @@ async def cancel_message(visit: Visit) -> Response:
     if await overview.cancel(visit.console.database, [number]) == 0:
         raise NotThere
     await visit.note("message.cancelled", str(number))
+    return visit.go("/console/deliveries")
+
+
+async def replay_received(visit: Visit) -> Response:
+    """Work on what somebody wrote once more."""
+    number = visit.number()
+    if not await overview.take_again(visit.console.database, number):
+        raise NotThere
+    await visit.note("received.replayed", str(number))
     return visit.go("/console/deliveries")
 
 
@@ -498,7 +519,7 @@ async def enable_endpoint(visit: Visit) -> Response:
 
 async def review(visit: Visit) -> Response:
     """Messages whose writers agreed to be learnt from, one after the other."""
-    waiting = await learning.to_review(visit.console.database)
+    waiting = await learning.to_review(visit.console.database, REVIEWED)
     topics = [(topic, knowledge.question(topic, visit.language)) for topic in knowledge.topics()]
     await visit.note("review.seen", found=len(waiting))
     return visit.show("review.html", waiting=waiting, topics=topics, none=learning.NONE)
@@ -634,6 +655,7 @@ HANDLERS: Mapping[tuple[str, str], Handler] = {
     ("GET", "/console/deliveries"): deliveries,
     ("POST", "/console/deliveries/messages/{id}/replay"): replay_message,
     ("POST", "/console/deliveries/messages/{id}/cancel"): cancel_message,
+    ("POST", "/console/deliveries/received/{id}/replay"): replay_received,
     ("POST", "/console/deliveries/events/{id}/replay"): replay_event,
     ("POST", "/console/deliveries/endpoint"): enable_endpoint,
     ("GET", "/console/review"): review,

@@ -139,6 +139,7 @@ class Inbox(Base):
             postgresql_where=text("content_sealed IS NOT NULL AND done_at IS NOT NULL"),
         ),
         Index("inbox_received", "received_at"),
+        Index("inbox_dead", "id", postgresql_where=text("status = 'dead'")),
     )
     id: Mapped[int] = _id()
     channel: Mapped[str]

@@ -6,12 +6,18 @@ import asyncio
 import json
 import uuid
 
+import pytest
+
 from bot import i18n
+from bot.console import pages
+from bot.console.access import Role
 from bot.console.live import Live
 from bot.db.session import Database, Lane
 from bot.journeys import learning
+from bot.messages import LANGUAGES, Language
 from tests.console.conftest import PASSWORD, Team, change, value
 from tests.console.people import WORDS, somebody
+from tests.console.test_access import EXPECTED, real
 
 
 async def test_a_form_sent_twice_answers_once(team: Team, database: Database) -> None:
@@ -78,7 +84,7 @@ async def test_an_export_asks_again(team: Team, database: Database) -> None:
 
 
 async def test_what_did_not_go_is_replayed_or_cancelled(team: Team, database: Database) -> None:
-    """A message, a dead case event, an endpoint that said 410; what is not there is 404."""
+    """A message, one that was set aside, a dead case event, an endpoint that said 410; what is not there is 404."""
     person = await somebody(database)
     boss = await team.at_work("coordinator")
     shown = (await boss.get("/console/deliveries")).text
@@ -90,6 +96,16 @@ async def test_what_did_not_go_is_replayed_or_cancelled(team: Team, database: Da
     event = f"/console/deliveries/events/{person.event_id}/replay"
     assert [(await boss.post(event)).status_code for _ in range(2)] == [303, 404]
     assert await value(database, "SELECT status FROM case_event") == "queued"
+    await change(
+        database, "UPDATE inbox SET status = 'dead', error = 'ZeroDivisionError', attempts = 4, done_at = now()"
+    )
+    number = await value(database, "SELECT id FROM inbox")
+    shown = (await boss.get("/console/deliveries")).text
+    assert "ZeroDivisionError" in shown and f"received/{number}/replay" in shown and WORDS not in shown
+    received = f"/console/deliveries/received/{number}/replay"
+    assert [(await boss.post(received)).status_code for _ in range(2)] == [303, 404]
+    assert await value(database, "SELECT status || attempts FROM inbox WHERE done_at IS NULL") == "pending0"
+    assert await value(database, "SELECT target FROM audit WHERE action = 'received.replayed'") == str(number)
     await change(database, "INSERT INTO case_endpoint VALUES (:url, now())", url=team.settings.case_url)
     assert "410" in (await boss.get("/console/deliveries")).text
     await boss.post("/console/deliveries/endpoint")
@@ -122,3 +138,65 @@ async def test_a_burst_is_one_event_and_a_revoked_session_ends_the_stream() -> N
     live.heard(Lane.TURN, 7)
     assert await anext(stream) == b"event: over\ndata:\n\n"
     assert [one async for one in stream] == []
+
+
+MANY = """
+    WITH who AS (SELECT id AS conversation_id, person_id FROM conversation ORDER BY id {which} LIMIT 1)
+    INSERT INTO {table} ({columns}) SELECT {values} FROM who, generate_series(1, 400) AS number
+"""
+CROWD: list[tuple[str, str, str]] = [
+    ("handoff", "reference, person_id, conversation_id, reason, priority, language, place",
+     "'H-' || 10000 + number, person_id, conversation_id, 'checkin_unreached', 'P1', 'fr', 'MA'"),
+    ("outbox", "conversation_id, seq, content_sealed, status, error", "conversation_id, number, (SELECT content_sealed FROM outbox LIMIT 1), 'failed', 'Refused'"),
+    ("inbox", "channel, external_digest, conversation_id, kind, content_sealed, status, error",
+     "'fake', decode(md5(number::text), 'hex'), conversation_id, 'text', (SELECT content_sealed FROM inbox LIMIT 1), 'dead', 'ZeroDivisionError'"),
+    ("case_event", "key, type, payload, status, error", "'k' || number, 'request.created', '{}', 'dead', 'HTTP 500'"),
+    ("appointment", "reference, person_id, conversation_id, status, office_id, answers_sealed",
+     "'RV-' || 10000 + number, person_id, conversation_id, 'past', 'rabat', (SELECT answers_sealed FROM appointment LIMIT 1)"),
+    ("checkin", "enrolment_id, person_id, round, form, status, level, due_at, updated_at",
+     "(SELECT max(id) FROM enrolment), person_id, 'm' || number, 'short', (ARRAY['sent', 'missed'])[1 + number % 2], 'red', now(), now()"),
+    ("orientation_point", "code, name, city, languages",
+     "decode(md5(number::text), 'hex'), 'Maison du quartier ' || number, 'Oujda', '[\"fr\", \"ar\"]'"),
+    ("audit", "id, at, action, target, detail, link", "900 + number, now(), 'conversation.seen', 'H-AAAAA', '{}', ''"),
+    ("text_version", "text_id, language, text, follows, project", "'greet', 'fr', repeat('Bonjour ', 40), number, ''"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+async def test_a_page_stays_small_however_much_there_is(team: Team, database: Database, language: Language) -> None:
+    """Four hundred of everything, thirty in the team: each page and what it loads is under 200 KB, uncompressed."""
+    person = await somebody(database, language=language)
+    await somebody(database, address="b", handoff="H-BBBBB", request="AV-BBBB")
+    for table, columns, values in CROWD:
+        which = "DESC" if table == "checkin" else "ASC"  # who is looked at has those of a year, as everybody
+        await change(database, MANY.format(table=table, columns=columns, values=values, which=which))
+    await change(
+        database,
+        "INSERT INTO inbox (channel, external_digest, conversation_id, kind, status)"
+        " SELECT 'fake', decode(md5('x' || number), 'hex'), (SELECT max(id) FROM conversation), 'text', 'done' FROM generate_series(1, 60) AS number",
+    )
+    await change(
+        database,
+        "INSERT INTO suggestion (person_id, inbox_id, language, label, offered, text_sealed)"
+        " SELECT person_id, inbox.id, 'fr', 'avrr_what_is', '[]', text_sealed"
+        " FROM inbox, (SELECT * FROM suggestion LIMIT 1) AS one WHERE inbox.status = 'done' AND inbox.content_sealed IS NULL",
+    )
+    await change(
+        database,
+        "INSERT INTO staff_member (name, email, role) SELECT 'Colleague ' || number, number || '@example.org', 'counsellor'"
+        " FROM generate_series(1, 30) AS number",
+    )
+    boss = await team.at_work(Role.ADMINISTRATOR)
+    loaded = sum([len((await boss.get(f"/console/static/{name}")).content) for name in pages.STATIC])
+    heavy = {}
+    for method, path in EXPECTED:
+        if method == "GET" and not path.endswith(("/live", "/media/{id}", "/poster")):
+            answer = await boss.get(f"{real(path, person)}?lang={language}")
+            assert answer.status_code == 200, path
+            heavy[path] = (loaded + len(answer.content)) // 1024
+    assert {path: size for path, size in heavy.items() if size >= 200} == {}
+    page = f"/console/handoffs/{person.handoff}"
+    last, every = (await boss.get(page)).text, (await boss.get(page + "?earlier=on")).text
+    assert f'{page}?earlier=on"' in last and f"{page}?earlier=on" not in every
+    assert f"{page}/thread?earlier=on" in every  # a live page goes on showing them
+    assert last.count("<time") == pages.MESSAGES < every.count("<time")

@@ -1,4 +1,4 @@
-"""Whom of the team an OpenID Connect provider knows"""
+"""Whom of the team an OpenID Connect provider knows, and what was set aside"""
 
 from __future__ import annotations
 
@@ -14,8 +14,10 @@ depends_on = None
 def upgrade() -> None:
     op.add_column("staff_member", sa.Column("oidc_subject", sa.LargeBinary(), nullable=True))
     op.create_unique_constraint(op.f("staff_member_oidc_subject_key"), "staff_member", ["oidc_subject"])
+    op.create_index("inbox_dead", "inbox", ["id"], postgresql_where=sa.text("status = 'dead'"))
 
 
 def downgrade() -> None:
+    op.drop_index("inbox_dead", "inbox")
     op.drop_constraint(op.f("staff_member_oidc_subject_key"), "staff_member", type_="unique")
     op.drop_column("staff_member", "oidc_subject")
