@@ -82,6 +82,11 @@ class Console:
         return "__Host-rafiq_console" if self.secure else "rafiq_console"
 
     @property
+    def language_cookie(self) -> str:
+        """The name of the cookie with the language that a reader chose, likewise."""
+        return "__Host-" + LANGUAGE_COOKIE if self.secure else LANGUAGE_COOKIE
+
+    @property
     def limits(self) -> Limits:
         """How long sessions live."""
         return Limits(
@@ -217,7 +222,7 @@ def guarded(console: Console, method: str, path: str, handler: Handler) -> Calla
     allowed = access.PAGES[method, path]
 
     async def serve(request: Request) -> Response:
-        visit = Visit(console, request, _language(request, None))
+        visit = Visit(console, request, _language(console, request, None))
         response = await _answer(visit)
         response.headers.update({name: value for name, value in HEADERS.items() if name not in response.headers})
         if console.secure:
@@ -225,7 +230,7 @@ def guarded(console: Console, method: str, path: str, handler: Handler) -> Calla
         chosen = request.query_params.get("lang", "")
         if chosen in LANGUAGES:
             response.set_cookie(
-                LANGUAGE_COOKIE, chosen, max_age=31_536_000, path="/console", secure=console.secure, httponly=True,
+                console.language_cookie, chosen, max_age=31_536_000, path="/", secure=console.secure, httponly=True,
                 samesite="lax",
             )  # fmt: skip
         return response
@@ -252,7 +257,7 @@ def guarded(console: Console, method: str, path: str, handler: Handler) -> Calla
             visit.signed_in = await accounts.find(console.database, visit.token, console.limits, quietly=quietly)
         if visit.signed_in is None:
             return _sign_in_first(visit)
-        visit.language = _language(request, visit.signed_in)
+        visit.language = _language(console, request, visit.signed_in)
         if method == "POST" and not hmac.compare_digest(
             visit.form.get("form_token", "").encode(),
             accounts.form_token(console.database, visit.token or "").encode(),
@@ -306,9 +311,9 @@ def _from_here(request: Request) -> bool:
     return origin is None or origin.partition("://")[2] == request.headers.get("host")
 
 
-def _language(request: Request, staff: Staff | None) -> Language:
+def _language(console: Console, request: Request, staff: Staff | None) -> Language:
     """What the reader chose; else their first language; else what their browser prefers of ours."""
-    wishes = [request.query_params.get("lang", ""), request.cookies.get(LANGUAGE_COOKIE, "")]
+    wishes = [request.query_params.get("lang", ""), request.cookies.get(console.language_cookie, "")]
     wishes += [str(one) for one in staff.languages] if staff else []
     wishes += [one.split(";")[0].strip()[:2].lower() for one in request.headers.get("accept-language", "").split(",")]
     return next((language for wish in wishes for language in LANGUAGES if wish == language), "fr")

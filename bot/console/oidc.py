@@ -76,7 +76,8 @@ class Provider:
         """Where to send the browser, and what to remember meanwhile. Raises `Unreachable`."""
         async with _client() as client:
             await self._learn(client, GOOD_FOR)
-        asked = Asked(*(secrets.token_urlsafe(32) for _ in range(3)), again, time.time())
+        state, nonce, verifier = (secrets.token_urlsafe(32) for _ in range(3))
+        asked = Asked(state, nonce, verifier, again, time.time())
         challenge = base64.urlsafe_b64encode(hashlib.sha256(asked.verifier.encode()).digest()).rstrip(b"=").decode()
         query = {
             "response_type": "code", "client_id": self.client, "redirect_uri": self.back, "scope": "openid email",

@@ -613,6 +613,8 @@ async def change_password(visit: Visit) -> Response:
 
 async def end_session(visit: Visit) -> Response:
     """End one of one's own sessions."""
+    if not visit.staff.recently:
+        return visit.prove("/console/account")
     if not await accounts.end(visit.console.database, visit.staff, _uuid(visit.path("id"))):
         raise NotThere
     return visit.go("/console/account")

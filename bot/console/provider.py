@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import quote
 
 from starlette.responses import Response
 
@@ -31,9 +32,12 @@ def _provider(visit: Visit) -> Provider:
 
 
 async def begin(visit: Visit) -> Response:
-    """To the provider; `again`: it must ask for the password, whatever it remembers."""
+    """To the provider; `again`: it must ask for the password, whatever it remembers. Only from a page of ours: else a
+    link anywhere would sign in whom the provider remembers, without a click of theirs."""
     asked = visit.request.query_params
     onward = safe_path(asked.get("next", ""))
+    if visit.request.headers.get("sec-fetch-site", "same-origin") != "same-origin":
+        return visit.go(f"/console/login?next={quote(onward)}")
     try:
         there, kept = await _provider(visit).begin(again="again" in asked)
     except oidc.Unreachable:

@@ -108,6 +108,8 @@ async def test_over_https_the_cookie_is_bound_to_its_host(database: Database, se
     cookie = response.headers["set-cookie"]
     assert cookie.startswith("__Host-rafiq_console=") and "Secure" in cookie and "Domain" not in cookie
     assert response.headers["strict-transport-security"].startswith("max-age=31536000")
+    language = (await browser.get("/console/login?lang=ar")).headers["set-cookie"]
+    assert language.startswith("__Host-rafiq_console_language=ar") and "Secure" in language and "HttpOnly" in language
     await team.close()
 
 
@@ -216,8 +218,8 @@ async def test_signing_out_ends_the_session_here_and_there(team: Team) -> None:
     assert not await inside(browser)
 
 
-async def test_sessions_are_seen_and_ended(team: Team) -> None:
-    """One's own, one by one; nobody else's."""
+async def test_sessions_are_seen_and_ended(team: Team, database: Database) -> None:
+    """One's own, one by one, after password and code; nobody else's."""
     here = await team.at_work()
     there = team.browser(here.enrolment, here.email)
     await there.login()
@@ -226,6 +228,10 @@ async def test_sessions_are_seen_and_ended(team: Team) -> None:
     [other] = re.findall(r"/console/account/sessions/([0-9a-f-]+)/end", page)
     assert (await stranger.post(f"/console/account/sessions/{other}/end")).status_code == 404
     assert await inside(there)
+    await change(database, "UPDATE staff_session SET verified_at = now() - interval '1 hour'")
+    asked = await here.post(f"/console/account/sessions/{other}/end")
+    assert asked.headers["location"] == "/console/verify?next=/console/account" and await inside(there)
+    await here.post("/console/verify", password=PASSWORD, code=await here.fresh_code())
     assert (await here.post(f"/console/account/sessions/{other}/end")).status_code == 303
     assert not await inside(there) and await inside(here)
 

@@ -207,6 +207,8 @@ async def test_only_what_was_begun_here_comes_back(theirs: Team, organisation: O
     other.client.cookies.set(name, f"{content[:-6]}AAAAAA.{seal}", domain="console.test")
     assert over in (await other.get(back)).text
     assert (await other.get(BACK)).status_code == 403
+    begin = await other.get("/console/login/provider?next=/console/people", headers={"sec-fetch-site": "cross-site"})
+    assert begin.headers["location"] == "/console/login?next=/console/people"  # nobody else begins it for them
     elsewhere = await organisation.sign_in(browser, subject)
     await refused(browser, f"{elsewhere}&iss=https://evil.example")
     await refused(browser, (await organisation.sign_in(browser, subject)).replace("code=", "error=denied&c="))

@@ -199,13 +199,14 @@ def fields(html: str) -> dict[str, dict[str, str]]:
     for form in BeautifulSoup(html, "html.parser").find_all("form"):
         held: dict[str, str] = {}
         for one in form.find_all(["input", "select", "textarea"]):
+            name = str(one["name"])
             if one.name == "select":
                 chosen = one.find("option", selected=True) or one.find("option")
-                held[one["name"]] = str(chosen["value"]) if chosen else ""
+                held[name] = str(chosen["value"]) if chosen else ""
             elif one.name == "textarea":
-                held[one["name"]] = one.text
+                held[name] = one.text
             elif one.get("type") != "checkbox" or one.has_attr("checked"):
-                held[one["name"]] = one.get("value", "on")
+                held[name] = str(one.get("value", "on"))
         if "form" in held:
             held.pop("form_token")
             found[held["form"]] = held

@@ -13,16 +13,14 @@ import warnings
 from flask import Flask, Response, request
 
 warnings.simplefilter("ignore")  # of what the mock itself stands on
-with warnings.catch_warnings():
-    import oidc_provider_mock
+import oidc_provider_mock  # noqa: E402
 
 
 def provider() -> Flask:
     """The mock, which gives no token for a code without the verifier of the challenge that it was asked for with."""
-    app = oidc_provider_mock.app(require_nonce=True)
+    app: Flask = oidc_provider_mock.app(require_nonce=True)
     challenges: dict[str, str] = {}
 
-    @app.before_request
     def verified() -> Response | None:
         if request.path == "/oauth2/token":
             digest = hashlib.sha256(request.form.get("code_verifier", "").encode()).digest()
@@ -31,7 +29,6 @@ def provider() -> Flask:
                 return Response('{"error": "invalid_grant"}', 400, mimetype="application/json")
         return None
 
-    @app.after_request
     def remember(answer: Response) -> Response:
         onward = answer.headers.get("location", "")
         if request.path == "/oauth2/authorize" and "code=" in onward:
@@ -39,6 +36,8 @@ def provider() -> Flask:
             challenges[code] = request.args.get("code_challenge", "")
         return answer
 
+    app.before_request(verified)
+    app.after_request(remember)
     return app
 
 
