@@ -351,6 +351,7 @@ async def test_every_page_is_sealed(team: Team, database: Database) -> None:
         assert answer.headers["cache-control"] == "no-store" and answer.headers["referrer-policy"] == "no-referrer"
         if "media" not in page:
             assert answer.headers["x-frame-options"] == "DENY"
+            assert answer.headers["content-type"].endswith("; charset=utf-8"), page
             assert not re.search(r"<script(?![^>]*\ssrc=)|\son\w+=|\sstyle=|javascript:", answer.text), page
 
 

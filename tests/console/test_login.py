@@ -50,6 +50,17 @@ async def test_password_and_code_open_the_console(team: Team) -> None:
     assert await inside(browser)
 
 
+async def test_a_password_is_taken_as_it_is(team: Team, database: Database) -> None:
+    """Letter by letter, hidden, filled by whatever fills it, and good for years."""
+    browser = await team.member()
+    page = (await browser.get("/console/login")).text
+    assert re.search(r'<input id="password"[^>]* type="password" autocomplete="current-password"', page)
+    for near in (PASSWORD.upper(), f" {PASSWORD}", f"{PASSWORD} ", PASSWORD[:-1]):
+        assert (await browser.login(password=near)).status_code == 403
+    await change(database, "UPDATE staff_member SET created_at = now() - interval '3 years'")
+    assert (await browser.login()).status_code == 303
+
+
 async def test_secrets_are_kept_unreadable(team: Team, database: Database) -> None:
     """The password as argon2id, the code's secret sealed, the session's token as a digest."""
     browser = await team.at_work()
