@@ -26,6 +26,7 @@ from bot.checkins import questions as checkins
 from bot.checkins import rounds
 from bot.checkins.schedule import rounds as schedule
 from bot.conversation import on_behalf
+from bot.conversation.chosen import NUMBERS
 from bot.conversation.figures import FIGURES, KEYS, PERIODS
 from bot.conversation.handoffs import CANNED, HandoffError
 from bot.conversation.notify import TROUBLE
@@ -213,6 +214,7 @@ def _console() -> set[str]:
         "texts.area": AREAS,
         "texts.state": STATES,
         "settings.duty": ["first", "last", "opens", "closes", "zone"],
+        "settings.number": NUMBERS,
         "settings.mode": offices.MODES,
         "settings.gender": offices.GENDERS,
         "settings.situation": emergency.SITUATIONS,

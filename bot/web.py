@@ -40,6 +40,7 @@ from bot.console.live import Live
 from bot.conversation import answers, inbox, notices, overview, people, receipts
 from bot.conversation.appointments import Appointments
 from bot.conversation.checkins import Checkins
+from bot.conversation.chosen import Chosen
 from bot.conversation.delivery import Delivery
 from bot.conversation.media import Keeper
 from bot.conversation.notify import Mailer, Watch
@@ -103,6 +104,8 @@ class Service:
         self.watch, self.mailer = Watch(self.database, settings), Mailer(self.database, settings)
         self.lanes.add(Lane.HANDOFF, Worker(self.watch.work, 2), self.watch.due)
         self.lanes.add(Lane.MAIL, Worker(self.mailer.work, 2), self.mailer.due)
+        self.chosen = Chosen(self.database, settings)
+        self.lanes.add(Lane.SETTINGS, Worker(self.chosen.read, 1), self.chosen.due)
         self.wording = Wording(self.database)
         self.lanes.add(Lane.TEXTS, Worker(self.wording.read, 1), self.wording.due)
         self.lanes.watch(self.signals.heard)
@@ -115,6 +118,7 @@ class Service:
         """Begin to work."""
         await self.turns.vector_of("")  # the encoder is loaded before the first message comes
         await self.wording.read()
+        await self.chosen.read()
         gc.collect()
         gc.freeze()  # what is there now stays: no collection need look at it
         await self.lanes.start()
@@ -266,7 +270,9 @@ def create_app(settings: Settings, database_url: str) -> FastAPI:
     app.include_router(web_chat.router(house, secure))
     app.include_router(terminal.router(house, settings.local_token))
     app.include_router(answers.router(service.database, settings.case_answer_keys))
-    app.include_router(pages.router(Console(service.database, settings, service.live, provider=oidc.of(settings))))
+    app.include_router(
+        pages.router(Console(service.database, settings, service.live, service.chosen, provider=oidc.of(settings)))
+    )
     executor = ActionExecutor()
     executor.register_action(FormCheck(first_contact.FORM, first_contact.is_over))
 

@@ -108,6 +108,7 @@ PAGES: dict[tuple[str, str], frozenset[Role] | None] = {
     ("POST", "/console/settings/offices/{id}/counsellors"): _OVERSEERS,
     ("POST", "/console/settings/closed"): _OVERSEERS,
     ("POST", "/console/settings/duty/{id}"): _OVERSEERS,
+    ("POST", "/console/settings/numbers"): _OVERSEERS,
     ("POST", "/console/settings/emergency"): _OVERSEERS,
     ("POST", "/console/settings/emergency/remove"): _OVERSEERS,
     ("GET", "/console/audit"): frozenset({Role.SUPERVISOR, Role.ADMINISTRATOR}),

@@ -23,6 +23,7 @@ from bot.console.access import Field
 from bot.console.accounts import Limits, Staff
 from bot.console.live import Live
 from bot.console.oidc import Provider
+from bot.conversation.chosen import Chosen
 from bot.db.invented import Notice
 from bot.db.session import Database
 from bot.messages import LANGUAGES, Language
@@ -68,6 +69,7 @@ class Console:
     database: Database
     settings: Settings
     live: Live
+    chosen: Chosen
     invented: Notice = field(default_factory=Notice)
     provider: Provider | None = None
 

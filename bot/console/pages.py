@@ -675,6 +675,7 @@ HANDLERS: Mapping[tuple[str, str], Handler] = {
     ("POST", "/console/settings/offices/{id}/counsellors"): settings.save_counsellor,
     ("POST", "/console/settings/closed"): settings.save_closed,
     ("POST", "/console/settings/duty/{id}"): settings.save_duty,
+    ("POST", "/console/settings/numbers"): settings.save_numbers,
     ("POST", "/console/settings/emergency"): settings.save_number,
     ("POST", "/console/settings/emergency/remove"): settings.remove_number,
     ("GET", "/console/audit"): audit_page,

@@ -24,8 +24,9 @@ from starlette.responses import Response
 from bot import i18n
 from bot.appointments import bookings, offices, slots
 from bot.checkins import schedule
-from bot.console import audit
+from bot.console import accounts, audit
 from bot.console.guard import NotThere, Visit
+from bot.conversation import chosen
 from bot.conversation.handoffs import duty
 from bot.db.models import ClosedDay, Counsellor, Office, StaffMember
 from bot.journeys import emergency
@@ -89,6 +90,7 @@ async def _overview(visit: Visit, status: int = 200, **said: Any) -> Response:
             days.setdefault(one.of, []).append(one.day)
         team = list(await session.scalars(select(StaffMember).where(StaffMember.active).order_by(StaffMember.name)))
         numbers = await emergency.every(session)
+        ours = await chosen.numbers(session)
     return visit.show(
         "settings.html",
         status,
@@ -105,6 +107,11 @@ async def _overview(visit: Visit, status: int = 200, **said: Any) -> Response:
         services=emergency.SERVICES,
         situations=emergency.SITUATIONS,
         service=lambda name: visit.say(f"emergency.service.{name}", number="").strip(" :：\u2066\u2069"),
+        bounds=chosen.NUMBERS,
+        schedules=chosen.SCHEDULES,
+        times=chosen.TIMES,
+        ours=ours,
+        environment=visit.console.chosen.own,
         rounds=schedule.rounds(),
         held=schedule.data()["hours"],
         settings=settings,
@@ -338,6 +345,47 @@ async def save_duty(visit: Visit) -> Response:
         return str(known), detail, []
 
     return await _save(visit, _overview, "staff.duty", step)
+
+
+async def save_numbers(visit: Visit) -> Response:
+    """Schedules, and how long what is kept is kept. Less than before erases, which takes a tick and the password."""
+
+    async def step(session: AsyncSession) -> tuple[str, Detail, list[str]]:
+        form, before, own = visit.form, await chosen.numbers(session), visit.console.chosen.own
+        wanted: dict[str, int | None] = {}
+        for name, bounds in chosen.NUMBERS.items():
+            empty = not form.get(name, "").strip()
+            wanted[name] = (
+                None if empty else _number(form, name, bounds.least, bounds.most, "console.settings.wrong.bounds")
+            )
+        shorter = any(
+            (one if (one := wanted[name]) is not None else own[name]) < before.get(name, own[name])
+            for name in chosen.TIMES
+        )
+        if shorter and "sure" not in form:
+            raise Unfit("console.settings.wrong.shorter", "sure")
+        if shorter and not visit.staff.recently:
+            await _proved(visit)
+        await chosen.choose(session, wanted)
+        return "numbers", {name: one for name, one in wanted.items() if one is not None}, []
+
+    answer = await _save(visit, _overview, "settings.numbers", step)
+    await visit.console.chosen.read()
+    return visit.renewed(answer)
+
+
+async def _proved(visit: Visit) -> None:
+    """Password and code came in the form itself, so that nothing that was typed is lost; the session's token is new."""
+    if "password" not in visit.form:
+        raise Unfit("console.settings.wrong.prove", "proof")
+    try:
+        visit.token = await accounts.verify_again(
+            visit.console.database, visit.staff, password=visit.form["password"], code=visit.form.get("code", "")
+        )
+    except accounts.Refused:
+        raise Unfit("console.login.refused", "proof") from None
+    except accounts.TooMany:
+        raise Unfit("console.login.too_many", "proof") from None
 
 
 async def save_number(visit: Visit) -> Response:

@@ -797,6 +797,15 @@ class TextVersion(Base):
     at: Mapped[datetime] = _now()
 
 
+class TeamSetting(Base):
+    """A number of the settings that the team chose in the console (bot/conversation/chosen.py)."""
+
+    __tablename__ = "team_setting"
+    name: Mapped[str] = mapped_column(primary_key=True)  # as in bot/settings.py
+    number: Mapped[int] = mapped_column(Integer)
+    at: Mapped[datetime] = _now()
+
+
 class EmergencyNumber(Base):
     """A number for people in danger, as the team has it (bot/journeys/emergency.py); empty: those of the file stand."""
 

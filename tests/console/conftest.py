@@ -21,6 +21,7 @@ from bot.console.accounts import Enrolment
 from bot.console.guard import Console
 from bot.console.live import Live
 from bot.conversation import staff
+from bot.conversation.chosen import Chosen
 from bot.db.session import Database
 from bot.settings import Settings
 from tests.conftest import alone_on, own_database
@@ -44,8 +45,9 @@ async def database(database_url: str, settings: Settings) -> AsyncIterator[Datab
 
 def application(database: Database, settings: Settings, live: Live | None = None) -> FastAPI:
     """The console's pages and nothing else."""
-    app = FastAPI()
-    app.include_router(pages.router(Console(database, settings, live or Live(), provider=oidc.of(settings))))
+    app, own = FastAPI(), settings.model_copy()  # what the team chooses is not the next test's
+    console = Console(database, own, live or Live(), Chosen(database, own), provider=oidc.of(own))
+    app.include_router(pages.router(console))
     return app
 
 

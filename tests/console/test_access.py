@@ -96,6 +96,7 @@ EXPECTED: dict[tuple[str, str], set[Role]] = {
     ("POST", "/console/settings/offices/{id}/counsellors"): OVERSEERS,
     ("POST", "/console/settings/closed"): OVERSEERS,
     ("POST", "/console/settings/duty/{id}"): OVERSEERS,
+    ("POST", "/console/settings/numbers"): OVERSEERS,
     ("POST", "/console/settings/emergency"): OVERSEERS,
     ("POST", "/console/settings/emergency/remove"): OVERSEERS,
     ("GET", "/console/audit"): {Role.SUPERVISOR, Role.ADMINISTRATOR},

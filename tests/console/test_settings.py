@@ -15,12 +15,14 @@ from sqlalchemy import insert
 from bot import i18n
 from bot.appointments import offices, slots
 from bot.console.access import Role
+from bot.conversation.chosen import Chosen
 from bot.db.models import Appointment, Conversation, Slot
 from bot.db.session import Database
-from bot.journeys import emergency
+from bot.journeys import emergency, handoff
 from bot.messages import Language
+from bot.settings import Settings
 from tests.channels.test_web_chat_page import browser  # noqa: F401 (a fixture)
-from tests.console.conftest import Browser, Team, change, value
+from tests.console.conftest import PASSWORD, Browser, Team, change, value
 from tests.console.test_console_page import console_url, page, picture, sign_in  # noqa: F401 (fixtures)
 from tests.conversation.conftest import rows
 from tests.conversation.letters import writes
@@ -206,7 +208,7 @@ def fields(html: str) -> dict[str, dict[str, str]]:
             elif one.name == "textarea":
                 held[name] = one.text
             elif one.get("type") != "checkbox" or one.has_attr("checked"):
-                held[name] = str(one.get("value", "on"))
+                held[name] = str(one.get("value", "on" if one.get("type") == "checkbox" else ""))
         if "form" in held:
             held.pop("form_token")
             found[held["form"]] = held
@@ -296,6 +298,67 @@ async def test_an_emergency_number_is_removed(team: Team, database: Database) ->
     assert (await (await at_work(team, Role.COUNSELLOR)).post(address, **police, sure="on")).status_code == 403
 
 
+NUMBERS = {"rafiq_media_days": "7", "rafiq_handoff_p0_minutes": "٢٠", "rafiq_checkins_months": "", "sure": "on"}
+
+
+async def test_numbers_that_the_team_chooses(team: Team, database: Database, settings: Settings) -> None:
+    """They hold at once here, and in every other process once it hears or looks; empty, the environment's again."""
+    boss, elsewhere = await at_work(team), settings.model_copy()
+    other = Chosen(database, elsewhere)
+    await other.read()
+    assert await other.due() == []
+    assert (await boss.post("/console/settings/numbers", **NUMBERS)).status_code == 200
+    shown = fields((await boss.get("/console/settings")).text)["numbers"]
+    assert (shown["rafiq_media_days"], shown["rafiq_handoff_p0_minutes"], shown["rafiq_checkins_months"]) == (
+        "7",
+        "20",
+        "",
+    )
+    assert await other.due() == [0]
+    await other.read()
+    now = datetime(2027, 1, 12, 9, tzinfo=UTC)
+    assert elsewhere.rafiq_media_days == 7 and handoff.due(elsewhere, "P0", now) == now + timedelta(minutes=20)
+    assert await other.due() == []
+    await change(database, "UPDATE team_setting SET number = 100000")  # an older version's
+    await other.read()
+    assert elsewhere.rafiq_media_days == settings.rafiq_media_days
+    assert (await boss.post("/console/settings/numbers")).status_code == 200
+    assert await value(database, "SELECT count(*) FROM team_setting") == 0
+    done = "SELECT string_agg(detail::text, ' ' ORDER BY id) FROM audit WHERE action = 'settings.numbers'"
+    assert await value(database, done) == '{"rafiq_media_days": 7, "rafiq_handoff_p0_minutes": 20} {}'
+
+
+async def test_what_is_kept_gets_no_shorter_by_the_way(team: Team, database: Database) -> None:
+    """Only with a tick, and after password and code; what cannot be is refused; nothing is chosen then."""
+    boss = await at_work(team)
+    bounds = i18n.say("console.settings.wrong.bounds", "en", least=1, most=365)
+    for form, sentence in (
+        ({"rafiq_media_days": "7"}, i18n.say("console.settings.wrong.shorter", "en")),
+        ({"rafiq_media_days": "0", "sure": "on"}, bounds), ({"rafiq_media_days": "x"}, bounds),
+    ):  # fmt: skip
+        refused = await boss.post("/console/settings/numbers", **form, form="numbers")
+        assert refused.status_code == 400 and f'role="alert">{sentence}' in refused.text
+        assert fields(refused.text)["numbers"]["rafiq_media_days"] == form["rafiq_media_days"]
+    assert (await boss.post("/console/settings/numbers", rafiq_media_days="60")).status_code == 200  # longer
+    refused = await boss.post("/console/settings/numbers", form="numbers")  # back to 30 is shorter, too
+    assert refused.status_code == 400 and fields(refused.text)["numbers"]["rafiq_media_days"] == ""
+    await change(database, "UPDATE staff_session SET verified_at = now() - interval '1 hour'")
+    asked = await boss.post("/console/settings/numbers", **NUMBERS, form="numbers")
+    assert (
+        asked.status_code == 400
+        and fields(asked.text)["numbers"].items() >= {"rafiq_media_days": "7", "password": ""}.items()
+    )
+    proof = {"password": "not the password", "code": "000000"}
+    asked = await boss.post("/console/settings/numbers", **NUMBERS, **proof, form="numbers")
+    assert asked.status_code == 400 and fields(asked.text)["numbers"]["password"] == ""
+    chosen = "SELECT string_agg(name || number, ' ' ORDER BY name DESC) FROM team_setting"
+    assert await value(database, chosen) == "rafiq_media_days60"
+    proof, before = {"password": PASSWORD, "code": await boss.fresh_code()}, boss.client.cookies["rafiq_console"]
+    assert (await boss.post("/console/settings/numbers", **NUMBERS, **proof)).status_code == 200
+    assert await value(database, chosen) == "rafiq_media_days7 rafiq_handoff_p0_minutes20"
+    assert boss.client.cookies["rafiq_console"] != before and (await boss.get("/console")).status_code == 200
+
+
 async def test_duty(team: Team, database: Database) -> None:
     """Languages, places and hours of a colleague; hours that cannot be are refused; nobody else is changed."""
     boss = await at_work(team, Role.SUPERVISOR)
@@ -321,7 +384,7 @@ async def test_a_counsellor_reads(team: Team, database: Database) -> None:
     reader = await at_work(team, Role.COUNSELLOR)
     for address in ("/console/settings", RABAT):
         assert i18n.say("console.settings.save", "en") not in (await reader.get(address)).text
-    assert "RAFIQ_MEDIA_DAYS" in (await reader.get("/console/settings")).text
+    assert "RAFIQ_READING_HOURS" in (await reader.get("/console/settings")).text
     assert (await reader.post(RABAT, **OFFICE)).status_code == 403
 
 
