@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import uuid
 
 import pytest
@@ -12,6 +13,7 @@ from bot import i18n
 from bot.console import pages
 from bot.console.access import Role
 from bot.console.live import Live
+from bot.conversation import on_behalf
 from bot.db.session import Database, Lane
 from bot.journeys import learning
 from bot.messages import LANGUAGES, Language
@@ -200,3 +202,20 @@ async def test_a_page_stays_small_however_much_there_is(team: Team, database: Da
     assert f'{page}?earlier=on"' in last and f"{page}?earlier=on" not in every
     assert f"{page}/thread?earlier=on" in every  # a live page goes on showing them
     assert last.count("<time") == pages.MESSAGES < every.count("<time")
+
+
+async def test_other_refused_forms_keep_what_was_typed(team: Team, database: Database) -> None:
+    """A new point, a table of many, an appointment's time."""
+    person = await somebody(database)
+    boss = await team.at_work(Role.ADMINISTRATOR)
+    refused = await boss.post("/console/points", name="Maison <b>", city="", notes="le matin", ar="on")
+    assert refused.status_code == 400
+    assert 'value="Maison &lt;b&gt;"' in refused.text and 'value="le matin"' in refused.text
+    assert re.findall(r'name="(fr|en|ar)" checked', refused.text.partition('id="notes"')[2]) == ["ar"]
+    asked = {"kind": "checkins", "why": on_behalf.PURPOSES[-1], "since": "2026-02-01", "until": "2026-01-01"}
+    refused = await boss.post("/console/exports", **asked)
+    assert refused.status_code == 400 and 'value="2026-02-01"' in refused.text
+    assert all(f'<option value="{asked[name]}" selected>' in refused.text for name in ("kind", "why"))
+    confirm = f"/console/appointments/{person.appointment}/confirm"
+    refused = await boss.post(confirm, other="2020-01-01T10:00")
+    assert refused.status_code in (400, 409) and 'value="2020-01-01T10:00"' in refused.text
