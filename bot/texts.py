@@ -31,7 +31,7 @@ from bot.conversation.figures import FIGURES, KEYS, PERIODS
 from bot.conversation.handoffs import CANNED, HandoffError
 from bot.conversation.notify import TROUBLE
 from bot.conversation.staff import ALL_ROLES
-from bot.journeys import VERBS, emergency, interviews, my_data
+from bot.journeys import VERBS, emergency, interviews, learning, my_data
 from bot.messages import LANGUAGES, Language
 from bot.settings import ROOT
 
@@ -215,6 +215,7 @@ def _console() -> set[str]:
         "texts.state": STATES,
         "settings.duty": ["first", "last", "opens", "closes", "zone"],
         "settings.number": NUMBERS,
+        "review.intent": learning.INTENTS,
         "settings.mode": offices.MODES,
         "settings.gender": offices.GENDERS,
         "settings.situation": emergency.SITUATIONS,

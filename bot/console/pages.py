@@ -522,13 +522,13 @@ async def review(visit: Visit) -> Response:
     waiting = await learning.to_review(visit.console.database, REVIEWED)
     topics = [(topic, knowledge.question(topic, visit.language)) for topic in knowledge.topics()]
     await visit.note("review.seen", found=len(waiting))
-    return visit.show("review.html", waiting=waiting, topics=topics, none=learning.NONE)
+    return visit.show("review.html", waiting=waiting, topics=topics, intents=learning.INTENTS, none=learning.NONE)
 
 
 async def label(visit: Visit) -> Response:
     """What a message really meant."""
     right = visit.form.get("label", "")
-    if right not in knowledge.topics() and right not in (learning.NONE, learning.UNUSABLE):
+    if right not in knowledge.topics() and right not in (learning.NONE, learning.UNUSABLE, *learning.INTENTS):
         raise NotThere
     if not await learning.reviewed(visit.console.database, visit.number(), right):
         raise NotThere

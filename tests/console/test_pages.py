@@ -8,6 +8,7 @@ import re
 import uuid
 
 import pytest
+import yaml
 
 from bot import i18n
 from bot.console import pages
@@ -17,6 +18,7 @@ from bot.conversation import on_behalf
 from bot.db.session import Database, Lane
 from bot.journeys import learning
 from bot.messages import LANGUAGES, Language
+from bot.settings import ROOT
 from tests.console.conftest import PASSWORD, Team, change, value
 from tests.console.people import WORDS, somebody
 from tests.console.test_access import EXPECTED, real
@@ -71,6 +73,12 @@ async def test_an_export_asks_again(team: Team, database: Database) -> None:
     boss = await team.at_work("supervisor")
     assert (await boss.post(f"/console/review/{first.suggestion_id}", label="iom_what_is")).status_code == 303
     assert (await boss.post(f"/console/review/{first.suggestion_id}", label="made_up")).status_code == 404
+    assert (await boss.post(f"/console/review/{first.suggestion_id}", label="talk_to_human")).status_code == 303
+    assert (
+        await value(database, "SELECT right_label FROM suggestion WHERE id = :id", id=first.suggestion_id)
+        == "talk_to_human"
+    )
+    assert (await boss.post(f"/console/review/{first.suggestion_id}", label="iom_what_is")).status_code == 303
     assert (await boss.post("/console/review/999", label="iom_what_is")).status_code == 404
     shown = (await boss.get("/console/review")).text
     assert "qui etes vous" in shown and WORDS not in shown
@@ -83,6 +91,13 @@ async def test_an_export_asks_again(team: Team, database: Database) -> None:
     await boss.post(f"/console/review/{first.suggestion_id}", label=learning.UNUSABLE)
     assert [one["reviewed"] async for one in learning.export(database)] == [False]
     assert await value(database, "SELECT detail ->> 'found' FROM audit WHERE action = 'review.exported'") == "1"
+
+
+def test_labels_are_intents_that_the_model_knows() -> None:
+    """An example that is exported with one of them can be trained on."""
+    for language in LANGUAGES:
+        known = yaml.safe_load((ROOT / "nlu" / language / "intents.yml").read_text(encoding="utf-8"))["nlu"]
+        assert set(learning.INTENTS) == {one["intent"] for one in known} - {"affirm", "deny"}
 
 
 async def test_what_did_not_go_is_replayed_or_cancelled(team: Team, database: Database) -> None:
