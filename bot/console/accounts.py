@@ -179,6 +179,24 @@ async def sign_in(
     return token
 
 
+async def bind(database: Database, email: str, issuer: str, subject: str) -> bool:
+    """Whom the provider calls this is this member of the team: where it vouches for no address. False when there is no
+    such member, or when somebody else is called so."""
+    digest = database.vault.digest("oidc", issuer, subject)
+    async with database.session() as session:
+        others = select(StaffMember.id).where(StaffMember.oidc_subject == digest).correlate(None)
+        bound = await session.scalar(
+            update(StaffMember)
+            .where(StaffMember.email == email.strip().lower(), ~others.exists())
+            .values(oidc_subject=digest)
+            .returning(StaffMember.id)
+        )
+        if bound is not None:
+            await audit.record(session, database.vault, None, "staff.bound", str(bound))
+            await session.commit()
+    return bound is not None
+
+
 async def who(database: Database, issuer: str, subject: str, email: str | None, attempt: str) -> Known:
     """Who of the team this is, of whom an OpenID Connect provider vouches: who signed in as that subject before; else
     the owner of that address, of which the provider says that it is verified. Raises `Refused`.
@@ -190,7 +208,8 @@ async def who(database: Database, issuer: str, subject: str, email: str | None, 
     async with database.session() as session:
         member = await session.scalar(select(StaffMember).where(StaffMember.oidc_subject == digest))
         if member is None and email is not None:
-            address = email.strip().lower()
+            address = email.strip()
+            address = address.lower() if address.isascii() else address  # « K » of Kelvin would become a k
             member = await session.scalar(select(StaffMember).where(StaffMember.email == address))
         if member is None or not member.active or member.oidc_subject not in (None, digest):
             await audit.record(session, vault, member.id if member else None, "login.refused", "", {"by": "provider"})

@@ -162,12 +162,31 @@ async def test_nobody_is_added(theirs: Team, organisation: Organisation) -> None
         await refused(stranger, await organisation.sign_in(stranger, subject))
     other = await theirs.member()
     await refused(other, await organisation.sign_in(other, await organisation.knows(other.email, verified=False)))
-    await refused(other, await organisation.sign_in(other, await organisation.knows(other.email, verified="true")))  # type: ignore[arg-type]
+    kelvin = other.email.replace("@example", "@\u212aexample")  # a k, once it is made small
+    await change(
+        theirs.database, "UPDATE staff_member SET email = :e WHERE id = :id", e=kelvin.lower(), id=other.staff_id
+    )
+    await refused(other, await organisation.sign_in(other, await organisation.knows(kelvin)))
+    await refused(other, await organisation.sign_in(other, await organisation.knows(kelvin.lower(), verified="true")))  # type: ignore[arg-type]
     assert await value(theirs.database, "SELECT count(*) FROM staff_session") == 1
     assert await value(theirs.database, "SELECT count(*) FROM staff_member") == 3
     # a new enrolment forgets whom the provider knew
     assert await accounts.enrol(theirs.database, known.email, "seven green lanterns") is not None
     assert await value(theirs.database, "SELECT count(*) FROM staff_member WHERE oidc_subject IS NOT NULL") == 0
+
+
+async def test_a_provider_that_vouches_for_no_address(theirs: Team, organisation: Organisation) -> None:
+    """Then whoever has the machine says what it calls them, once: nobody else is called so, too."""
+    browser, other = await theirs.member(), await theirs.member()
+    subject = await organisation.knows("somebody@else.example", verified=False)
+    await refused(browser, await organisation.sign_in(browser, subject))
+    assert await accounts.bind(theirs.database, browser.email, organisation.url, subject)
+    assert not await accounts.bind(theirs.database, other.email, organisation.url, subject)
+    assert not await accounts.bind(theirs.database, "nobody@example.org", organisation.url, "another")
+    assert await value(theirs.database, "SELECT count(*) FROM audit WHERE action = 'staff.bound'") == 1
+    await browser.get(await organisation.sign_in(browser, subject))
+    done = await browser.client.post("/console/login/code", data={"code": await browser.fresh_code()})
+    assert done.status_code == 303 and (await browser.get("/console")).status_code == 200
 
 
 @pytest.mark.parametrize(
