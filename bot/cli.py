@@ -635,6 +635,23 @@ def staff_stop(email: Annotated[str, typer.Argument(help="Of whom in the team.")
     typer.echo(f"{email} is signed out and may sign in no more; the chat is linked no more")
 
 
+@team.command("bind")
+def staff_bind(
+    email: Annotated[str, typer.Argument(help="Of whom in the team.")],
+    subject: Annotated[str, typer.Argument(help="What the provider calls them: `sub` in its tokens.")],
+) -> None:
+    """Tell whom the OpenID Connect provider means, where it vouches for no e-mail address."""
+    from bot.console import accounts
+
+    settings = configuration.load()
+    issuer = settings.rafiq_oidc_issuer
+    if issuer is None:
+        raise configuration.SettingsError("RAFIQ_OIDC_ISSUER is missing: there is no provider. See docs/console.md")
+    if not _in_database(settings, lambda database: accounts.bind(database, email, issuer, subject)):
+        raise configuration.SettingsError(f"{email} is nobody of the team, or the provider's {subject} is somebody")
+    typer.echo(f"{email} signs in as the provider's {subject}")
+
+
 @team.command("list")
 def staff_list() -> None:
     """Who is in the team, and whether their chat is linked."""

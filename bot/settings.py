@@ -138,6 +138,10 @@ class Settings(BaseSettings):
     rafiq_mail_from: str | None = None
     rafiq_console_idle_minutes: int = Field(30, ge=5, le=120)
     rafiq_console_hours: int = Field(10, ge=1, le=24)
+    rafiq_oidc_issuer: str | None = None
+    rafiq_oidc_client: str | None = None
+    rafiq_oidc_secret: SecretStr | None = None
+    rafiq_oidc_second_factor: Annotated[list[str], NoDecode] = Field(default_factory=list)
     rafiq_metrics_token: SecretStr | None = None
     telegram_token: SecretStr | None = None
     telegram_username: str | None = None
@@ -163,7 +167,9 @@ class Settings(BaseSettings):
     case_mapping: Path | None = None
     case_answer_secrets: Annotated[list[SecretStr], NoDecode] = Field(default_factory=list)
 
-    @field_validator("case_webhook_secrets", "case_answer_secrets", "rafiq_proxies", mode="before")
+    @field_validator(
+        "case_webhook_secrets", "case_answer_secrets", "rafiq_proxies", "rafiq_oidc_second_factor", mode="before"
+    )
     @classmethod
     def _split(cls, value: Any) -> Any:
         return value.replace(",", " ").split() if isinstance(value, str) else value
@@ -279,6 +285,15 @@ class Settings(BaseSettings):
             host = urlsplit(value).hostname
             if host not in ("127.0.0.1", "::1", "localhost"):
                 raise ValueError("it must begin with https://: passwords and what people write go there")
+        return value
+
+    @field_validator("rafiq_oidc_issuer")
+    @classmethod
+    def _issuer(cls, value: str | None) -> str | None:
+        parts = urlsplit(value or "")  # kept as it is written: a provider's own name may end in a slash
+        here = parts.scheme == "http" and parts.hostname in ("127.0.0.1", "::1", "localhost")
+        if value is not None and (not (here or parts.scheme == "https") or not parts.hostname or parts.query):
+            raise ValueError("it must begin with https:// (or http:// on this machine): what the provider calls itself")
         return value
 
     @field_validator("whatsapp_phone_number_id", "whatsapp_account_id")
@@ -427,6 +442,11 @@ def load(env_file: Path | None = ROOT / ".env", **given: Any) -> Settings:
         raise SettingsError("CASE_WEBHOOK_URL is one too many: case events go there or to CASE_SYSTEM, not to both")
     if settings.rafiq_mail_url and not settings.rafiq_mail_from:
         raise SettingsError("RAFIQ_MAIL_FROM is missing: RAFIQ_MAIL_URL needs the address that mail comes from")
+    for name in ("rafiq_oidc_issuer", "rafiq_oidc_client", "rafiq_oidc_secret"):
+        if getattr(settings, name) is None and (
+            settings.rafiq_oidc_issuer or settings.rafiq_oidc_client or settings.rafiq_oidc_secret
+        ):
+            raise SettingsError(f"{name.upper()} is missing: signing in by a provider needs it. See docs/console.md")
     if settings.database_url and settings.rafiq_master_key is None:
         raise SettingsError(
             "RAFIQ_MASTER_KEY is missing: DATABASE_URL needs it, 32 bytes in base64 (openssl rand -base64 32)"

@@ -26,11 +26,12 @@ from bot.checkins import questions as checkins
 from bot.checkins import rounds
 from bot.checkins.schedule import rounds as schedule
 from bot.conversation import on_behalf
+from bot.conversation.chosen import NUMBERS
 from bot.conversation.figures import FIGURES, KEYS, PERIODS
 from bot.conversation.handoffs import CANNED, HandoffError
 from bot.conversation.notify import TROUBLE
 from bot.conversation.staff import ALL_ROLES
-from bot.journeys import VERBS, corrections, emergency, interviews, my_data
+from bot.journeys import VERBS, corrections, emergency, interviews, learning, my_data
 from bot.messages import LANGUAGES, Language
 from bot.settings import ROOT
 
@@ -216,6 +217,8 @@ def _console() -> set[str]:
         "texts.area": AREAS,
         "texts.state": STATES,
         "settings.duty": ["first", "last", "opens", "closes", "zone"],
+        "settings.number": NUMBERS,
+        "review.intent": learning.INTENTS,
         "settings.mode": offices.MODES,
         "settings.gender": offices.GENDERS,
         "settings.situation": emergency.SITUATIONS,

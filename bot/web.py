@@ -34,12 +34,13 @@ from bot.channels.body import TooLarge, forged, read_body
 from bot.channels.pull import House, Signals
 from bot.channels.telegram import Telegram
 from bot.channels.whatsapp import WhatsApp
-from bot.console import pages
+from bot.console import oidc, pages
 from bot.console.guard import Console
 from bot.console.live import Live
 from bot.conversation import answers, inbox, notices, outage, overview, people, receipts
 from bot.conversation.appointments import Appointments
 from bot.conversation.checkins import Checkins
+from bot.conversation.chosen import Chosen
 from bot.conversation.delivery import Delivery
 from bot.conversation.media import Keeper
 from bot.conversation.notify import Mailer, Watch
@@ -104,6 +105,8 @@ class Service:
         self.watch, self.mailer = Watch(self.database, settings), Mailer(self.database, settings)
         self.lanes.add(Lane.HANDOFF, Worker(self.watch.work, 2), self.watch.due)
         self.lanes.add(Lane.MAIL, Worker(self.mailer.work, 2), self.mailer.due)
+        self.chosen = Chosen(self.database, settings)
+        self.lanes.add(Lane.SETTINGS, Worker(self.chosen.read, 1), self.chosen.due)
         self.wording = Wording(self.database)
         self.lanes.add(Lane.TEXTS, Worker(self.wording.read, 1), self.wording.due)
         self.lanes.watch(self.signals.heard)
@@ -117,6 +120,7 @@ class Service:
         await self.turns.vector_of("")  # the encoder is loaded before the first message comes
         await self.wording.read()
         await self._learn_closed_days()
+        await self.chosen.read()
         gc.collect()
         gc.freeze()  # what is there now stays: no collection need look at it
         await self.lanes.start()
@@ -305,7 +309,9 @@ def create_app(settings: Settings, database_url: str) -> FastAPI:
     app.include_router(web_chat.router(house, secure))
     app.include_router(terminal.router(house, settings.local_token))
     app.include_router(answers.router(service.database, settings.case_answer_keys))
-    app.include_router(pages.router(Console(service.database, settings, service.live)))
+    app.include_router(
+        pages.router(Console(service.database, settings, service.live, service.chosen, provider=oidc.of(settings)))
+    )
     executor = ActionExecutor()
     executor.register_action(FormCheck(first_contact.FORM, first_contact.is_over))
 

@@ -64,3 +64,50 @@ def test_every_test_that_shows_reliability_exists() -> None:
     wanted = {1, 2, 3, *range(4, 8), 10, 11, *range(13, 20), 22, *range(24, 30)}
     assert set(rows) == wanted
     assert [number for number, line in rows.items() if "::test_" not in line] == []
+
+
+# how many requirements of levels 1 and 2 each section of OWASP ASVS 5.0.0 has; they are its first ones
+ASVS = {
+    1: (2, 9, 11, 3, 2), 2: (3, 3, 4, 1), 3: (0, 2, 4, 6, 5, 0, 2), 4: (3, 1, 2, 4), 5: (1, 3, 2, 3),
+    6: (3, 12, 4, 4, 5, 3, 0, 4), 7: (3, 4, 2, 5, 2, 2), 8: (2, 3, 1, 1), 9: (3, 4), 10: (2, 2, 4, 11, 5, 2, 3),
+    11: (2, 3, 3, 4, 1, 1, 0), 12: (3, 2, 4), 13: (1, 5, 2, 5), 14: (2, 4, 3), 15: (3, 3, 7, 0), 16: (1, 5, 4, 3, 3),
+    17: (1, 4, 2),
+}  # fmt: skip
+
+
+def numbers(written: str) -> list[str]:
+    """« 7.2.1 to 7.2.4, 7.3.1 » one by one."""
+    found = []
+    for first, last in re.findall(r"(\d+\.\d+\.\d+)(?: to \d+\.\d+\.(\d+))?", written):
+        section, _, number = first.rpartition(".")
+        found += [f"{section}.{one}" for one in range(int(number), int(last or number) + 1)]
+    return found
+
+
+def test_every_requirement_of_asvs_has_its_place() -> None:
+    """Each of levels 1 and 2 is held, with tests that exist, or said to be not of this kind, another's or not held;
+    none is said to be two of these."""
+    page = (ROOT / "docs" / "security.md").read_text(encoding="utf-8")
+    wanted = {
+        f"{chapter}.{section}.{number}"
+        for chapter, counts in ASVS.items()
+        for section, count in enumerate(counts, 1)
+        for number in range(1, count + 1)
+    }
+    assert len(wanted) == 253
+    rows = re.findall(r"^\| (\d[^|]*) \|[^|]*\| ([^|]*) \|$", page, re.M)
+    held = {one for first, _ in rows for one in numbers(first)}
+    others = [
+        one
+        for title in ("Not of this kind", "Of whoever runs it", "Not held")
+        for line in page.partition(f"## {title}\n")[2].partition("\n## ")[0].splitlines()
+        for part in re.findall(r"(?:^- |\. )((?:\d+\.\d+\.\d+(?: to |, )?)+):", line)
+        for one in numbers(part)
+    ]
+    assert len(others) == len(set(others)) and held.isdisjoint(others)
+    assert wanted - held - set(others) == set()
+    tests = "".join(file.read_text(encoding="utf-8") for file in (ROOT / "tests").rglob("test_*.py"))
+    for first, shown in rows:
+        assert "test_" in shown or "`make check`" in shown, first
+        for name in re.findall(r"`(test_\w+)`", shown):
+            assert f"def {name}(" in tests, name

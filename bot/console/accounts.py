@@ -1,4 +1,5 @@
-"""Who may sign in: passwords (argon2id), six digits from an authenticator app (TOTP), sessions that can be revoked."""
+"""Who may sign in: passwords (argon2id) or a provider's word, six digits from an authenticator app (TOTP), sessions
+that can be revoked."""
 
 from __future__ import annotations
 
@@ -72,6 +73,14 @@ class Staff:
 
 
 @dataclass(frozen=True, slots=True)
+class Known:
+    """Somebody of the team of whom a provider vouched, and the digest of what it calls them."""
+
+    staff_id: uuid.UUID
+    subject: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Enrolment:
     """What a new member of the team puts into their authenticator app, shown once."""
 
@@ -115,6 +124,7 @@ async def enrol(database: Database, email: str, password: str) -> Enrolment | No
             .on_conflict_do_update(index_elements=["staff_id"], set_=login)
         )
         member.active, member.link_digest, member.link_expires_at = True, None, None
+        member.oidc_subject = None
         await _end_all(session, member.id)
         await audit.record(session, vault, None, "staff.enrolled", str(member.id), {"role": member.role})
         await session.commit()
@@ -162,19 +172,123 @@ async def sign_in(
             await audit.record(session, vault, who, "login.refused")
             await session.commit()
             raise Refused
-        if replaces is not None:
-            await session.execute(
-                update(StaffSession)
-                .where(StaffSession.digest == _digest(database, replaces))
-                .values(ended_at=func.now())
-            )
         await session.execute(delete(LoginAttempt).where(LoginAttempt.email == by_email))
-        await session.execute(delete(StaffSession).where(StaffSession.created_at < func.now() - KEPT))
-        await session.execute(delete(LoginAttempt).where(LoginAttempt.at < func.now() - KEPT))
-        token = secrets.token_urlsafe(32)
-        await session.execute(insert(StaffSession).values(staff_id=login.staff_id, digest=_digest(database, token)))
+        token = await _begin(database, session, login.staff_id, replaces)
         await audit.record(session, vault, login.staff_id, "login")
         await session.commit()
+    return token
+
+
+async def bind(database: Database, email: str, issuer: str, subject: str) -> bool:
+    """Whom the provider calls this is this member of the team: where it vouches for no address. False when there is no
+    such member, or when somebody else is called so."""
+    digest = database.vault.digest("oidc", issuer, subject)
+    async with database.session() as session:
+        others = select(StaffMember.id).where(StaffMember.oidc_subject == digest).correlate(None)
+        bound = await session.scalar(
+            update(StaffMember)
+            .where(StaffMember.email == email.strip().lower(), ~others.exists())
+            .values(oidc_subject=digest)
+            .returning(StaffMember.id)
+        )
+        if bound is not None:
+            await audit.record(session, database.vault, None, "staff.bound", str(bound))
+            await session.commit()
+    return bound is not None
+
+
+async def who(database: Database, issuer: str, subject: str, email: str | None, attempt: str) -> Known:
+    """Who of the team this is, of whom an OpenID Connect provider vouches: who signed in as that subject before; else
+    the owner of that address, of which the provider says that it is verified. Raises `Refused`.
+
+    Nobody is added by it, and whoever signed in as one subject is no other one. `attempt`: see `try_provider`.
+    """
+    vault = database.vault
+    digest = vault.digest("oidc", issuer, subject)
+    async with database.session() as session:
+        member = await session.scalar(select(StaffMember).where(StaffMember.oidc_subject == digest))
+        if member is None and email is not None:
+            address = email.strip()
+            address = address.lower() if address.isascii() else address  # « K » of Kelvin would become a k
+            member = await session.scalar(select(StaffMember).where(StaffMember.email == address))
+        if member is None or not member.active or member.oidc_subject not in (None, digest):
+            await audit.record(session, vault, member.id if member else None, "login.refused", "", {"by": "provider"})
+            await session.commit()
+            raise Refused
+        await session.execute(delete(LoginAttempt).where(LoginAttempt.email == vault.digest("login provider", attempt)))
+        await session.commit()
+    return Known(member.id, digest)
+
+
+async def try_provider(database: Database, place: str, attempt: str) -> None:
+    """Count an answer that a browser brings from the provider as a failure of this place until `who` takes it back.
+    Raises `TooMany`."""
+    vault = database.vault
+    await _try(database, vault.digest("login provider", attempt), vault.digest("login place", place))
+
+
+async def sign_in_known(
+    database: Database,
+    known: Known,
+    *,
+    code: str | None,
+    place: str,
+    proved_at: datetime | None,
+    replaces: str | None = None,
+) -> str:
+    """A new session's token for whom the provider knows; with `code`, our own second factor is asked for besides.
+
+    `proved_at` is when they last gave the provider their password: it stands for ours where that is asked for again.
+    Raises `Refused`, `TooMany`.
+    """
+    vault = database.vault
+    async with database.session() as session:
+        login = await session.get(StaffLogin, known.staff_id)
+        email = await session.scalar(select(StaffMember.email).where(StaffMember.id == known.staff_id))
+    by_email = vault.digest("login", email or "")
+    step = None
+    if code is not None:
+        await _try(database, by_email, vault.digest("login place", place))
+        step = _step_of(vault.open(login.key, login.totp_sealed), code) if login is not None else None
+    async with database.session() as session:
+        right = code is None or (login is not None and step is not None and await _use(session, login, step))
+        bound = right and await session.scalar(
+            update(StaffMember)
+            .where(StaffMember.id == known.staff_id, StaffMember.active)
+            .where(StaffMember.oidc_subject.is_(None) | (StaffMember.oidc_subject == known.subject))
+            .values(oidc_subject=known.subject)
+            .returning(StaffMember.id)
+        )
+        if not bound:
+            await session.rollback()
+            await audit.record(session, vault, known.staff_id, "login.refused", "", {"by": "provider"})
+            await session.commit()
+            raise Refused
+        if code is not None:
+            await session.execute(delete(LoginAttempt).where(LoginAttempt.email == by_email))
+        token = await _begin(database, session, known.staff_id, replaces, proved_at or datetime.fromtimestamp(0, UTC))
+        await audit.record(session, vault, known.staff_id, "login", "", {"by": "provider"})
+        await session.commit()
+    return token
+
+
+async def _begin(
+    database: Database,
+    session: AsyncSession,
+    staff_id: uuid.UUID,
+    replaces: str | None,
+    verified_at: datetime | None = None,
+) -> str:
+    """A session's token; the one that the browser had is over."""
+    if replaces is not None:
+        await session.execute(
+            update(StaffSession).where(StaffSession.digest == _digest(database, replaces)).values(ended_at=func.now())
+        )
+    await session.execute(delete(StaffSession).where(StaffSession.created_at < func.now() - KEPT))
+    await session.execute(delete(LoginAttempt).where(LoginAttempt.at < func.now() - KEPT))
+    token = secrets.token_urlsafe(32)
+    own = {"verified_at": verified_at} if verified_at is not None else {}
+    await session.execute(insert(StaffSession).values(staff_id=staff_id, digest=_digest(database, token), **own))
     return token
 
 

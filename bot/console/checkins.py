@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.responses import Response
 
-from bot.checkins import questions, rounds
+from bot.checkins import questions, rounds, schedule
 from bot.console import audit, person, reading
 from bot.console.guard import Handler, NotThere, Visit
 from bot.conversation import handoffs
@@ -58,6 +58,7 @@ async def checkins(visit: Visit) -> Response:
         why=lambda one: handoffs.why(one, visit.language),
         waited=lambda since: person.waited(visit, since),
         opens=visit.may("GET", "/console/checkins/{reference}"),
+        most=reading.LISTED,
         **shown,
     )
 
@@ -66,21 +67,23 @@ async def _rows(
     session: AsyncSession, visit: Visit, which: ColumnElement[bool], oldest_first: bool = False
 ) -> list[Row]:
     theirs = await reading.countries(session, visit.staff)
+    others = {zone for zone in schedule.zones().values() if not theirs(reading.country_of(zone))}
     order = Checkin.due_at.asc() if oldest_first else Checkin.updated_at.desc()
     found = await session.execute(
         select(Checkin, Enrolment.reference, Enrolment.zone)
         .join(Enrolment, Enrolment.id == Checkin.enrolment_id)
         .where(which, Checkin.round != questions.ENROLMENT)
+        .where(Enrolment.zone.is_(None) | Enrolment.zone.not_in(others))
         .order_by(Checkin.level.desc().nulls_last(), order)  # red before amber
         .limit(reading.LISTED)
     )
-    rows = []
-    for one, reference, zone in found:
-        country = reading.country_of(zone)
-        if theirs(country):
-            at = one.due_at if oldest_first else one.updated_at
-            rows.append(Row(reference, one.round, one.status, one.level, country, at))
-    return rows
+    return [
+        Row(
+            reference, one.round, one.status, one.level, reading.country_of(zone),
+            one.due_at if oldest_first else one.updated_at,
+        )
+        for one, reference, zone in found
+    ]  # fmt: skip
 
 
 async def _tasks(session: AsyncSession, visit: Visit) -> list[Handoff]:
@@ -89,9 +92,8 @@ async def _tasks(session: AsyncSession, visit: Visit) -> list[Handoff]:
         select(Handoff)
         .where(Handoff.reason.in_(FOLLOWED), Handoff.status.in_(OPEN))
         .order_by(Handoff.priority, Handoff.created_at)
-        .limit(reading.LISTED)
     )
-    return [one for one in rows if reading.visible(one, visit.staff)]
+    return [one for one in rows if reading.visible(one, visit.staff)][: reading.LISTED]
 
 
 async def checkin(visit: Visit) -> Response:

@@ -22,6 +22,8 @@ from bot.console import access, accounts, audit
 from bot.console.access import Field
 from bot.console.accounts import Limits, Staff
 from bot.console.live import Live
+from bot.console.oidc import Provider
+from bot.conversation.chosen import Chosen
 from bot.db.invented import Notice
 from bot.db.session import Database
 from bot.messages import LANGUAGES, Language
@@ -67,7 +69,9 @@ class Console:
     database: Database
     settings: Settings
     live: Live
+    chosen: Chosen
     invented: Notice = field(default_factory=Notice)
+    provider: Provider | None = None
 
     @property
     def secure(self) -> bool:
@@ -78,6 +82,11 @@ class Console:
     def cookie(self) -> str:
         """The session cookie's name: with https, one that no other host or path can set."""
         return "__Host-rafiq_console" if self.secure else "rafiq_console"
+
+    @property
+    def language_cookie(self) -> str:
+        """The name of the cookie with the language that a reader chose, likewise."""
+        return "__Host-" + LANGUAGE_COOKIE if self.secure else LANGUAGE_COOKIE
 
     @property
     def limits(self) -> Limits:
@@ -159,6 +168,7 @@ class Visit:
             path=self.request.url.path,
             clock=self.clock,
             invented=self.console.invented.shown,
+            by_provider=self.console.provider is not None,
             **values,
         )
         return HTMLResponse(html, status)
@@ -169,6 +179,11 @@ class Visit:
         if not (given.isascii() and given.isdecimal()) or len(given) > 18:
             raise NotThere
         return int(given)
+
+    def page(self, pages: int) -> int:
+        """Which page of a list is asked for: the first, where it is none."""
+        given = self.request.query_params.get("page", "1")
+        return min(max(int(given), 1), pages) if given.isascii() and given.isdecimal() and len(given) < 6 else 1
 
     def follow(self, changed: Callable[[set[int]], Awaitable[bool]]) -> Response:
         """A stream of events for an open page, as long as its session is good."""
@@ -187,6 +202,13 @@ class Visit:
         """On to another page, after something was done."""
         return RedirectResponse(path, 303)
 
+    def renewed(self, response: Response) -> Response:
+        """With the session's token of now."""
+        response.set_cookie(
+            self.console.cookie, self.token or "", path="/", secure=self.console.secure, httponly=True, samesite="lax"
+        )
+        return response
+
     async def note(self, action: str, target: str = "", **detail: str | int) -> None:
         """Write into the audit what is seen or done now."""
         async with self.console.database.session() as session:
@@ -202,7 +224,7 @@ def guarded(console: Console, method: str, path: str, handler: Handler) -> Calla
     allowed = access.PAGES[method, path]
 
     async def serve(request: Request) -> Response:
-        visit = Visit(console, request, _language(request, None))
+        visit = Visit(console, request, _language(console, request, None))
         response = await _answer(visit)
         response.headers.update({name: value for name, value in HEADERS.items() if name not in response.headers})
         if console.secure:
@@ -210,7 +232,7 @@ def guarded(console: Console, method: str, path: str, handler: Handler) -> Calla
         chosen = request.query_params.get("lang", "")
         if chosen in LANGUAGES:
             response.set_cookie(
-                LANGUAGE_COOKIE, chosen, max_age=31_536_000, path="/console", secure=console.secure, httponly=True,
+                console.language_cookie, chosen, max_age=31_536_000, path="/", secure=console.secure, httponly=True,
                 samesite="lax",
             )  # fmt: skip
         return response
@@ -237,7 +259,7 @@ def guarded(console: Console, method: str, path: str, handler: Handler) -> Calla
             visit.signed_in = await accounts.find(console.database, visit.token, console.limits, quietly=quietly)
         if visit.signed_in is None:
             return _sign_in_first(visit)
-        visit.language = _language(request, visit.signed_in)
+        visit.language = _language(console, request, visit.signed_in)
         if method == "POST" and not hmac.compare_digest(
             visit.form.get("form_token", "").encode(),
             accounts.form_token(console.database, visit.token or "").encode(),
@@ -291,9 +313,9 @@ def _from_here(request: Request) -> bool:
     return origin is None or origin.partition("://")[2] == request.headers.get("host")
 
 
-def _language(request: Request, staff: Staff | None) -> Language:
+def _language(console: Console, request: Request, staff: Staff | None) -> Language:
     """What the reader chose; else their first language; else what their browser prefers of ours."""
-    wishes = [request.query_params.get("lang", ""), request.cookies.get(LANGUAGE_COOKIE, "")]
+    wishes = [request.query_params.get("lang", ""), request.cookies.get(console.language_cookie, "")]
     wishes += [str(one) for one in staff.languages] if staff else []
     wishes += [one.split(";")[0].strip()[:2].lower() for one in request.headers.get("accept-language", "").split(",")]
     return next((language for wish in wishes for language in LANGUAGES if wish == language), "fr")

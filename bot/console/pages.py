@@ -17,7 +17,7 @@ from starlette.responses import Response
 from bot import i18n
 from bot.assistant import knowledge
 from bot.cases import delivery as case_delivery
-from bot.console import accounts, audit, calendar, checkins, data, plots, points, reading, settings, wording
+from bot.console import accounts, audit, calendar, checkins, data, plots, points, provider, reading, settings, wording
 from bot.console.access import Field
 from bot.console.guard import HERE, LATELY, Console, Handler, NotThere, Visit, guarded, safe_path
 from bot.console.person import about, waited
@@ -34,6 +34,9 @@ STATIC = {
     "console.js": "text/javascript; charset=utf-8",
     "htmx.js": "text/javascript; charset=utf-8",
 }
+MESSAGES, ALL_MESSAGES = 100, 1000  # of a conversation: as its page opens, and when earlier ones are asked for
+STUCK = 50  # of each kind of what did not go
+REVIEWED = 12  # messages to be labelled on a page
 SEARCHES = 30  # lately, of one member of the team
 VERIFIED = 1000  # rows of the audit that its page looks at
 SEEN_FOR = timedelta(hours=1)  # an open page that refreshes itself is written down once in this time
@@ -73,7 +76,7 @@ async def login(visit: Visit) -> Response:
     except accounts.TooMany:
         return visit.show("login.html", 429, next=onward, error="console.login.too_many", email=email)
     visit.token = token
-    return _renewed(visit, visit.go(onward))
+    return visit.renewed(visit.go(onward))
 
 
 async def logout(visit: Visit) -> Response:
@@ -94,7 +97,7 @@ async def verify(visit: Visit) -> Response:
     """Good for ten minutes."""
     onward = safe_path(visit.form.get("next", ""))
     error = await _verified(visit)
-    return visit.show("verify.html", 403, next=onward, error=error) if error else _renewed(visit, visit.go(onward))
+    return visit.show("verify.html", 403, next=onward, error=error) if error else visit.renewed(visit.go(onward))
 
 
 async def _verified(visit: Visit) -> str:
@@ -107,13 +110,6 @@ async def _verified(visit: Visit) -> str:
     except accounts.TooMany:
         return "console.login.too_many"
     return ""
-
-
-def _renewed(visit: Visit, response: Response) -> Response:
-    response.set_cookie(
-        visit.console.cookie, visit.token or "", path="/", secure=visit.console.secure, httponly=True, samesite="lax"
-    )
-    return response
 
 
 # --- the inbox
@@ -133,7 +129,9 @@ async def _inbox(visit: Visit) -> dict[str, Any]:
     async with visit.console.database.session() as session:
         rows = await reading.queue(session, visit.staff)
     return {
-        "rows": rows,
+        "rows": rows[: reading.WAITING],
+        "number": len(rows),
+        "most": reading.WAITING,
         "now": datetime.now(UTC),
         "why": lambda one: handoffs.why(one, visit.language),
         "waited": lambda since: waited(visit, since),
@@ -175,7 +173,9 @@ async def _handoff(visit: Visit, error: str = "", words: str = "", status: int =
         one, case = found
         shown = {
             **await about(visit, session, case),
-            **(await _talk(visit, session, one, case) if visit.sees(Field.WORDS) else {"lines": None}),
+            **(
+                await _talk(visit, session, one, case) if visit.sees(Field.WORDS) else {"lines": None, "earlier": False}
+            ),
             "names": await reading.names(session),
             "colleagues": [them for them in await reading.colleagues(session, one.place) if them.id != one.owner_id],
         }
@@ -207,9 +207,12 @@ def _canned(key: str, case: reading.Case) -> str:
 
 async def _talk(visit: Visit, session: AsyncSession, one: Handoff, case: reading.Case) -> dict[str, Any]:
     """What was said and done, for those who may read it."""
-    desk = _desk(visit, session)
+    desk, earlier = _desk(visit, session), "earlier" in visit.request.query_params
+    most = ALL_MESSAGES if earlier else MESSAGES
     return {
-        "lines": await desk.conversation(one.reference, visit.staff.role),
+        "lines": await desk.conversation(one.reference, visit.staff.role, most),
+        "earlier": earlier,
+        "most": most,
         "media": await reading.kept_media(session, case.conversation_id),
         "history": await desk.history(one.reference),
     }
@@ -443,12 +446,12 @@ def _place(visit: Visit, board: Board, one: str | None) -> str:
 
 
 async def deliveries(visit: Visit) -> Response:
-    """What did not go: messages and case events."""
+    """What did not go: messages, those that people sent us too, and case events."""
     console = visit.console
     async with console.database.session() as session:
         dead = list(
             await session.scalars(
-                select(CaseEvent).where(CaseEvent.status == "dead").order_by(CaseEvent.id).limit(reading.LISTED)
+                select(CaseEvent).where(CaseEvent.status == "dead").order_by(CaseEvent.id).limit(STUCK)
             )
         )
         queued = await session.scalar(select(func.count()).where(CaseEvent.status == "queued"))
@@ -457,11 +460,13 @@ async def deliveries(visit: Visit) -> Response:
         )
     return visit.show(
         "deliveries.html",
-        stuck=await overview.stuck(console.database),
+        stuck=await overview.stuck(console.database, most=STUCK),
+        received=await overview.set_aside(console.database, STUCK),
         unreachable=await overview.unreachable(console.database),
         dead=dead,
         queued=queued,
         disabled=disabled,
+        most=STUCK,
         waited=lambda since: waited(visit, since),
     )
 
@@ -481,6 +486,15 @@ async def cancel_message(visit: Visit) -> Response:
     if await overview.cancel(visit.console.database, [number]) == 0:
         raise NotThere
     await visit.note("message.cancelled", str(number))
+    return visit.go("/console/deliveries")
+
+
+async def replay_received(visit: Visit) -> Response:
+    """Work on what somebody wrote once more."""
+    number = visit.number()
+    if not await overview.take_again(visit.console.database, number):
+        raise NotThere
+    await visit.note("received.replayed", str(number))
     return visit.go("/console/deliveries")
 
 
@@ -505,16 +519,16 @@ async def enable_endpoint(visit: Visit) -> Response:
 
 async def review(visit: Visit) -> Response:
     """Messages whose writers agreed to be learnt from, one after the other."""
-    waiting = await learning.to_review(visit.console.database)
+    waiting = await learning.to_review(visit.console.database, REVIEWED)
     topics = [(topic, knowledge.question(topic, visit.language)) for topic in knowledge.topics()]
     await visit.note("review.seen", found=len(waiting))
-    return visit.show("review.html", waiting=waiting, topics=topics, none=learning.NONE)
+    return visit.show("review.html", waiting=waiting, topics=topics, intents=learning.INTENTS, none=learning.NONE)
 
 
 async def label(visit: Visit) -> Response:
     """What a message really meant."""
     right = visit.form.get("label", "")
-    if right not in knowledge.topics() and right not in (learning.NONE, learning.UNUSABLE):
+    if right not in knowledge.topics() and right not in (learning.NONE, learning.UNUSABLE, *learning.INTENTS):
         raise NotThere
     if not await learning.reviewed(visit.console.database, visit.number(), right):
         raise NotThere
@@ -593,12 +607,14 @@ async def change_password(visit: Visit) -> Response:
     try:
         await accounts.change_password(visit.console.database, visit.staff, visit.form.get("new", ""))
     except accounts.WeakPassword:
-        return _renewed(visit, await _account(visit, "console.account.weak", "", 400))
-    return _renewed(visit, await _account(visit, "", "console.account.changed"))
+        return visit.renewed(await _account(visit, "console.account.weak", "", 400))
+    return visit.renewed(await _account(visit, "", "console.account.changed"))
 
 
 async def end_session(visit: Visit) -> Response:
     """End one of one's own sessions."""
+    if not visit.staff.recently:
+        return visit.prove("/console/account")
     if not await accounts.end(visit.console.database, visit.staff, _uuid(visit.path("id"))):
         raise NotThere
     return visit.go("/console/account")
@@ -641,6 +657,7 @@ HANDLERS: Mapping[tuple[str, str], Handler] = {
     ("GET", "/console/deliveries"): deliveries,
     ("POST", "/console/deliveries/messages/{id}/replay"): replay_message,
     ("POST", "/console/deliveries/messages/{id}/cancel"): cancel_message,
+    ("POST", "/console/deliveries/received/{id}/replay"): replay_received,
     ("POST", "/console/deliveries/events/{id}/replay"): replay_event,
     ("POST", "/console/deliveries/endpoint"): enable_endpoint,
     ("GET", "/console/review"): review,
@@ -658,7 +675,9 @@ HANDLERS: Mapping[tuple[str, str], Handler] = {
     ("POST", "/console/settings/offices/{id}/counsellors"): settings.save_counsellor,
     ("POST", "/console/settings/closed"): settings.save_closed,
     ("POST", "/console/settings/duty/{id}"): settings.save_duty,
+    ("POST", "/console/settings/numbers"): settings.save_numbers,
     ("POST", "/console/settings/emergency"): settings.save_number,
+    ("POST", "/console/settings/emergency/remove"): settings.remove_number,
     ("GET", "/console/audit"): audit_page,
     ("GET", "/console/staff"): staff,
     ("POST", "/console/staff/{id}/stop"): stop_staff,
@@ -669,6 +688,7 @@ HANDLERS: Mapping[tuple[str, str], Handler] = {
     **checkins.HANDLERS,
     **data.HANDLERS,
     **points.HANDLERS,
+    **provider.HANDLERS,
 }
 
 

@@ -16,6 +16,7 @@ from bot.orientation import points, poster, report
 from bot.settings import SettingsError
 
 LONGEST = 80  # characters of a name
+PAGE = 50  # points on a page
 MONTHS = 12  # of which the counts are, this one included
 
 
@@ -35,10 +36,15 @@ async def _listing(visit: Visit, error: str = "", status: int = 200) -> Response
             row.point: [report.cell(people) for people in (row.came, row.talked, row.requested, row.interview)]
             for row in rows
         }
+    known = await points.known(database)
+    pages = max(1, -(-len(known) // PAGE))
+    page = visit.page(pages)
     return visit.show(
         "points.html",
         status,
-        points=await points.known(database),
+        points=known[(page - 1) * PAGE : page * PAGE],
+        page=page,
+        pages=pages,
         counts=counts,
         sizes=tuple(poster.SIZES),
         formats=poster.FORMATS,

@@ -15,6 +15,7 @@ from bot import i18n
 from bot.assistant.forms import forms
 from bot.assistant.values.phone import read_phone
 from bot.checkins import schedule
+from bot.console.access import may
 from bot.console.accounts import Staff
 from bot.conversation.handoffs import RESTRICTED, ROLES, SUPERVISING, there
 from bot.db.encryption import Vault
@@ -36,7 +37,8 @@ from bot.journeys import first_contact
 from bot.journeys.handoff import OPEN, PLACES
 from bot.messages import Language
 
-LISTED = 300  # rows of a list
+LISTED = 100  # rows of a list: a page stays small
+WAITING = 200  # of the inbox
 PLAIN = ("direction", "age_group", "country", "urgent")  # what everybody of the team may read of a request
 
 
@@ -84,7 +86,6 @@ async def queue(session: AsyncSession, staff: Staff) -> list[tuple[Handoff, str 
         .outerjoin(StaffMember, StaffMember.id == Handoff.owner_id)
         .where(Handoff.status.in_(OPEN))
         .order_by(Handoff.priority, Handoff.created_at)
-        .limit(LISTED)
     )
     return [(handoff, name) for handoff, name in rows if visible(handoff, staff)]
 
@@ -284,8 +285,14 @@ async def by_reference(session: AsyncSession, words: str) -> list[str]:
 async def is_there(session: AsyncSession, vault: Vault, page: str, staff: Staff) -> bool:
     """Whether a page that was found, as a path, is there for them."""
     kind, _, reference = page.partition("/")
+    if not may(staff.role, "GET", f"/console/{kind}/{{reference}}"):
+        return False
     if kind == "requests":
         return await request(session, vault, reference, staff.offices) is not None
+    if kind == "appointments":
+        return await appointment(session, reference, staff) is not None
+    if kind == "checkins":
+        return await enrolment(session, reference, staff) is not None
     return await handoff(session, reference, staff) is not None
 
 
@@ -300,12 +307,16 @@ async def by_phone(session: AsyncSession, vault: Vault, words: str) -> list[str]
         .order_by(Request.id.desc())
         .limit(20)
     )
-    writing = await session.scalars(
-        select(Handoff.reference)
-        .join(Conversation, Conversation.id == Handoff.conversation_id)
-        .join(Address, Address.id == Conversation.address_id)
-        .where(Address.channel == "whatsapp", Address.digest == vault.digest("whatsapp", number.removeprefix("+")))
-        .order_by(Handoff.id.desc())
-        .limit(20)
-    )
-    return [f"requests/{reference}" for reference in asked] + [f"handoffs/{reference}" for reference in writing]
+    found = [f"requests/{reference}" for reference in asked]
+    writing = Address.channel == "whatsapp", Address.digest == vault.digest("whatsapp", number.removeprefix("+"))
+    for _, table, page in PAGES[1:]:
+        references = await session.scalars(
+            select(table.reference)
+            .join(Conversation, Conversation.id == table.conversation_id)
+            .join(Address, Address.id == Conversation.address_id)
+            .where(*writing)
+            .order_by(table.id.desc())
+            .limit(20)
+        )
+        found += [f"{page}/{reference}" for reference in references]
+    return found

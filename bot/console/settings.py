@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from dataclasses import field as dataclass_field
 from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
 from typing import Any
@@ -22,8 +24,9 @@ from starlette.responses import Response
 from bot import i18n
 from bot.appointments import bookings, offices, slots
 from bot.checkins import schedule
-from bot.console import audit
+from bot.console import accounts, audit
 from bot.console.guard import NotThere, Visit
+from bot.conversation import chosen
 from bot.conversation.handoffs import duty
 from bot.db.models import ClosedDay, Counsellor, Office, StaffMember
 from bot.journeys import emergency
@@ -39,11 +42,36 @@ Detail = Mapping[str, str | int]
 
 
 class Unfit(Exception):
-    """What was typed cannot hold: a sentence of the catalog."""
+    """What was typed into a field cannot hold: a sentence of the catalog."""
 
-    def __init__(self, say: str, **values: object) -> None:
+    def __init__(self, say: str, field: str, **values: object) -> None:
         super().__init__(say)
-        self.say, self.values = say, values
+        self.say, self.field, self.values = say, field, values
+
+
+@dataclass(frozen=True, slots=True)
+class Typed:
+    """The form that was refused, as it was typed, and what is wrong with which field; no form where none was."""
+
+    form: Mapping[str, str] = dataclass_field(default_factory=dict)
+    field: str = ""
+    error: str = ""
+
+    def here(self, form: str) -> bool:
+        """Whether this form of the page was refused."""
+        return bool(form) and self.form.get("form") == form
+
+    def value(self, form: str, name: str, stored: object) -> object:
+        """What stands in a field: what was typed there, else what is stored."""
+        return self.form.get(name, "") if self.here(form) else stored
+
+    def ticked(self, form: str, name: str, stored: bool) -> bool:
+        """Whether a box is ticked."""
+        return name in self.form if self.here(form) else stored
+
+    def wrong(self, form: str, name: str) -> bool:
+        """Whether this is the field that cannot hold."""
+        return self.here(form) and self.field == name
 
 
 async def overview(visit: Visit) -> Response:
@@ -62,10 +90,11 @@ async def _overview(visit: Visit, status: int = 200, **said: Any) -> Response:
             days.setdefault(one.of, []).append(one.day)
         team = list(await session.scalars(select(StaffMember).where(StaffMember.active).order_by(StaffMember.name)))
         numbers = await emergency.every(session)
+        ours = await chosen.numbers(session)
     return visit.show(
         "settings.html",
         status,
-        **{"error": "", "done": False, "outside": (), **said},
+        **{"typed": Typed(), "done": False, "outside": (), "removing": None, **said},
         offices=places,
         places=[*dict.fromkeys(one.country for one in places), *(one.id for one in places)],
         place=lambda name: _place(visit, name, places),
@@ -78,6 +107,11 @@ async def _overview(visit: Visit, status: int = 200, **said: Any) -> Response:
         services=emergency.SERVICES,
         situations=emergency.SITUATIONS,
         service=lambda name: visit.say(f"emergency.service.{name}", number="").strip(" :：\u2066\u2069"),
+        bounds=chosen.NUMBERS,
+        schedules=chosen.SCHEDULES,
+        times=chosen.TIMES,
+        ours=ours,
+        environment=visit.console.chosen.own,
         rounds=schedule.rounds(),
         held=schedule.data()["hours"],
         settings=settings,
@@ -118,7 +152,7 @@ async def _office(visit: Visit, status: int = 200, **said: Any) -> Response:
     return visit.show(
         "office.html",
         status,
-        **{"error": "", "done": False, "outside": (), **said},
+        **{"typed": Typed(), "done": False, "outside": (), **said},
         office=one,
         name=_place(visit, one.id, [one]),
         periods=_periods(one),
@@ -154,7 +188,7 @@ async def _save(visit: Visit, page: Callable[..., Awaitable[Response]], action: 
             target, detail, outside = await step(session)
         except Unfit as unfit:
             await session.rollback()
-            return await page(visit, 400, error=visit.say(unfit.say, **unfit.values))
+            return await page(visit, 400, typed=Typed(visit.form, unfit.field, visit.say(unfit.say, **unfit.values)))
         await audit.record(session, database.vault, visit.staff.id, action, target, detail)
         await session.commit()
     return await page(visit, done=True, outside=outside)
@@ -169,9 +203,9 @@ async def save_office(visit: Visit) -> Response:
         one.zone = _zone(form.get("zone", ""))
         one.address = form.get("address", "").strip() or None
         if len(one.address or "") > 200:
-            raise Unfit("console.settings.wrong.address")
-        one.capacity = _number(form.get("capacity", ""), 1, 20, "console.settings.wrong.capacity")
-        one.minutes = _number(form.get("minutes", ""), 10, 240, "console.settings.wrong.minutes")
+            raise Unfit("console.settings.wrong.address", "address")
+        one.capacity = _number(form, "capacity", 1, 20, "console.settings.wrong.capacity")
+        one.minutes = _number(form, "minutes", 10, 240, "console.settings.wrong.minutes")
         one.active, one.by_request = "active" in form, form.get("way") == "request"
         await session.flush()
         if one.active and not one.by_request:
@@ -179,7 +213,7 @@ async def save_office(visit: Visit) -> Response:
                 select(Counsellor.id).where(Counsellor.office_id == one.id, Counsellor.active).limit(1)
             )
             if not one.hours or someone is None:
-                raise Unfit("console.settings.wrong.no_hours")
+                raise Unfit("console.settings.wrong.no_hours", "way")
         outside = await _fit(session, one)
         detail: Detail = {
             "active": int(one.active), "by_request": int(one.by_request), "zone": one.zone, "capacity": one.capacity,
@@ -204,15 +238,15 @@ async def save_hours(visit: Visit) -> Response:
         kept = [hours for hours in one.hours if period == "new" or hours.get("between") != replaced]
         spans: dict[tuple[str, str], list[int]] = {}
         for day, name in enumerate(_week(visit)):
-            for span in _spans(visit.form.get(f"day{day}", ""), name, one.minutes):
+            for span in _spans(visit.form.get(f"day{day}", ""), name, one.minutes, f"day{day}"):
                 spans.setdefault(span, []).append(day)
         if between and spans and any(
             "between" in hours and hours["between"][0] <= between[1] and between[0] <= hours["between"][1]
             for hours in kept
         ):  # fmt: skip
-            raise Unfit("console.settings.wrong.periods")
+            raise Unfit("console.settings.wrong.periods", "since")
         if between is None and not spans and one.active and not one.by_request:
-            raise Unfit("console.settings.wrong.no_hours")
+            raise Unfit("console.settings.wrong.no_hours", "day0")
         one.hours = [
             *kept,
             *(
@@ -235,17 +269,17 @@ async def save_counsellor(visit: Visit) -> Response:
         one, form = await _found(session, visit.path("id"), lock=True), visit.form
         who = form.get("counsellor", "").strip()
         if not _COUNSELLOR.fullmatch(who):
-            raise Unfit("console.settings.wrong.counsellor")
+            raise Unfit("console.settings.wrong.counsellor", "counsellor")
         known = await session.get(Counsellor, who)
         if known is not None and known.office_id != one.id:
-            raise Unfit("console.settings.wrong.elsewhere")
+            raise Unfit("console.settings.wrong.elsewhere", "counsellor")
         others = [other for other in (known.languages if known else ()) if other not in LANGUAGES]
         languages = [*(other for other in LANGUAGES if f"language_{other}" in form), *others]
         modes = [mode for mode in offices.MODES if f"mode_{mode}" in form]
         gender = form.get("gender") if form.get("gender") in offices.GENDERS else None
         values = {"languages": languages, "gender": gender, "modes": modes, "active": "active" in form}
         if not languages or not modes:
-            raise Unfit("console.settings.wrong.no_language")
+            raise Unfit("console.settings.wrong.no_language", "modes" if languages else "languages")
         await session.execute(
             insert(Counsellor)
             .values(id=who, office_id=one.id, **values)
@@ -292,7 +326,7 @@ async def save_duty(visit: Visit) -> Response:
         try:
             reading_hours(hours or visit.console.settings.rafiq_reading_hours)
         except ValueError:
-            raise Unfit("console.settings.wrong.duty") from None
+            raise Unfit("console.settings.wrong.duty", "opens") from None
         rows = list(await session.scalars(select(Office)))
         places = dict.fromkeys(name for one in rows for name in (one.country, one.id))
         languages: list[str] = [one for one in LANGUAGES if f"language_{one}" in form]
@@ -314,6 +348,47 @@ async def save_duty(visit: Visit) -> Response:
     return await _save(visit, _overview, "staff.duty", step)
 
 
+async def save_numbers(visit: Visit) -> Response:
+    """Schedules, and how long what is kept is kept. Less than before erases, which takes a tick and the password."""
+
+    async def step(session: AsyncSession) -> tuple[str, Detail, list[str]]:
+        form, before, own = visit.form, await chosen.numbers(session), visit.console.chosen.own
+        wanted: dict[str, int | None] = {}
+        for name, bounds in chosen.NUMBERS.items():
+            empty = not form.get(name, "").strip()
+            wanted[name] = (
+                None if empty else _number(form, name, bounds.least, bounds.most, "console.settings.wrong.bounds")
+            )
+        shorter = any(
+            (one if (one := wanted[name]) is not None else own[name]) < before.get(name, own[name])
+            for name in chosen.TIMES
+        )
+        if shorter and "sure" not in form:
+            raise Unfit("console.settings.wrong.shorter", "sure")
+        if shorter and not visit.staff.recently:
+            await _proved(visit)
+        await chosen.choose(session, wanted)
+        return "numbers", {name: one for name, one in wanted.items() if one is not None}, []
+
+    answer = await _save(visit, _overview, "settings.numbers", step)
+    await visit.console.chosen.read()
+    return visit.renewed(answer)
+
+
+async def _proved(visit: Visit) -> None:
+    """Password and code came in the form itself, so that nothing that was typed is lost; the session's token is new."""
+    if "password" not in visit.form:
+        raise Unfit("console.settings.wrong.prove", "proof")
+    try:
+        visit.token = await accounts.verify_again(
+            visit.console.database, visit.staff, password=visit.form["password"], code=visit.form.get("code", "")
+        )
+    except accounts.Refused:
+        raise Unfit("console.login.refused", "proof") from None
+    except accounts.TooMany:
+        raise Unfit("console.login.too_many", "proof") from None
+
+
 async def save_number(visit: Visit) -> Response:
     """An emergency number. Only a confirmed one is ever shown to people."""
 
@@ -324,13 +399,13 @@ async def save_number(visit: Visit) -> Response:
             raise NotThere
         number = emergency.number_of(i18n.western_digits(form.get("number", "")))
         if number is None:
-            raise Unfit("console.settings.wrong.number")
+            raise Unfit("console.settings.wrong.number", "number")
         source, confirmed = form.get("source", "").strip()[:200], "confirmed" in form
-        checked = _day(form.get("checked", ""))
+        checked = _day(form.get("checked", ""), "checked")
         if not source:
-            raise Unfit("console.settings.wrong.source")
+            raise Unfit("console.settings.wrong.source", "source")
         if checked > datetime.now(UTC).date() + timedelta(days=1):
-            raise Unfit("console.settings.wrong.future")
+            raise Unfit("console.settings.wrong.future", "checked")
         chosen = [one for one in emergency.SITUATIONS if f"situation_{one}" in form]
         await emergency.write(
             session, country, service, number,
@@ -345,6 +420,25 @@ async def save_number(visit: Visit) -> Response:
         return f"{country} {service}", detail, []
 
     return await _save(visit, _overview, "emergency.changed", step)
+
+
+async def remove_number(visit: Visit) -> Response:
+    """An emergency number goes, once who wants it was asked again."""
+    form = visit.form
+    country, service, number = form.get("country", ""), form.get("service", ""), form.get("number", "")
+    if "sure" not in form:
+        return await _overview(visit, removing=(country, service, number))
+
+    async def step(session: AsyncSession) -> tuple[str, Detail, list[str]]:
+        try:
+            gone = await emergency.remove(session, country, service, number)
+        except emergency.LastNumber:
+            raise Unfit("console.settings.wrong.last_number", "removed") from None
+        if gone is None:
+            raise NotThere
+        return f"{country} {service}", {"number": number, "source": gone}, []
+
+    return await _save(visit, _overview, "emergency.removed", step)
 
 
 async def _fit(session: AsyncSession, office: Office) -> list[str]:
@@ -364,17 +458,17 @@ def _zone(given: str) -> str:
     try:
         return ZoneInfo(given.strip()).key
     except (OSError, KeyError, ValueError):
-        raise Unfit("console.settings.wrong.zone", zone=given.strip()[:60] or "–") from None
+        raise Unfit("console.settings.wrong.zone", "zone", zone=given.strip()[:60] or "–") from None
 
 
-def _number(given: str, least: int, most: int, wrong: str) -> int:
-    number = i18n.western_digits(given.strip())
+def _number(form: Mapping[str, str], name: str, least: int, most: int, wrong: str) -> int:
+    number = i18n.western_digits(form.get(name, "").strip())
     if not (number.isascii() and number.isdecimal() and len(number) < 5 and least <= int(number) <= most):
-        raise Unfit(wrong, least=least, most=most)
+        raise Unfit(wrong, name, least=least, most=most)
     return int(number)
 
 
-def _spans(typed: str, day: str, minutes: int) -> list[tuple[str, str]]:
+def _spans(typed: str, day: str, minutes: int, field: str) -> list[tuple[str, str]]:
     """« 09:00-12:00, 14:00-16:00 », checked."""
     spans = []
     for one in re.split(r"[,;،]", i18n.western_digits(typed)):
@@ -382,39 +476,39 @@ def _spans(typed: str, day: str, minutes: int) -> list[tuple[str, str]]:
             continue
         found = _SPAN.fullmatch(one.strip())
         if found is None:
-            raise Unfit("console.settings.wrong.hours", day=day, hours=one.strip()[:40])
+            raise Unfit("console.settings.wrong.hours", field, day=day, hours=one.strip()[:40])
         since, until = f"{found[1]}:{found[2]}", f"{found[3]}:{found[4]}"
         length = int(found[3]) * 60 + int(found[4]) - int(found[1]) * 60 - int(found[2])
         if length < minutes:
-            raise Unfit("console.settings.wrong.short", day=day, hours=f"{since}-{until}", minutes=minutes)
+            raise Unfit("console.settings.wrong.short", field, day=day, hours=f"{since}-{until}", minutes=minutes)
         spans.append((since, until))
     spans.sort()
     for (_, ends), (begins, _) in pairwise(spans):
         if begins < ends:
-            raise Unfit("console.settings.wrong.overlap", day=day)
+            raise Unfit("console.settings.wrong.overlap", field, day=day)
     return spans
 
 
 def _between(visit: Visit) -> list[str]:
-    since, until = _day(visit.form.get("since", "")), _day(visit.form.get("until", ""))
+    since, until = (_day(visit.form.get(name, ""), name) for name in ("since", "until"))
     if since > until:
-        raise Unfit("console.settings.wrong.order")
+        raise Unfit("console.settings.wrong.order", "until")
     return [since.isoformat(), until.isoformat()]
 
 
-def _day(given: str) -> date:
+def _day(given: str, field: str) -> date:
     given = i18n.western_digits(given.strip())
     try:
         if re.fullmatch(r"\d{4}-\d{2}-\d{2}", given):
             return date.fromisoformat(given)
     except ValueError:
         pass
-    raise Unfit("console.settings.wrong.day", day=given[:20] or "–")
+    raise Unfit("console.settings.wrong.day", field, day=given[:20] or "–")
 
 
 def _closed_day(given: str) -> str:
     given = i18n.western_digits(given)
-    _day(given if len(given) > 5 else f"2028-{given}")
+    _day(given if len(given) > 5 else f"2028-{given}", "days")
     return given
 
 

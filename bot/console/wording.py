@@ -124,8 +124,7 @@ async def listing(visit: Visit) -> Response:
         if _in_state(sides, state) and _folded(words) in _folded("\n".join([text_id, *(side.said for side in sides)])):
             found.append((text_id, sides))
     pages = max(1, -(-len(found) // PAGE))
-    given = asked.get("page", "1")
-    page = min(max(int(given), 1), pages) if given.isascii() and given.isdecimal() and len(given) < 6 else 1
+    page = visit.page(pages)
     return visit.show(
         "texts.html",
         rows=found[(page - 1) * PAGE : page * PAGE],

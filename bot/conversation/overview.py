@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlalchemy import func, select, text, update
 
-from bot.db.models import Address, Conversation, Outbox, SentCount
+from bot.db.models import Address, Conversation, Inbox, Outbox, SentCount
 from bot.db.session import Database, Lane, wake
 from bot.metrics import Sample
 
@@ -42,7 +42,17 @@ class Counted:
     messages: int
 
 
-async def stuck(database: Database, statuses: Sequence[str] = STUCK) -> list[Stuck]:
+@dataclass(frozen=True, slots=True)
+class SetAside:
+    """Something that a person did and that no turn could be taken for: three times an error of ours."""
+
+    inbox_id: int
+    channel: str
+    error: str
+    since: datetime
+
+
+async def stuck(database: Database, statuses: Sequence[str] = STUCK, most: int | None = None) -> list[Stuck]:
     """Messages that wait for something or were given up, the oldest first."""
     async with database.session() as session:
         rows = await session.execute(
@@ -54,8 +64,37 @@ async def stuck(database: Database, statuses: Sequence[str] = STUCK) -> list[Stu
             .join(Address, Address.id == Conversation.address_id)
             .where(Outbox.status.in_(statuses))
             .order_by(Outbox.id)
+            .limit(most)
         )  # fmt: skip
         return [Stuck(*row) for row in rows]
+
+
+async def set_aside(database: Database, most: int | None = None) -> list[SetAside]:
+    """What was set aside and is still there to be taken again, the oldest first."""
+    async with database.session() as session:
+        rows = await session.execute(
+            select(Inbox.id, Inbox.channel, func.coalesce(Inbox.error, ""), Inbox.received_at)
+            .where(Inbox.status == "dead", Inbox.content_sealed.is_not(None), Inbox.conversation_id.is_not(None))
+            .order_by(Inbox.id)
+            .limit(most)
+        )
+        return [SetAside(*row) for row in rows]
+
+
+async def take_again(database: Database, inbox_id: int) -> bool:
+    """Take its turn anew, now that what broke it is mended; False when it is not (any more) among them."""
+    async with database.session() as session:
+        conversation_id = await session.scalar(
+            update(Inbox)
+            .where(Inbox.id == inbox_id, Inbox.status == "dead")
+            .where(Inbox.content_sealed.is_not(None), Inbox.conversation_id.is_not(None))
+            .values(status="pending", attempts=0, next_at=None, error=None, done_at=None)
+            .returning(Inbox.conversation_id)
+        )
+        if conversation_id is not None:
+            await wake(session, Lane.TURN, conversation_id)
+            await session.commit()
+    return conversation_id is not None
 
 
 async def unreachable(database: Database) -> list[tuple[int, str, datetime]]:

@@ -667,7 +667,8 @@ class Turns:
                 return dict(button.action)
         if any(button.action.get("do") == safe_word.LEAVE for button in work.buttons):
             return {"do": "safe_word_keep"} if command(typed) is None else None
-        corrected = next((one.action["with"] for one in work.buttons if one.action.get("do") == corrections.LEAVE), None)
+        below = [one.action for one in work.buttons]
+        corrected = next((action["with"] for action in below if action.get("do") == corrections.LEAVE), None)
         if corrected is not None and command(typed) is None and corrections.is_answer(ctx, corrected["field"]):
             return {"do": "correct_to", "with": corrected}
         if not work.buttons or not work.buttons[0].unasked or ctx.form is not None or len(said.split()) > SHORT:

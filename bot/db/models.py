@@ -139,6 +139,7 @@ class Inbox(Base):
             postgresql_where=text("content_sealed IS NOT NULL AND done_at IS NOT NULL"),
         ),
         Index("inbox_received", "received_at"),
+        Index("inbox_dead", "id", postgresql_where=text("status = 'dead'")),
     )
     id: Mapped[int] = _id()
     channel: Mapped[str]
@@ -666,6 +667,7 @@ class StaffMember(Base):
     conversation_id: Mapped[int | None] = mapped_column(ForeignKey("conversation.id", ondelete="SET NULL"), unique=True)
     link_digest: Mapped[bytes | None]  # of the code that links their chat
     link_expires_at: Mapped[datetime | None]
+    oidc_subject: Mapped[bytes | None] = mapped_column(unique=True)  # digest of what the provider calls them
     active: Mapped[bool] = mapped_column(Boolean, server_default=text("true"))
     created_at: Mapped[datetime] = _now()
 
@@ -800,6 +802,15 @@ class TextVersion(Base):
     text: Mapped[str | None]  # None: the project's own again
     project: Mapped[str]  # the project's own at that time
     staff_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("staff_member.id", ondelete="SET NULL"))
+    at: Mapped[datetime] = _now()
+
+
+class TeamSetting(Base):
+    """A number of the settings that the team chose in the console (bot/conversation/chosen.py)."""
+
+    __tablename__ = "team_setting"
+    name: Mapped[str] = mapped_column(primary_key=True)  # as in bot/settings.py
+    number: Mapped[int] = mapped_column(Integer)
     at: Mapped[datetime] = _now()
 
 

@@ -37,6 +37,7 @@ class Lane(IntEnum):
     MAIL = 9
     RETENTION = 13
     TEXTS = 14
+    SETTINGS = 15
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import delete, func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -18,6 +18,10 @@ COUNTRIES = ("MA", "MR")
 SERVICES = ("police", "gendarmerie", "civil_protection", "ambulance", "samu", "children", "women")
 SITUATIONS = ("danger", "violence", "medical", "suicidal", "child")
 _NUMBER = re.compile(r"\d{2,5}|\+\d{8,15}")
+
+
+class LastNumber(Exception):
+    """With none of the team's own the file's would be shown again: the last one can lose its confirmation only."""
 
 
 def number_of(typed: str) -> str | None:
@@ -57,7 +61,36 @@ async def write(
     checked: date,
     confirmed: bool,
 ) -> None:
-    """The number of this country's service, from the next message on. The first change takes over the file's others."""
+    """The number of this country's service, from the next message on."""
+    await _take_over(session)
+    row = {
+        "number": number, "situations": list(situations), "source": source, "checked": checked, "confirmed": confirmed,
+    }  # fmt: skip
+    await session.execute(
+        insert(EmergencyNumber)
+        .values(country=country, service=service, **row)
+        .on_conflict_do_update(index_elements=["country", "service"], set_=row)
+    )
+
+
+async def remove(session: AsyncSession, country: str, service: str, number: str) -> str | None:
+    """Nobody is shown this number any more, from the next message on; where it was from, None when it is not there.
+    Raises `LastNumber`."""
+    await _take_over(session)
+    if len(await every(session)) == 1:
+        raise LastNumber
+    source: str | None = await session.scalar(
+        delete(EmergencyNumber)
+        .where(EmergencyNumber.country == country, EmergencyNumber.service == service)
+        .where(EmergencyNumber.number == number)
+        .returning(EmergencyNumber.source)
+    )
+    return source
+
+
+async def _take_over(session: AsyncSession) -> None:
+    """The first change makes the file's numbers the team's own. One change at a time."""
+    await session.execute(select(func.pg_advisory_xact_lock(func.hashtextextended("emergency", 0))))
     first = [
         {
             "country": one["country"], "service": one["service"], "number": one["number"],
@@ -68,11 +101,3 @@ async def write(
     ]  # fmt: skip
     if first:
         await session.execute(insert(EmergencyNumber).values(first).on_conflict_do_nothing())
-    row = {
-        "number": number, "situations": list(situations), "source": source, "checked": checked, "confirmed": confirmed,
-    }  # fmt: skip
-    await session.execute(
-        insert(EmergencyNumber)
-        .values(country=country, service=service, **row)
-        .on_conflict_do_update(index_elements=["country", "service"], set_=row)
-    )

@@ -16,6 +16,11 @@ from bot.journeys.context import Context
 PURPOSE = "learning"
 CONSENT_VERSION = "1"
 NONE = "none_of_these"
+INTENTS = (  # of nlu/*/intents.yml: what a message can mean that asks no question; yes and no answer one of ours
+    "talk_to_human", "return_request", "request_status", "book_interview", "reschedule_interview", "cancel_interview",
+    "interview_status", "complaint", "no_followup", "stop", "resume", "my_data", "delete_my_data", "change_language",
+    "help_menu", "greet", "thanks", "goodbye",
+)  # fmt: skip
 UNUSABLE = "unusable"  # what a reviewer says of a message that teaches nothing
 
 

@@ -63,6 +63,7 @@ KEPT = {
     "orientation_point": "places with a poster",
     "bulk_export": "who of the team asked for which table and who allowed it; the table itself is not kept",
     "emergency_number": "numbers that everybody is shown",
+    "team_setting": "numbers of the settings that the team chose",
     "text_version": "texts of the assistant, and who of the team wrote them",
     "alembic_version": "the version of the tables",
 }

@@ -15,12 +15,13 @@ from argon2 import PasswordHasher
 from fastapi import FastAPI
 from sqlalchemy import text
 
-from bot.console import accounts, pages
+from bot.console import accounts, oidc, pages
 from bot.console.access import Role
 from bot.console.accounts import Enrolment
 from bot.console.guard import Console
 from bot.console.live import Live
 from bot.conversation import staff
+from bot.conversation.chosen import NUMBERS, Chosen
 from bot.db.session import Database
 from bot.settings import Settings
 from tests.conftest import alone_on, own_database
@@ -45,7 +46,8 @@ async def database(database_url: str, settings: Settings) -> AsyncIterator[Datab
 def application(database: Database, settings: Settings, live: Live | None = None) -> FastAPI:
     """The console's pages and nothing else."""
     app = FastAPI()
-    app.include_router(pages.router(Console(database, settings, live or Live())))
+    console = Console(database, settings, live or Live(), Chosen(database, settings), provider=oidc.of(settings))
+    app.include_router(pages.router(console))
     return app
 
 
@@ -139,6 +141,8 @@ class Team:
 async def team(database: Database, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Team]:
     """A team, whose passwords are hashed cheaply: there are many of them."""
     monkeypatch.setattr(accounts, "_hasher", PasswordHasher(time_cost=1, memory_cost=64, parallelism=1))
-    team = Team(database, settings)
+    team, before = Team(database, settings), settings.model_copy()
     yield team
     await team.close()
+    for name in NUMBERS:  # what a team chooses is not the next test's
+        setattr(settings, name, getattr(before, name))

@@ -30,7 +30,8 @@ LOOK = """async (tags) => {
 PARTS = {
     "/console/static/{name}", "/console/handoffs/list", "/console/live", "/console/handoffs/{reference}/thread",
     "/console/handoffs/{reference}/live", "/console/handoffs/{reference}/media/{id}", "/console/calendar/week",
-    "/console/calendar/live", "/console/points/{id}/poster",
+    "/console/calendar/live", "/console/points/{id}/poster", "/console/login/provider",
+    "/console/login/provider/back", "/console/login/code",
 }  # fmt: skip
 
 

@@ -50,6 +50,17 @@ async def test_password_and_code_open_the_console(team: Team) -> None:
     assert await inside(browser)
 
 
+async def test_a_password_is_taken_as_it_is(team: Team, database: Database) -> None:
+    """Letter by letter, hidden, filled by whatever fills it, and good for years."""
+    browser = await team.member()
+    page = (await browser.get("/console/login")).text
+    assert re.search(r'<input id="password"[^>]* type="password" autocomplete="current-password"', page)
+    for near in (PASSWORD.upper(), f" {PASSWORD}", f"{PASSWORD} ", PASSWORD[:-1]):
+        assert (await browser.login(password=near)).status_code == 403
+    await change(database, "UPDATE staff_member SET created_at = now() - interval '3 years'")
+    assert (await browser.login()).status_code == 303
+
+
 async def test_secrets_are_kept_unreadable(team: Team, database: Database) -> None:
     """The password as argon2id, the code's secret sealed, the session's token as a digest."""
     browser = await team.at_work()
@@ -108,6 +119,8 @@ async def test_over_https_the_cookie_is_bound_to_its_host(database: Database, se
     cookie = response.headers["set-cookie"]
     assert cookie.startswith("__Host-rafiq_console=") and "Secure" in cookie and "Domain" not in cookie
     assert response.headers["strict-transport-security"].startswith("max-age=31536000")
+    language = (await browser.get("/console/login?lang=ar")).headers["set-cookie"]
+    assert language.startswith("__Host-rafiq_console_language=ar") and "Secure" in language and "HttpOnly" in language
     await team.close()
 
 
@@ -216,8 +229,8 @@ async def test_signing_out_ends_the_session_here_and_there(team: Team) -> None:
     assert not await inside(browser)
 
 
-async def test_sessions_are_seen_and_ended(team: Team) -> None:
-    """One's own, one by one; nobody else's."""
+async def test_sessions_are_seen_and_ended(team: Team, database: Database) -> None:
+    """One's own, one by one, after password and code; nobody else's."""
     here = await team.at_work()
     there = team.browser(here.enrolment, here.email)
     await there.login()
@@ -226,6 +239,10 @@ async def test_sessions_are_seen_and_ended(team: Team) -> None:
     [other] = re.findall(r"/console/account/sessions/([0-9a-f-]+)/end", page)
     assert (await stranger.post(f"/console/account/sessions/{other}/end")).status_code == 404
     assert await inside(there)
+    await change(database, "UPDATE staff_session SET verified_at = now() - interval '1 hour'")
+    asked = await here.post(f"/console/account/sessions/{other}/end")
+    assert asked.headers["location"] == "/console/verify?next=/console/account" and await inside(there)
+    await here.post("/console/verify", password=PASSWORD, code=await here.fresh_code())
     assert (await here.post(f"/console/account/sessions/{other}/end")).status_code == 303
     assert not await inside(there) and await inside(here)
 

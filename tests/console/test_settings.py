@@ -8,18 +8,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from bs4 import BeautifulSoup
 from playwright.async_api import Page
 from sqlalchemy import insert
 
 from bot import i18n
 from bot.appointments import offices, slots
 from bot.console.access import Role
+from bot.conversation.chosen import Chosen
 from bot.db.models import Appointment, Conversation, Slot
 from bot.db.session import Database
-from bot.journeys import emergency, hours
+from bot.journeys import emergency, handoff, hours
 from bot.messages import Language
+from bot.settings import Settings
 from tests.channels.test_web_chat_page import browser  # noqa: F401 (a fixture)
-from tests.console.conftest import Browser, Team, change, value
+from tests.console.conftest import PASSWORD, Browser, Team, change, value
 from tests.console.test_console_page import console_url, page, picture, sign_in  # noqa: F401 (fixtures)
 from tests.conversation.conftest import rows
 from tests.conversation.letters import writes
@@ -203,6 +206,170 @@ async def test_emergency_numbers(team: Team, database: Database) -> None:
     assert await value(database, "SELECT count(*) FROM audit WHERE action = 'emergency.changed'") == 2
 
 
+def fields(html: str) -> dict[str, dict[str, str]]:
+    """What stands in each form of a page: by the form's name, then by the field's, boxes only where they are ticked."""
+    found = {}
+    for form in BeautifulSoup(html, "html.parser").find_all("form"):
+        held: dict[str, str] = {}
+        for one in form.find_all(["input", "select", "textarea"]):
+            name = str(one["name"])
+            if one.name == "select":
+                chosen = one.find("option", selected=True) or one.find("option")
+                held[name] = str(chosen["value"]) if chosen else ""
+            elif one.name == "textarea":
+                held[name] = one.text
+            elif one.get("type") != "checkbox" or one.has_attr("checked"):
+                held[name] = str(one.get("value", "on" if one.get("type") == "checkbox" else ""))
+        if "form" in held:
+            held.pop("form_token")
+            found[held["form"]] = held
+    return found
+
+
+DUTY_HOURS = {"first": "Mon", "last": "Fri", "opens": "18:00", "closes": "09:00", "zone": "Africa/Nouakchott"}
+LOST: list[tuple[str, str, dict[str, str], str, str]] = [
+    (RABAT, "office", OFFICE | {"zone": "Nowhere", "address": "9, rue <b>", "capacity": "7", "way": "request"}, "zone", ""),
+    (RABAT, "office", {"address": "", "zone": "Africa/Casablanca", "capacity": "x", "minutes": "45", "way": "times"},
+     "capacity", ""),
+    (RABAT, "hours usual", {"period": "usual", "day0": "08:00-12:00", "day1": "9h", "day6": "10:00-12:00"}, "day1", "/hours"),
+    (RABAT, "hours new", {"period": "new", "since": "2027-06-01", "until": "2027-05-01", "day2": "10:00-12:00"},
+     "until", "/hours"),
+    (RABAT, "counsellor ", {"counsellor": "Salma H", "language_ar": "on", "mode_phone": "on", "gender": "woman"},
+     "counsellor", "/counsellors"),
+    (RABAT, "counsellor rabat-1", {"counsellor": "rabat-1", "mode_phone": "on", "gender": "man"}, "languages", "/counsellors"),
+    ("/console/settings", "closed MA", {"of": "MA", "days": "01-01 2027-02-30 05-01"}, "days", "/closed"),
+    ("/console/settings", "closed", {"of": "rabat", "days": "demain"}, "days", "/closed"),
+    ("/console/settings", "duty", {"language_ar": "on", "reads": "ar", "place_MR": "on", **DUTY_HOURS}, "opens", "/duty/{id}"),
+    ("/console/settings", "number", NUMBER | {"number": "15x", "confirmed": "on", "situation_child": "on", "country": "MR"},
+     "number", "/emergency"),
+    ("/console/settings", "number MA police", NUMBER | {"service": "police", "source": " ", "number": "190"}, "source",
+     "/emergency"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("address", "form", "typed", "field", "where"), LOST, ids=[one[1] + " " + one[3] for one in LOST]
+)
+async def test_a_refused_form_keeps_what_was_typed(
+    team: Team, address: str, form: str, typed: dict[str, str], field: str, where: str
+) -> None:
+    """All of it, boxes that were unticked too; what is wrong stands beside its field; the other forms are as stored."""
+    boss = await at_work(team)
+    colleague = await team.member(name="Idris")
+    if form == "duty":
+        form, where = f"duty {colleague.staff_id}", where.format(id=colleague.staff_id)
+    stored = fields((await boss.get(address)).text)
+    answer = await boss.post(address + where, **typed, form=form)
+    assert answer.status_code == 400
+    shown = fields(answer.text)
+    # a field that was not sent is empty, a box that was not sent is not ticked
+    held = {name: given for name, given in shown[form].items() if given or name in typed}
+    assert held == {**typed, "form": form}
+    assert {name: one for name, one in shown.items() if name != form} == {
+        name: one for name, one in stored.items() if name != form
+    }
+    soup = BeautifulSoup(answer.text, "html.parser")
+    [beside] = soup.select(".wrong")
+    place = beside.find_parent("form")
+    assert place is not None and place.find("input", {"name": "form"})["value"] == form  # type: ignore[index]
+    if field != "languages":
+        [marked] = soup.select("[aria-invalid]")
+        assert marked["name"] == field and marked.find_parent("form") is place
+        assert marked.parent is beside.parent or beside.find_previous("input", {"name": "counsellor"}) is marked
+    for closed in place.find_parents("details"):
+        assert closed.has_attr("open")
+
+
+async def test_an_emergency_number_is_removed(team: Team, database: Database) -> None:
+    """Asked once more first; audited; the others stay, the file's one does not come back; the last one stays."""
+
+    async def shown() -> set[tuple[str, str]]:
+        async with database.session() as session:
+            return {(one["country"], one["service"]) for one in await emergency.every(session)}
+
+    boss = await at_work(team, Role.SUPERVISOR)
+    before, address = await shown(), "/console/settings/emergency/remove"
+    police = {"country": "MA", "service": "police", "number": "19"}
+    asked = await boss.post(address, **police)
+    assert asked.status_code == 200 and i18n.say("console.settings.emergency.sure", "en", number="19") in asked.text
+    assert await shown() == before
+    assert fields(asked.text)["remove MA police"] == {**police, "form": "remove MA police", "sure": "on"}
+    assert (await boss.post(address, **{**police, "number": "190"}, sure="on")).status_code == 404  # not what was read
+    assert (await boss.post(address, **police, sure="on")).status_code == 200
+    assert await shown() == before - {("MA", "police")}
+    assert (await boss.post(address, **police, sure="on")).status_code == 404
+    [done] = await rows(database, "SELECT target, detail, staff_id FROM audit WHERE action = 'emergency.removed'")
+    assert (done.target, done.detail["number"], done.staff_id) == ("MA police", "19", boss.staff_id)
+    await change(database, "DELETE FROM emergency_number WHERE NOT (country = 'MA' AND service = 'gendarmerie')")
+    [last] = await rows(database, "SELECT country, service, number FROM emergency_number")
+    answer = await boss.post(address, **last._mapping, sure="on", form="remove MA gendarmerie")
+    sentence = i18n.say("console.settings.wrong.last_number", "en")
+    assert answer.status_code == 400 and f'role="alert">{sentence}' in answer.text
+    assert len(await shown()) == 1
+    assert (await (await at_work(team, Role.COUNSELLOR)).post(address, **police, sure="on")).status_code == 403
+
+
+NUMBERS = {"rafiq_media_days": "7", "rafiq_handoff_p0_minutes": "٢٠", "rafiq_checkins_months": "", "sure": "on"}
+
+
+async def test_numbers_that_the_team_chooses(team: Team, database: Database, settings: Settings) -> None:
+    """They hold at once here, and in every other process once it hears or looks; empty, the environment's again."""
+    boss, elsewhere, before = await at_work(team), settings.model_copy(), settings.rafiq_media_days
+    other = Chosen(database, elsewhere)
+    await other.read()
+    assert await other.due() == []
+    assert (await boss.post("/console/settings/numbers", **NUMBERS)).status_code == 200
+    shown = fields((await boss.get("/console/settings")).text)["numbers"]
+    assert (shown["rafiq_media_days"], shown["rafiq_handoff_p0_minutes"], shown["rafiq_checkins_months"]) == (
+        "7",
+        "20",
+        "",
+    )
+    assert await other.due() == [0]
+    await other.read()
+    now = datetime(2027, 1, 12, 9, tzinfo=UTC)
+    assert elsewhere.rafiq_media_days == 7 and handoff.due(elsewhere, "P0", now) == now + timedelta(minutes=20)
+    assert await other.due() == []
+    await change(database, "UPDATE team_setting SET number = 100000")  # an older version's
+    await other.read()
+    assert elsewhere.rafiq_media_days == before and settings.rafiq_media_days == 7  # this process read it at once
+    assert (await boss.post("/console/settings/numbers")).status_code == 200
+    assert await value(database, "SELECT count(*) FROM team_setting") == 0
+    done = "SELECT string_agg(detail::text, ' ' ORDER BY id) FROM audit WHERE action = 'settings.numbers'"
+    assert await value(database, done) == '{"rafiq_media_days": 7, "rafiq_handoff_p0_minutes": 20} {}'
+
+
+async def test_what_is_kept_gets_no_shorter_by_the_way(team: Team, database: Database) -> None:
+    """Only with a tick, and after password and code; what cannot be is refused; nothing is chosen then."""
+    boss = await at_work(team)
+    bounds = i18n.say("console.settings.wrong.bounds", "en", least=1, most=365)
+    for form, sentence in (
+        ({"rafiq_media_days": "7"}, i18n.say("console.settings.wrong.shorter", "en")),
+        ({"rafiq_media_days": "0", "sure": "on"}, bounds), ({"rafiq_media_days": "x"}, bounds),
+    ):  # fmt: skip
+        refused = await boss.post("/console/settings/numbers", **form, form="numbers")
+        assert refused.status_code == 400 and f'role="alert">{sentence}' in refused.text
+        assert fields(refused.text)["numbers"]["rafiq_media_days"] == form["rafiq_media_days"]
+    assert (await boss.post("/console/settings/numbers", rafiq_media_days="60")).status_code == 200  # longer
+    refused = await boss.post("/console/settings/numbers", form="numbers")  # back to 30 is shorter, too
+    assert refused.status_code == 400 and fields(refused.text)["numbers"]["rafiq_media_days"] == ""
+    await change(database, "UPDATE staff_session SET verified_at = now() - interval '1 hour'")
+    asked = await boss.post("/console/settings/numbers", **NUMBERS, form="numbers")
+    assert (
+        asked.status_code == 400
+        and fields(asked.text)["numbers"].items() >= {"rafiq_media_days": "7", "password": ""}.items()
+    )
+    proof = {"password": "not the password", "code": "000000"}
+    asked = await boss.post("/console/settings/numbers", **NUMBERS, **proof, form="numbers")
+    assert asked.status_code == 400 and fields(asked.text)["numbers"]["password"] == ""
+    chosen = "SELECT string_agg(name || number, ' ' ORDER BY name DESC) FROM team_setting"
+    assert await value(database, chosen) == "rafiq_media_days60"
+    proof, before = {"password": PASSWORD, "code": await boss.fresh_code()}, boss.client.cookies["rafiq_console"]
+    assert (await boss.post("/console/settings/numbers", **NUMBERS, **proof)).status_code == 200
+    assert await value(database, chosen) == "rafiq_media_days7 rafiq_handoff_p0_minutes20"
+    assert boss.client.cookies["rafiq_console"] != before and (await boss.get("/console")).status_code == 200
+
+
 async def test_duty(team: Team, database: Database) -> None:
     """Languages, places and hours of a colleague; hours that cannot be are refused; nobody else is changed."""
     boss = await at_work(team, Role.SUPERVISOR)
@@ -228,7 +395,7 @@ async def test_a_counsellor_reads(team: Team, database: Database) -> None:
     reader = await at_work(team, Role.COUNSELLOR)
     for address in ("/console/settings", RABAT):
         assert i18n.say("console.settings.save", "en") not in (await reader.get(address)).text
-    assert "RAFIQ_MEDIA_DAYS" in (await reader.get("/console/settings")).text
+    assert "RAFIQ_READING_HOURS" in (await reader.get("/console/settings")).text
     assert (await reader.post(RABAT, **OFFICE)).status_code == 403
 
 

@@ -14,7 +14,7 @@ from starlette.responses import JSONResponse, Response
 
 from bot import i18n, web
 from bot.channels.telegram import Telegram
-from bot.conversation import inbox
+from bot.conversation import inbox, overview
 from bot.db import embedded, migrate
 from bot.db.encryption import Vault
 from bot.db.session import Database, connect
@@ -238,7 +238,8 @@ async def test_fixed_choices_work_while_rasa_is_down(worker: Worker, database: D
 async def test_a_poison_message_is_set_aside_and_the_next_goes_on(
     worker: Worker, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What always crashes its turn is tried three times, set aside with an alert and a word to the person."""
+    """What always crashes its turn is tried three times, set aside with an alert and a word to the person; once that is
+    mended, the team has it taken again, and it is answered."""
     service, _ = worker
     tries: list[str] = []
     harmless = service.turns._triage.read
@@ -256,6 +257,14 @@ async def test_a_poison_message_is_set_aside_and_the_next_goes_on(
     assert [r.status for r in await rows(database, "SELECT status FROM inbox ORDER BY id")] == ["dead", "done"]
     assert await value(database, "SELECT count(*) FROM alert WHERE kind = 'message set aside'") == 1
     assert await value(database, "SELECT count(*) FROM outbox") == 2
+    monkeypatch.undo()
+    [aside] = await overview.set_aside(database)
+    assert (aside.channel, aside.error) == ("web", "ZeroDivisionError")
+    assert await overview.take_again(database, aside.inbox_id) and await overview.set_aside(database) == []
+    await until(lambda: all_done(database), 20)
+    assert [r.status for r in await rows(database, "SELECT status FROM inbox ORDER BY id")] == ["done", "done"]
+    assert await value(database, "SELECT count(*) FROM outbox WHERE inbox_id = :id", id=aside.inbox_id) == 2
+    assert not await overview.take_again(database, aside.inbox_id)
 
 
 async def test_a_message_that_rasa_cannot_handle_is_poison_too(worker: Worker, database: Database) -> None:
