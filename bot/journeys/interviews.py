@@ -20,8 +20,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from bot import i18n
 from bot.appointments import bookings, calendar, offices, slots, times
-from bot.assistant import values
-from bot.assistant.forms import ASKED_AGAIN, LONGEST_TEXT, NEGATIONS, SKIPPED, Step, read_choice
+from bot.assistant import said, values
+from bot.assistant.forms import ASKED_AGAIN, LONGEST_TEXT, SKIPPED, Step, is_a_text, read_choice, told_beside
 from bot.assistant.rasa import Decision
 from bot.db.models import Appointment, Consent, Office, Person, Reminder, Request, Slot
 from bot.db.session import Lane, wake
@@ -29,7 +29,6 @@ from bot.journeys import checkins, first_contact, handoff
 from bot.journeys.context import Choice, Context, Saying, new_reference
 from bot.journeys.hours import when_somebody_reads
 from bot.messages import Language
-from nlu.normalise import normalise, without_accents
 
 FORM = "interview"  # what the talk around it takes for a form in progress
 CONSENT_VERSION = "2026-11"  # of the text interview.consent: change both together
@@ -70,22 +69,11 @@ STEPS = (
     Step("review", "interview.review", "choice", ("send", "change", "cancel")),
 )
 BY_SLOT = {step.slot: step for step in STEPS}
-# words that say it without the title of a button, as people type them
-SAID = {
-    "mode": {
-        "phone": "telephone tel phone call appel appeler appelez portable هاتف الهاتف بالهاتف التيليفون تيليفون telefon"
-        " tilifoun",
-        "in_person": "bureau office place visage face presence مكتب المكتب حضور حضوريا biro lbiro",
-    },
-    "gender": {
-        "woman": "femme dame woman women lady female امراه مراه سيده mra lmra jigeen",
-        "man": "homme monsieur man male رجل راجل rajel rajl goor",
-    },
-}
 HIDDEN = {"consent", "age_group", "more", "time", "review"}  # not read back as lines
 DECIDING = {"mode", "office", "language", "interpreter", "gender", "more", "time", "wish"}  # on which times fit
 CHANGE = "change"  # at the review: which answer is to be given again
 _WORD = re.compile(r"\w+")
+_LETTERS = re.compile(r"[^\W\d_]")
 
 
 async def interview(ctx: Context, **_: Any) -> None:
@@ -241,7 +229,7 @@ async def read(ctx: Context) -> bool:
         return False
     value = await _read(ctx, row, BY_SLOT[row.asked])
     if value is None:
-        return False
+        return await _beside(ctx, row)
     await _take(ctx, row, row.asked, value)
     return True
 
@@ -555,7 +543,7 @@ def _spread(free: Sequence[Slot]) -> list[Slot]:
 async def _read(ctx: Context, row: Appointment, step: Step) -> Any:
     """The value that the typed text gives to this question, or None."""
     text = ctx.text
-    asks = text.rstrip().endswith(("?", "؟"))
+    asks = said.asks(text)
     if step.answer in ("time", "wish"):
         chosen = read_choice(step, text) if step.choices and not asks else None
         zone = await _zone(ctx.session, ctx.vault.open(ctx.person_key, row.answers_sealed))
@@ -568,21 +556,39 @@ async def _read(ctx: Context, row: Appointment, step: Step) -> Any:
     chosen = read_choice(step, text)
     if chosen is not None:
         return chosen
-    words = set(_plain(text).split())
-    said_so = [choice for choice, listed in SAID.get(step.slot, {}).items() if words & set(listed.split())]
-    if len(said_so) == 1 and not words & NEGATIONS:
-        return said_so[0]
     if step.answer == "age_group":
         group = values.read_age_group(text)
         return None if group == "unknown" else group
     if step.answer == "office":
-        said = f" {_plain(text)} "
+        words = f" {said.plain(text)} "
+        meant = said.chosen(said.words()[step.say], text)
         for office in await offices.choosable(ctx.session):
-            if any(f" {_plain(str(name))} " in said for name in office.names.values()):
+            if office.id == meant or any(f" {said.plain(str(name))} " in words for name in office.names.values()):
                 return office.id
-    if step.answer == "text" and len(_WORD.findall(text)) == 1:
+    if step.answer == "text" and len(_WORD.findall(text)) == 1 and is_a_text(step, text):
         return text[:LONGEST_TEXT]
     return None
+
+
+async def _beside(ctx: Context, row: Appointment) -> bool:
+    """What belongs to another question, told in the middle: kept for it. A number that says nothing is asked about."""
+    step = BY_SLOT[row.asked or "mode"]
+    answers = ctx.vault.open(ctx.person_key, row.answers_sealed)
+    told = told_beside(step, ctx.text, BY_SLOT) if "consent" in answers else {}
+    if told.get("age_group") not in (None, "adult"):
+        await leave(ctx, silently=True)
+        await _by_a_person(ctx)
+    elif told:
+        for slot in told:
+            ctx.say(f"first_contact.{slot}.kept")
+        await _save(ctx, row, answers | told)
+        await _ask(ctx, row, answers | told)
+    elif _LETTERS.search(ctx.text) is None:
+        ctx.say(f"{step.say}.unreadable")
+        await _ask(ctx, row, answers)
+    else:
+        return False
+    return True
 
 
 async def _zone(session: AsyncSession, answers: Mapping[str, Any]) -> str:
@@ -729,7 +735,3 @@ async def _by_a_person(ctx: Context) -> None:
     reference = await handoff.record(ctx, "minor", "P1")
     reads = when_somebody_reads(ctx.settings.rafiq_reading_hours, ctx.now, ctx.language)
     ctx.say("interview.minor", [ctx.do("button.emergency", "emergency")], reference=reference, reads=reads)
-
-
-def _plain(text: str) -> str:
-    return " ".join(_WORD.findall(without_accents(normalise(text))))
