@@ -284,7 +284,9 @@ def read_choice(asked: Step, text: str) -> str | None:
     words = {**said.words().get(asked.say, {}), **asked.words}
     found = said.chosen(words, text, strict=asked.slot in STRICT, longest=asked.longest)
     agreed = values.read_yes_no(text) if asked.answer == "choice" or asked.slot == NOTE else "unknown"
-    if found in offered and not (found in ("yes", "no") and agreed in ("yes", "no")):
+    if found in ("yes", "no") and agreed in ("yes", "no"):  # « oui c'est bon »
+        found = said.chosen(words, text, longest=0)
+    if found in offered:
         return found
     for choice in {"yes": AGREED, "no": REFUSED}.get(agreed, ()):
         if choice in offered:

@@ -76,7 +76,8 @@ def words() -> Mapping[str, Mapping[str, str]]:
 def chosen(listed: Mapping[str, str], text: str, strict: bool = False, longest: int = LONGEST) -> str | None:
     """The one choice whose words this message says; None for none, for several, and for a question.
 
-    `listed` has the words of each choice. `strict`: agreement must be the whole message.
+    `listed` has the words of each choice. `strict`: agreement must be the whole message. With a `longest` of 0 every
+    choice must.
     """
     spoken = plain(text)
     marked = text.rstrip().endswith(("?", "؟"))
@@ -85,7 +86,7 @@ def chosen(listed: Mapping[str, str], text: str, strict: bool = False, longest: 
     found: dict[str, int] = {}
     for choice, phrases in listed.items():
         for phrase, exactly in _phrases(phrases):
-            if phrase == whole and not marked:
+            if phrase in (spoken, whole) and not marked:
                 found[choice] = 99  # nothing else is said
             elif exactly or long or (strict and choice in AGREES):
                 continue

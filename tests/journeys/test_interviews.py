@@ -112,6 +112,28 @@ async def test_booked_moved_cancelled(
     assert await count(database, "reminder WHERE done_at IS NULL") == 0
 
 
+async def test_typed_all_the_way(service: Service, settings: Settings, database: Database) -> None:
+    """Answers in people's own words; an age or a bare number in the wrong place is about no topic."""
+    await open_the_offices(database)
+    talk = Talk(settings)
+    await talk.say(BOOK["fr"])
+    said = await talk.say("30 ans")  # before the consent
+    assert i18n.say("interview.consent", "fr") in said and i18n.say("first_contact.age_group.kept", "fr") not in said
+    assert i18n.say("first_contact.age_group", "fr") in await talk.say("oui")
+    assert i18n.say("interview.mode", "fr") in await talk.say("30")
+    said = await talk.say("j'ai 30 ans")
+    assert said == f"{i18n.say('first_contact.age_group.kept', 'fr')}\n\n{i18n.say('interview.mode', 'fr')}"
+    assert i18n.say("interview.office", "fr") in await talk.say("f biro")
+    said = await talk.say("77")
+    assert said == f"{i18n.say('interview.office.unreadable', 'fr')}\n\n{i18n.say('interview.office', 'fr')}"
+    said = await talk.say("c'est où le bureau de Rabat")
+    assert i18n.say("interview.more", "fr") not in said
+    assert i18n.say("interview.more", "fr") in await talk.say("kaza")
+    assert i18n.say("interview.wish", "fr") in await talk.say("walou")
+    assert "Casablanca" in await talk.say("n'importe quand")
+    assert i18n.say("interview.which_change", "fr") in await talk.say("non")
+
+
 @pytest.mark.parametrize("language", LANGUAGES)
 async def test_by_request(service: Service, settings: Settings, database: Database, language: Language) -> None:
     """Where no times are offered the wish is read back and stays a request until the team fixes it, and tells."""

@@ -12,8 +12,9 @@ Direction = Literal["from_morocco", "from_mauritania", "back_in_morocco", "back_
                     "for_someone_else"]  # fmt: skip
 _LONGEST: Final = 40  # words: what is longer is a story
 _AROUND: Final = word_set(
-    "je suis chui sui moi c est vis habite reste i am m im in at from live dey now here ana kayn f fi mn men l le la les au"
-    " aux du de des a en ici actuellement maintenant daba svp merci bonjour salam slm sir please انا في من ب ف الان دابا هنا"
+    "je suis chui sui moi c est vis habite reste i am m im in at from live dey now here ana kayn f fi mn men l le la"
+    " les au aux du de des a en ici actuellement maintenant daba svp merci bonjour salam slm sir please"
+    " انا في من ب ف الان دابا هنا"
 )  # beside a country or city that is the whole answer
 _HERE: Final = {
     "morocco": re.compile(
