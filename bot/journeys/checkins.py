@@ -153,7 +153,7 @@ async def read(ctx: Context) -> bool:
 
 
 async def _beside(ctx: Context, row: Checkin, question: Question) -> bool:
-    """What belongs to another question, told in the middle: kept for it. A number that says nothing is asked about."""
+    """What belongs to another question, told in the middle: kept for it. A number or an age is about no topic."""
     slots = {one.id for one in questions.form(row.form)}
     told = {} if row.asked == "consent" else told_beside(question.step, ctx.text, slots)
     if "age_group" in told:
@@ -164,7 +164,7 @@ async def _beside(ctx: Context, row: Checkin, question: Question) -> bool:
         await _keep(ctx, row, told)
         ctx.say("checkin.number")
         await _ask(ctx, row)
-    elif _LETTERS.search(ctx.text) is None:
+    elif _LETTERS.search(ctx.text) is None or values.age_alone(ctx.text) != "unknown":
         ctx.say("checkin.unreadable")
         await _ask(ctx, row)
     else:

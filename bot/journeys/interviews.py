@@ -571,7 +571,7 @@ async def _read(ctx: Context, row: Appointment, step: Step) -> Any:
 
 
 async def _beside(ctx: Context, row: Appointment) -> bool:
-    """What belongs to another question, told in the middle: kept for it. A number that says nothing is asked about."""
+    """What belongs to another question, told in the middle: kept for it. A number or an age is about no topic."""
     step = BY_SLOT[row.asked or "mode"]
     answers = ctx.vault.open(ctx.person_key, row.answers_sealed)
     told = told_beside(step, ctx.text, BY_SLOT) if "consent" in answers else {}
@@ -583,7 +583,7 @@ async def _beside(ctx: Context, row: Appointment) -> bool:
             ctx.say(f"first_contact.{slot}.kept")
         await _save(ctx, row, answers | told)
         await _ask(ctx, row, answers | told)
-    elif _LETTERS.search(ctx.text) is None:
+    elif _LETTERS.search(ctx.text) is None or values.age_alone(ctx.text) != "unknown":
         ctx.say(f"{step.say}.unreadable")
         await _ask(ctx, row, answers)
     else:
