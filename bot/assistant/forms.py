@@ -44,6 +44,7 @@ STRICT = {"consent", "review", "agreed"}  # what is agreed or sent is never gues
 AGREED = ("yes", "send", "chat")  # what a plain yes chooses, the first that is offered
 REFUSED = ("no", "none", "information")  # what a plain no chooses
 OPEN = {"urgent", "note"}  # « is there anything …? »: a no leaves it out
+BRIEF = 3  # words of such a no: what is longer says something
 BESIDE = 5  # words around a telephone number that is told at another question
 NOTE = "note"  # what is written there is kept as it is, an age too
 # what stands before a name or a city that is told in a sentence
@@ -159,8 +160,8 @@ class FormCheck(Action):  # type: ignore[misc]  # rasa-sdk ships no types
         if isinstance(read, Unreadable):
             dispatcher.utter_message(json_message={"say": f"{step(self._form, asked).say}.{read.hint}"})
             return [SlotSet(asked, None), SlotSet("requested_slot", asked)]
-        for slot in read:
-            if slot != asked and read[slot] is not None and asked in read and read[asked] is None:
+        if asked in read and read[asked] is None:
+            for slot in (slot for slot, value in read.items() if value is not None):
                 dispatcher.utter_message(json_message={"say": f"{step(self._form, slot).say}.kept"})
         if asked and not read and (tracker.latest_message.get("intent") or {}).get("name") in ASKED_AGAIN:
             read = {asked: None}  # a form that changes nothing is rejected by Rasa, which then finds no rule
@@ -233,13 +234,12 @@ def read_answer(asked: Step, message: Mapping[str, Any]) -> str:
     Raises `NotAnAnswer` for a digression and `Unreadable` for an attempt that cannot be read.
     """
     text = visible(str(message.get("text") or "")).strip()
+    phone: str | None = values.read_phone(text) if asked.answer == "phone" else None
+    if phone is not None:
+        return phone
     chosen = read_choice(asked, text)
     if chosen is not None:
         return chosen
-    if asked.answer == "phone":
-        phone: str | None = values.read_phone(text)
-        if phone is not None:
-            return phone
     if asked.answer == "age_group":
         group = values.read_age_group(text)
         if group != "unknown":
@@ -291,7 +291,7 @@ def read_choice(asked: Step, text: str) -> str | None:
     for choice in {"yes": AGREED, "no": REFUSED}.get(agreed, ()):
         if choice in offered:
             return choice
-    if agreed == "no" and asked.slot in OPEN:
+    if agreed == "no" and asked.slot in OPEN and len(spoken.split()) <= BRIEF:
         return SKIPPED
     if not spoken or said.asks(text):
         return None

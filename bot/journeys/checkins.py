@@ -494,6 +494,8 @@ def _read(ctx: Context, question: Question) -> str | None:
         return values.read_phone(text) or read_choice(step, text)
     if said.asks(text):
         return None
+    if step.answer == "date" and (day := _ago(ctx)) is not None:
+        return day
     chosen = read_choice(step, text)
     if chosen is not None:
         return chosen
@@ -503,6 +505,14 @@ def _read(ctx: Context, question: Question) -> str | None:
     if step.answer == "country":
         return values.read_country(text)
     return _past_day(ctx) if step.answer == "date" else None
+
+
+def _ago(ctx: Context) -> str | None:
+    """The day that was so long ago, as it was typed."""
+    days = values.read_days_ago(ctx.text)
+    if days is None or timedelta(days) > EARLIEST:
+        return None
+    return (ctx.now.date() - timedelta(days)).isoformat()
 
 
 def _past_day(ctx: Context) -> str | None:

@@ -545,6 +545,8 @@ async def _read(ctx: Context, row: Appointment, step: Step) -> Any:
     text = ctx.text
     asks = said.asks(text)
     if step.answer in ("time", "wish"):
+        if values.age_alone(text) != "unknown":  # « 30 ans » is no day in thirty years
+            return None
         chosen = read_choice(step, text) if step.choices and not asks else None
         zone = await _zone(ctx.session, ctx.vault.open(ctx.person_key, row.answers_sealed))
         wish = chosen or values.read_date_time(text, ctx.language, ctx.now, zone)

@@ -48,7 +48,7 @@ FIRST_CONTACT: dict[str, dict[str, str]] = {
         "smiti Fatima": "Fatima", "اسمي علي": "علي", "Kbir": "Kbir", "30": AGAIN, "bonjour": AGAIN, "non": AGAIN,
     },
     "phone": {
-        "0612345678": "+212612345678", "ici": "chat", "j'ai pas de téléphone": "chat", "ما عنديش تيليفون": "chat",
+        "0612345678": "+212612345678", "mon whatsapp 0612345678": "+212612345678", "ici": "chat", "j'ai pas de téléphone": "chat", "ما عنديش تيليفون": "chat",
         "je ne veux pas donner mon numéro": "chat", "no": "chat", "12": AGAIN,
     },
     "call_time": {
@@ -70,10 +70,12 @@ FIRST_CONTACT: dict[str, dict[str, str]] = {
     "urgent": {
         "je suis enceinte": "pregnant_or_baby", "mrid": "ill_or_disabled", "peur de rentrer": "afraid_to_return",
         "autre chose": "other", "non": "skip", "rien": "skip", "لا": "skip",
+        "oui": ASIDE,
     },
     "note": {
         "j'ai 30 ans": "j'ai 30 ans", "je suis fatigué de la vie ici au maroc": "je suis fatigué de la vie ici au maroc",
         "non": "skip", "oui": AGAIN,
+        "non je n'ai rien à manger": "non je n'ai rien à manger",
     },
     "review": {
         "oui envoyez": "send", "صيفط": "send", "changer mon nom": "change", "je me suis trompé": "change",
@@ -185,6 +187,20 @@ def test_the_words_belong_to_choices() -> None:
     known = {step.say: {*step.choices, *(["skip"] if step.skip else [])} for step in steps}
     known |= {"choice.skip": {"skip"}, "interview.office": set(offices.read(offices.SEED)["offices"])}
     assert {say: set(choices) - known[say] for say, choices in said.words().items() if set(choices) - known[say]} == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "days"),
+    [
+        ("il y a 10 jours", 10), ("deux semaines", 14), ("2 weeks ago", 14), ("last week", 7), ("hier", 1),
+        ("avant-hier", 2), ("ça fait un mois", 30), ("هادي شهرين", 60), ("قبل أسبوع", 7), ("منذ 3 أيام", 3),
+        ("hadi 3 chhor", 90), ("cette semaine", None), ("10 octobre", None), ("in two weeks", None),
+        ("dans 3 jours", None), ("il y a longtemps", None),
+    ],
+)  # fmt: skip
+def test_how_long_ago(text: str, days: int | None) -> None:
+    """When somebody came back is told as a length of time more often than as a date."""
+    assert values.read_days_ago(text) == days
 
 
 @pytest.mark.parametrize("text", ["comment on fait", "c koi", "how much", "واش كاين", "chhal", "c'est où", "fin kayn"])

@@ -5,6 +5,7 @@ again costs less than a wrong telephone number or a wrong age.
 """
 
 from bot.assistant.values.age_group import age_alone, read_age_group
+from bot.assistant.values.ago import read_days_ago
 from bot.assistant.values.country import read_country
 from bot.assistant.values.date_time import read_date_time
 from bot.assistant.values.direction import read_direction, speaks_of_return
@@ -16,6 +17,7 @@ __all__ = [
     "read_age_group",
     "read_country",
     "read_date_time",
+    "read_days_ago",
     "read_direction",
     "read_phone",
     "read_yes_no",
