@@ -155,6 +155,11 @@ class FormCheck(Action):  # type: ignore[misc]  # rasa-sdk ships no types
         asked = tracker.get_slot("requested_slot")
         if asked and _after_digression(tracker.events):
             return [SlotSet("requested_slot", asked)]  # the same question again
+        given = any(answers[one.slot] and i18n.has(f"{one.say}.label") for one in steps)
+        typed = str(tracker.latest_message.get("text") or "")
+        if given and asked not in (None, *STRICT, NOTE) and said.corrects(typed):
+            dispatcher.utter_message(json_message={"do": "choose_change"})
+            return [SlotSet(asked, None), SlotSet("requested_slot", asked)]
         events: list[Any] = []
         read = self._read(tracker, asked, answers)
         if isinstance(read, Unreadable):
@@ -270,6 +275,8 @@ def is_a_text(asked: Step, text: str) -> bool:
     """Whether these words can be what is asked for: a name or a city has letters, asks nothing, greets nobody."""
     if asked.slot == NOTE:
         return _WORD.search(text) is not None and values.read_yes_no(text) != "yes"
+    if asked.slot == "name" and any(character.isdigit() for character in text):
+        return False  # an age, or a number that could not be read
     return _LETTERS.search(text) is not None and not said.asks(text) and not set(said.plain(text).split()) <= _GREETINGS
 
 

@@ -23,7 +23,8 @@ NEGATIONS: Final = {
 }  # fmt: skip
 _DENIED = re.compile(r"\b(?:ma ?\w{3,}(?:ch|sh)|ما ?\w{2,}ش|(?:la|lla) (?:ma|machi|mashi))\b")
 _POLITE: Final = word_set(
-    "svp stp please plz merci thanks thank you s il vous te plait bonjour bonsoir salut slm salam hello hi 3afak afak"
+    "svp stp please plz merci thanks thank you s il vous te plait bonjour bonsoir salut slm salam hello hi pardon sorry desole 3afak"
+    " afak"
     " من فضلك فضلكم شكرا عافاك سلام مرحبا"
 )
 _WORD = re.compile(r"\w+")
@@ -96,6 +97,11 @@ def chosen(listed: Mapping[str, str], text: str, strict: bool = False, longest: 
     if len(best) > 1:
         best = [choice for choice in found if choice in TELLS_MORE]
     return best[0] if len(best) == 1 else None
+
+
+def corrects(text: str) -> bool:
+    """« Je me suis trompé »: an answer that was given before is to be changed."""
+    return chosen(words()["first_contact.which_change"], text) is not None
 
 
 @cache

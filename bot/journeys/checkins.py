@@ -164,12 +164,24 @@ async def _beside(ctx: Context, row: Checkin, question: Question) -> bool:
         await _keep(ctx, row, told)
         ctx.say("checkin.number")
         await _ask(ctx, row)
+    elif said.corrects(ctx.text) and (before := _answered_before(ctx, row)) is not None:
+        answers = {name: value for name, value in _answers(ctx, row).items() if name != before}
+        row.answers_sealed, row.asked = ctx.vault.seal(ctx.person_key, answers), before
+        await ctx.session.flush()
+        await _ask(ctx, row)
     elif _LETTERS.search(ctx.text) is None or values.age_alone(ctx.text) != "unknown":
         ctx.say("checkin.unreadable")
         await _ask(ctx, row)
     else:
         return False
     return True
+
+
+def _answered_before(ctx: Context, row: Checkin) -> str | None:
+    """The question that was answered last before the open one."""
+    answers, ids = _answers(ctx, row), [one.id for one in questions.form(row.form)]
+    given = [id_ for id_ in ids[: ids.index(row.asked or "")] if id_ in answers and id_ != "consent"]
+    return given[-1] if given else None
 
 
 async def misread(ctx: Context, decision: Decision) -> bool:

@@ -38,6 +38,7 @@ MISSED = 2  # interviews after which a person arranges the next
 PARTS = {"morning": range(12), "afternoon": range(12, 17), "evening": range(17, 24)}
 HOME_ZONE = "Africa/Casablanca"
 WITH_MORE = {"more": ("yes",)}
+ON_SITE = {"more": ("yes",), "mode": ("in_person",)}
 STEPS = (
     Step("consent", "interview.consent", "choice", ("yes", "no")),
     Step("age_group", "first_contact.age_group", "age_group", ("adult", "child", "unknown")),
@@ -55,14 +56,14 @@ STEPS = (
     Step("language", "interview.language", "text", ("fr", "en", "ar"), skip=True, when=WITH_MORE),
     Step("interpreter", "interview.interpreter", "choice", ("no", "yes"), skip=True, when=WITH_MORE),
     Step("gender", "interview.gender", "choice", ("woman", "man", "any"), when=WITH_MORE),
-    Step("companion", "interview.companion", "choice", ("alone", "with"), skip=True, when=WITH_MORE),
+    Step("companion", "interview.companion", "choice", ("alone", "with"), skip=True, when=ON_SITE),
     Step(
         "access",
         "interview.access",
         "choice",
         ("none", "wheelchair", "illness", "transport"),
         skip=True,
-        when=WITH_MORE,
+        when=ON_SITE,
     ),
     Step("time", "interview.time", "time"),
     Step("wish", "interview.wish", "wish", ("any",)),
@@ -213,7 +214,7 @@ async def reply(ctx: Context, draft: int, step: str, value: Any, **_: Any) -> No
     row = await bookings.draft_of(ctx.session, draft)
     if row is None or row.person_id != ctx.person_id:
         ctx.say("button.stale", [ctx.do("button.interview_book", "book_interview"), ctx.do("button.help", "help")])
-    elif step == CHANGE and row.asked == "review":
+    elif step == CHANGE:
         await _ask_again(ctx, row, value)
     elif row.asked != step:
         ctx.say("button.stale")
@@ -230,6 +231,10 @@ async def read(ctx: Context) -> bool:
     value = await _read(ctx, row, BY_SLOT[row.asked])
     if value is None:
         return await _beside(ctx, row)
+    if row.asked == "more" and value == "yes":  # « oui, une femme »: the wish is told already
+        wished = {name: said.chosen(said.words()[BY_SLOT[name].say], ctx.text) for name in ("language", "gender")}
+        answers = ctx.vault.open(ctx.person_key, row.answers_sealed)
+        await _save(ctx, row, answers | {name: value for name, value in wished.items() if value is not None})
     await _take(ctx, row, row.asked, value)
     return True
 
@@ -376,18 +381,23 @@ async def _reviewed(ctx: Context, row: Appointment, answers: dict[str, Any], val
     if value == "cancel":
         await leave(ctx)
     elif value == "change":
-        given = [step for step in STEPS if step.slot not in HIDDEN and step.slot in answers and step.applies(answers)]
-        named = [(BY_SLOT["time"] if "time" in answers else None), *given]
-        choices = [
-            Choice(i18n.say(f"{step.say}.label", ctx.language), _answering(row, CHANGE, step.slot))
-            for step in named
-            if step is not None
-        ]
+        choices = _changeable(ctx, row, answers)
         if answers.get("more") != "yes":
             choices.append(ctx.button("interview.more.yes", _answering(row, CHANGE, "more")))
         ctx.say("interview.which_change", choices)
     else:
         await _settle(ctx, row, answers)
+
+
+def _changeable(ctx: Context, row: Appointment, answers: Mapping[str, Any]) -> list[Choice]:
+    """The answers given so far, each to be given again."""
+    given = [step for step in STEPS if step.slot not in HIDDEN and step.slot in answers and step.applies(answers)]
+    named = [(BY_SLOT["time"] if "time" in answers else None), *given]
+    return [
+        Choice(i18n.say(f"{step.say}.label", ctx.language), _answering(row, CHANGE, step.slot))
+        for step in named
+        if step is not None
+    ]
 
 
 async def _ask_again(ctx: Context, row: Appointment, slot: str) -> None:
@@ -585,6 +595,8 @@ async def _beside(ctx: Context, row: Appointment) -> bool:
             ctx.say(f"first_contact.{slot}.kept")
         await _save(ctx, row, answers | told)
         await _ask(ctx, row, answers | told)
+    elif said.corrects(ctx.text) and (choices := _changeable(ctx, row, answers)):
+        ctx.say("interview.which_change", choices)
     elif _LETTERS.search(ctx.text) is None or values.age_alone(ctx.text) != "unknown":
         ctx.say(f"{step.say}.unreadable")
         await _ask(ctx, row, answers)
@@ -625,7 +637,8 @@ def _spoken(wish: str, zone: str, language: Language) -> str:
     if wish[10:11] == "T":
         return i18n.say("interview.at", language, day=day, time=wish[11:])
     if wish[11:]:
-        return f"{day}{'، ' if language == 'ar' else ', '}" + _part(wish[11:], language)
+        part = _part(wish[11:], language)
+        return f"{day}{'، ' if language == 'ar' else ', '}{part[:1].lower()}{part[1:]}"
     return day
 
 

@@ -45,7 +45,7 @@ FIRST_CONTACT: dict[str, dict[str, str]] = {
     },
     "name": {
         "Awa": "Awa", "je m'appelle Mamadou Alpha Diallo": "Mamadou Alpha Diallo", "my name is John": "John",
-        "smiti Fatima": "Fatima", "اسمي علي": "علي", "Kbir": "Kbir", "30": AGAIN, "bonjour": AGAIN, "non": AGAIN,
+        "smiti Fatima": "Fatima", "اسمي علي": "علي", "Kbir": "Kbir", "30": AGAIN, "Ali 3": AGAIN, "bonjour": AGAIN, "non": AGAIN,
     },
     "phone": {
         "0612345678": "+212612345678", "mon whatsapp 0612345678": "+212612345678", "ici": "chat", "j'ai pas de téléphone": "chat", "ما عنديش تيليفون": "chat",
@@ -167,6 +167,7 @@ def test_every_question_with_choices_is_tried() -> None:
         ("عندي 30 عام", {"age_group": "adult"}),
         ("3ndi 25 3am", {"age_group": "adult"}),
         ("I'm 16", {"age_group": "child"}),
+        ("non en fait 17 ans", {"age_group": "child"}),
         ("mon numéro : 06 12 34 56 78", {"phone": "+212612345678"}),
         ("30", {}),  # of what?
         ("mon fils a 12 ans", {}),
@@ -185,8 +186,16 @@ def test_the_words_belong_to_choices() -> None:
     """Every entry of said.yml names a question and its choices, so that none is dead."""
     steps = [*forms.forms()["first_contact_form"], *interviews.STEPS]
     known = {step.say: {*step.choices, *(["skip"] if step.skip else [])} for step in steps}
-    known |= {"choice.skip": {"skip"}, "interview.office": set(offices.read(offices.SEED)["offices"])}
+    known |= {"first_contact.which_change": {"change"}, "choice.skip": {"skip"}}
+    known |= {"interview.office": set(offices.read(offices.SEED)["offices"])}
     assert {say: set(choices) - known[say] for say, choices in said.words().items() if set(choices) - known[say]} == {}
+
+
+@pytest.mark.parametrize("text", ["je me suis trompé", "pardon, erreur", "i made a mistake", "غلطت", "sorry ghlatt"])
+def test_corrections(text: str) -> None:
+    """An answer given before is to be changed; this is no complaint."""
+    assert said.corrects(text)
+    assert not said.corrects("mon avocat s'est trompé de date")
 
 
 @pytest.mark.parametrize(

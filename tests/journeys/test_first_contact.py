@@ -118,6 +118,10 @@ async def test_what_is_typed_is_the_answer_before_it_is_a_topic(
     assert says("name") in await talk.say("quitter le Maroc")  # the age is known
     said = await talk.say("c'est gratuit ?")
     assert free in said and says("name") in said
+    said = await talk.say("je me suis trompé")  # no complaint
+    assert said == says("which_change") and talk.buttons == [says("direction.label"), says("age_group.label")]
+    assert says("age_group") in await talk.press(says("age_group.label"))
+    assert says("name") in await talk.say("31")
     assert says("phone.kept") in await talk.say("mon numéro 0612345678")
     assert says("call_time") in await talk.say("je m'appelle Awa Testcanary")
     assert says("call_message") in await talk.say("après 18h")

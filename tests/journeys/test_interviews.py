@@ -129,7 +129,15 @@ async def test_typed_all_the_way(service: Service, settings: Settings, database:
     said = await talk.say("c'est où le bureau de Rabat")
     assert i18n.say("interview.more", "fr") not in said
     assert i18n.say("interview.more", "fr") in await talk.say("kaza")
-    assert i18n.say("interview.wish", "fr") in await talk.say("walou")
+    said = await talk.say("je me suis trompé")  # no complaint
+    assert said == i18n.say("interview.which_change", "fr")
+    assert i18n.say("interview.office", "fr") in await talk.press(i18n.say("interview.office.label", "fr"))
+    assert i18n.say("interview.more", "fr") in await talk.say("casa")
+    assert i18n.say("interview.language", "fr") in await talk.say("oui une femme")
+    assert i18n.say("interview.interpreter", "fr") in await talk.say("bambara")
+    assert i18n.say("interview.companion", "fr") in await talk.say("oui")  # whom to speak with is known
+    assert i18n.say("interview.access", "fr") in await talk.say("seule")
+    assert i18n.say("interview.wish", "fr") in await talk.say("rien")
     assert "Casablanca" in await talk.say("n'importe quand")
     assert i18n.say("interview.which_change", "fr") in await talk.say("non")
 

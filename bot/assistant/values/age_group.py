@@ -147,8 +147,9 @@ _AROUND_AGE: Final = word_set(
 )
 _OWN_AGE: Final = word_set(
     "j jai g m moi age de mon me my have got old of am be aged عندي عمري في سني هو 3ndi 3endi 3andi 3indi 3omri 3omry"
-    " omri f3omri f"
+    " omri f3omri f non no en fait pardon desole sorry actually plutot erreur trompe mean voulais dire لا عفوا بل"
 )
+_IN_FACT = re.compile(r"\ben fait\b", re.I)  # no length of time
 _CLAUSE = re.compile(
     r"[,;.!?()\n]|(?<!\w)(?:et|and|but|mais|و|w|o|walakin|ولكن|لكن)(?!\w)|(?<!\w)و(?=\w{4})"
     r"|(?<!\w)(?=(?:i am|i ?'? ?m|moi|j ?'? ?ai|jai|انا|ana|3ndi|عندي|عمري|3omri)(?!\w))"
@@ -176,6 +177,7 @@ def age_alone(text: str) -> AgeGroup:
 
     « 30 ans », « j'ai 30 ans », "I am 30", « عندي 30 عام »; a bare number is none, and "unknown" is anything else.
     """
+    text = _IN_FACT.sub(" ", text)
     said = with_digits(plain(text, 100), keep=frozenset(("sept", "second")))
     said = re.sub(r"(?<=\d)(ans?|yrs?|years?|yo|3am|an)(?!\w)", r" \1", said)
     found = [one for one in _NUMBER.finditer(said) if not re.match(r"[^\W\d]", said[one.end() :])]  # no « 3ndi »
