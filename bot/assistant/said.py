@@ -23,9 +23,8 @@ NEGATIONS: Final = {
 }  # fmt: skip
 _DENIED = re.compile(r"\b(?:ma ?\w{3,}(?:ch|sh)|ما ?\w{2,}ش|(?:la|lla) (?:ma|machi|mashi))\b")
 _POLITE: Final = word_set(
-    "svp stp please plz merci thanks thank you s il vous te plait bonjour bonsoir salut slm salam hello hi pardon sorry desole 3afak"
-    " afak"
-    " من فضلك فضلكم شكرا عافاك سلام مرحبا"
+    "svp stp please plz merci thanks thank you s il vous te plait bonjour bonsoir salut slm salam hello hi"
+    " pardon sorry desole 3afak afak من فضلك فضلكم شكرا عافاك سلام مرحبا"
 )
 _WORD = re.compile(r"\w+")
 _ASKS_ANYWHERE = re.compile(
