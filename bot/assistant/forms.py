@@ -52,8 +52,8 @@ _LEADING = {
     "name": re.compile(
         r"(?:(?:je m['’ ]?appell?e|j['’ ]?m['’ ]?appell?e|moi c['’ ]?est|mon nom (?:c['’ ]?est|est)|on m['’ ]?appell?e"
         r"|notez|my name is|my name na|my name|i am called|call me|they call me|i go by"
-        r"|(?:ana )?smi?[yi]*ti|ana ismi"
-        r"|اسمي(?: هو)?|إسمي(?: هو)?|سميتي|أنا اسمي|انا اسمي)\s*[:,]?\s+)",
+        r"|(?:il|elle) s['’ ]?appell?e|(?:his|her) name (?:is|na)|(?:ana )?smi?[yi]*ti|smi?to|smi?tha|ana ismi"
+        r"|اسمي(?: هو)?|إسمي(?: هو)?|سميتي|أنا اسمي|انا اسمي|اسمه|اسمها|سميتو|سميتها)\s*[:,]?\s+)",
         re.I,
     ),
     "city": re.compile(
@@ -160,6 +160,9 @@ class FormCheck(Action):  # type: ignore[misc]  # rasa-sdk ships no types
         if given and asked not in (None, *STRICT, NOTE) and said.corrects(typed):
             dispatcher.utter_message(json_message={"do": "choose_change"})
             return [SlotSet(asked, None), SlotSet("requested_slot", asked)]
+        if given and asked not in (None, "direction", "review") and said.leaves(typed):
+            dispatcher.utter_message(json_message={"do": "leave_first_contact"})
+            return [SlotSet(asked, None), SlotSet("requested_slot", asked)]
         events: list[Any] = []
         read = self._read(tracker, asked, answers)
         if isinstance(read, Unreadable):
@@ -257,13 +260,20 @@ def read_answer(asked: Step, message: Mapping[str, Any]) -> str:
         text = text[told.end() :]
         if _LETTERS.search(text):
             return text[:LONGEST_TEXT]
-    if asked.slot == "direction" and values.speaks_of_return(text) and not said.asks(text):
+    if asked.slot == "direction" and not said.asks(text) and _about_return(text):
         raise Unreadable("where")
+    if asked.slot != NOTE and said.corrects(text):
+        raise Unreadable  # no complaint
     if _is_digression(message, text, longest_answer=_longest(asked)):
         raise NotAnAnswer
     if asked.answer == "text" and is_a_text(asked, text):
         return text[:LONGEST_TEXT]
     raise Unreadable
+
+
+def _about_return(text: str) -> bool:
+    """Whether leaving, returning, or a country is spoken of, and no more can be read in it."""
+    return values.speaks_of_return(text) or (len(text.split()) <= BRIEF and values.read_country(text) is not None)
 
 
 def _longest(asked: Step) -> int:

@@ -103,6 +103,11 @@ def corrects(text: str) -> bool:
     return chosen(words()["first_contact.which_change"], text) is not None
 
 
+def leaves(text: str) -> bool:
+    """« Annuler »: the whole form is to be left."""
+    return chosen(words()["first_contact.cancelled"], text) is not None
+
+
 @cache
 def _phrases(listed: str) -> tuple[tuple[str, bool], ...]:
     return tuple((plain(one.lstrip("=").replace("_", " ")), one.startswith("=")) for one in listed.split())

@@ -169,7 +169,7 @@ async def _beside(ctx: Context, row: Checkin, question: Question) -> bool:
         row.answers_sealed, row.asked = ctx.vault.seal(ctx.person_key, answers), before
         await ctx.session.flush()
         await _ask(ctx, row)
-    elif _LETTERS.search(ctx.text) is None or values.age_alone(ctx.text) != "unknown":
+    elif said.corrects(ctx.text) or _LETTERS.search(ctx.text) is None or values.age_alone(ctx.text) != "unknown":
         ctx.say("checkin.unreadable")
         await _ask(ctx, row)
     else:

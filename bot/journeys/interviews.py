@@ -597,7 +597,7 @@ async def _beside(ctx: Context, row: Appointment) -> bool:
         await _ask(ctx, row, answers | told)
     elif said.corrects(ctx.text) and (choices := _changeable(ctx, row, answers)):
         ctx.say("interview.which_change", choices)
-    elif _LETTERS.search(ctx.text) is None or values.age_alone(ctx.text) != "unknown":
+    elif said.corrects(ctx.text) or _LETTERS.search(ctx.text) is None or values.age_alone(ctx.text) != "unknown":
         ctx.say(f"{step.say}.unreadable")
         await _ask(ctx, row, answers)
     else:

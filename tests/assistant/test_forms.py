@@ -34,6 +34,7 @@ FIRST_CONTACT: dict[str, dict[str, str]] = {
         # from where is not said, and never guessed
         "retour": WHERE, "return": WHERE, "rj3": WHERE, "العودة": WHERE, "rentrer au maroc": WHERE,
         "bghit nrje3 l bladi": WHERE, "i wan go back naija": WHERE, "je suis de retour": WHERE,
+        "en Guinée": WHERE, "je me suis trompé": AGAIN, "ana f tanja bghit nrja3": "from_morocco",
         # about something else
         "comment quitter le maroc": ASIDE, "c'est où le bureau à rabat": ASIDE, "mon passeport est au maroc": ASIDE,
         "je ne veux pas quitter le maroc": ASIDE, "30": AGAIN,
@@ -44,7 +45,7 @@ FIRST_CONTACT: dict[str, dict[str, str]] = {
         "moins de 18": "child", "je préfère pas le dire": "unknown", "entre 17 et 18": AGAIN,
     },
     "name": {
-        "Awa": "Awa", "je m'appelle Mamadou Alpha Diallo": "Mamadou Alpha Diallo", "my name is John": "John",
+        "Awa": "Awa", "il s'appelle Moussa": "Moussa", "je m'appelle Mamadou Alpha Diallo": "Mamadou Alpha Diallo", "my name is John": "John",
         "smiti Fatima": "Fatima", "اسمي علي": "علي", "Kbir": "Kbir", "30": AGAIN, "Ali 3": AGAIN, "bonjour": AGAIN, "non": AGAIN,
     },
     "phone": {
@@ -186,7 +187,7 @@ def test_the_words_belong_to_choices() -> None:
     """Every entry of said.yml names a question and its choices, so that none is dead."""
     steps = [*forms.forms()["first_contact_form"], *interviews.STEPS]
     known = {step.say: {*step.choices, *(["skip"] if step.skip else [])} for step in steps}
-    known |= {"first_contact.which_change": {"change"}, "choice.skip": {"skip"}}
+    known |= {"first_contact.which_change": {"change"}, "first_contact.cancelled": {"leave"}, "choice.skip": {"skip"}}
     known |= {"interview.office": set(offices.read(offices.SEED)["offices"])}
     assert {say: set(choices) - known[say] for say, choices in said.words().items() if set(choices) - known[say]} == {}
 

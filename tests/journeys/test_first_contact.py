@@ -139,6 +139,18 @@ async def test_what_is_typed_is_the_answer_before_it_is_a_topic(
     assert re.search(r"AV-[2-9A-Z]{4}", said)
 
 
+async def test_annuler_leaves_the_form(service: Service, settings: Settings, database: Database) -> None:
+    """At a question that takes any text too: it is no name, and nothing is kept."""
+    talk = Talk(settings)
+    await talk.say(WISH["fr"])
+    await talk.say("oui")
+    await talk.say("quitter le maroc")
+    await talk.say("30 ans")
+    assert await talk.say("annuler") == i18n.say("first_contact.cancelled", "fr")
+    assert await count(database, "request") == await count(database, "rasa_tracker") == 0
+    assert i18n.say("first_contact.name", "fr") not in await talk.say(ASIDE["fr"])
+
+
 @pytest.mark.parametrize("language", LANGUAGES)
 async def test_a_request_is_withdrawn(
     service: Service, settings: Settings, database: Database, language: Language

@@ -19,7 +19,7 @@ _AROUND: Final = word_set(
 _HERE: Final = {
     "morocco": re.compile(
         r"(?<!\w)(?P<to>ل|الي ال|الي )?(?:l|el|al)?(?:maroc|marok|maroko|morocco|moroco|maroco|marruecos|ma?ghri?b"
-        r"|maghreb|[بف]?المغرب|للمغرب|لمغرب|مغرب|casa|casablanca|rabat|tanger|tangiers?|oujda|nador|fes|meknes|marrakech"
+        r"|maghreb|[بف]?المغرب|للمغرب|لمغرب|مغرب|kaza|casa|casablanca|r[ae]?bat|tanja|tanger|tangiers?|w[ae]?jda|oujda|nador|fes|meknes|marrakech"
         r"|agadir|laayoune|dakhla|tetouan|[بف]?الرباط|كازا|الدار البيضا|طنجه|وجده|الناظور|مراكش|اكادير)(?!\w)"
     ),
     "mauritania": re.compile(
