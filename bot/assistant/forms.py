@@ -68,6 +68,8 @@ _GREETINGS = word_set(
 )
 _WORD = re.compile(r"\w+")
 _LETTERS = re.compile(r"[^\W\d_]+")
+_DIGIT = re.compile(r"\d")
+_ONLY_NUMBERS = re.compile(r"[\d\s.,+()/-]+")
 
 
 class NotAnAnswer(Exception):
@@ -282,12 +284,14 @@ def _longest(asked: Step) -> int:
 
 
 def is_a_text(asked: Step, text: str) -> bool:
-    """Whether these words can be what is asked for: a name or a city has letters, asks nothing, greets nobody."""
+    """Whether these words can be what is asked for: no number or age, no question, no greeting."""
     if asked.slot == NOTE:
         return _WORD.search(text) is not None and values.read_yes_no(text) != "yes"
-    if asked.slot == "name" and any(character.isdigit() for character in text):
-        return False  # an age, or a number that could not be read
-    return _LETTERS.search(text) is not None and not said.asks(text) and not set(said.plain(text).split()) <= _GREETINGS
+    if _WORD.search(text) is None or _ONLY_NUMBERS.fullmatch(text) or said.asks(text):
+        return False
+    if _LETTERS.search(text) and _DIGIT.search(text) and values.read_age_group(text) != "unknown":
+        return False
+    return not set(said.plain(text).split()) <= _GREETINGS
 
 
 def read_choice(asked: Step, text: str) -> str | None:

@@ -46,7 +46,7 @@ FIRST_CONTACT: dict[str, dict[str, str]] = {
     },
     "name": {
         "Awa": "Awa", "il s'appelle Moussa": "Moussa", "je m'appelle Mamadou Alpha Diallo": "Mamadou Alpha Diallo", "my name is John": "John",
-        "smiti Fatima": "Fatima", "اسمي علي": "علي", "Kbir": "Kbir", "30": AGAIN, "Ali 3": AGAIN, "bonjour": AGAIN, "non": AGAIN,
+        "smiti Fatima": "Fatima", "اسمي علي": "علي", "Kbir": "Kbir", "30": AGAIN, "Ali 30 ans": AGAIN, "bonjour": AGAIN, "non": AGAIN,
     },
     "phone": {
         "0612345678": "+212612345678", "mon whatsapp 0612345678": "+212612345678", "ici": "chat", "j'ai pas de téléphone": "chat", "ما عنديش تيليفون": "chat",
