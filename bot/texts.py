@@ -171,6 +171,7 @@ def used_ids() -> tuple[set[str], set[str]]:
     }
     used |= {HandoffError.say, *(error.say for error in HandoffError.__subclasses__()), *TROUBLE.values()}
     used |= {"interview.agreed", "interview.moved_by_team"}
+    used |= {"first_contact.direction.where", "first_contact.age_group.kept", "first_contact.phone.kept"}
     used |= {"handoff.claimed", "handoff.transferred", "handoff.returned", "handoff.released"}
     used |= {"desk.relay", "desk.pressed", "desk.media"}
     used |= {

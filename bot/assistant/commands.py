@@ -32,6 +32,7 @@ _WORDS: Mapping[str, str] = {
     "effacer la conversation": "clear_chat", "supprimer la conversation": "clear_chat",
     "حذف المحادثه": "clear_chat", "احذف المحادثه": "clear_chat",
     "safe word": "safe_word", "safeword": "safe_word", "my safe word": "safe_word", "mot de securite": "safe_word",
+    "secret word": "safe_word", "my secret word": "safe_word",
     "mot secret": "safe_word", "mon mot secret": "safe_word", "كلمه الامان": "safe_word", "كلمه السر": "safe_word",
     "menu": "help_menu", "help": "help_menu", "language": "change_language",
     "aide": "help_menu", "القايمه": "help_menu", "مساعده": "help_menu",

@@ -92,7 +92,7 @@ def with_source(text: str, topic: Topic, language: Language) -> str:
 
 def source_line(topic: Topic, language: Language) -> str:
     """« Source : page de l'OIM Maroc, vers 2021. » — or where was looked, for what the documents do not say."""
-    named = "; " if language != "ar" else "؛ "
+    named = {"fr": " ; ", "ar": "؛ "}.get(language, "; ")
     cited = dict.fromkeys(source["document"] for source in topic.sources)  # each document once
     listed = named.join(_named(documents()[document], language) for document in cited)
     return i18n.say("source.looked" if topic.status == "gap" else "source.said", language, documents=listed)

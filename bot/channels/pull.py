@@ -65,7 +65,10 @@ class Fetched:
 
 
 async def fetch(database: Database, conversation_id: int, after: int, history: bool = False) -> Fetched:
-    """Messages after number `after`; with `history`, also the person's own, the last 50 in all."""
+    """Messages after number `after`; with `history`, also the person's own, the last 50 in all.
+
+    What is held is not shown; it comes when it is let go, under a number after what was shown meanwhile.
+    """
     async with database.session() as session:
         key = await session.scalar(
             select(Person.key)
@@ -75,7 +78,8 @@ async def fetch(database: Database, conversation_id: int, after: int, history: b
         said = (
             await session.execute(
                 select(Outbox.id, Outbox.public_id, Outbox.content_sealed, Outbox.created_at, Outbox.status)
-                .where(Outbox.conversation_id == conversation_id, Outbox.id > after, Outbox.status != "cancelled")
+                .where(Outbox.conversation_id == conversation_id, Outbox.status.not_in(["cancelled", "held"]))
+                .where((Outbox.id > after) | (Outbox.status == "queued"))
                 .order_by(Outbox.id.desc())
                 .limit(HISTORY)
             )
@@ -96,8 +100,7 @@ async def fetch(database: Database, conversation_id: int, after: int, history: b
         if after:
             await session.execute(
                 update(Outbox)
-                .where(Outbox.conversation_id == conversation_id, Outbox.id <= after)
-                .where(Outbox.status.in_(["queued", "sent"]))
+                .where(Outbox.conversation_id == conversation_id, Outbox.id <= after, Outbox.status == "sent")
                 .values(status="delivered", sent_at=func.coalesce(Outbox.sent_at, func.now()))
             )
         fresh = [row.id for row in said if row.status == "queued"]

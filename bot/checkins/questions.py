@@ -20,6 +20,7 @@ DIMENSIONS = ("economic", "social", "psychosocial")
 ANSWERED = 2  # questions that a dimension needs for a mean
 PAYMENT = "payment"  # beside the answers: what they asked about, see the file
 AMBERS = 2  # amber answers that make a task
+LONGEST_ANSWER = 6  # words in which a choice is looked for
 DROP = 0.3  # of a dimension since the last time, that makes one
 Level = Literal["red", "amber"]
 
@@ -44,10 +45,6 @@ class Question:
         found: str | None = meant.get("flag") or (meant.get("twice") if answer == before else None)
         return found
 
-    def said(self, choice: str) -> set[str]:
-        """The words that mean this choice without its title."""
-        return set(str(self.choices[choice].get("words", "")).split())
-
 
 @cache
 def questions() -> Mapping[str, Question]:
@@ -65,6 +62,8 @@ def _question(id_: str, described: Mapping[str, Any]) -> Question:
             choices=tuple(described["choices"]),
             skip=not described.get("needed", False),
             when={slot: tuple(wanted) for slot, wanted in described["when"].items()} if "when" in described else None,
+            words={name: str(meant["words"]) for name, meant in described["choices"].items() if "words" in meant},
+            longest=LONGEST_ANSWER,
         ),
         dimension=described.get("dimension"),
         choices=described["choices"],

@@ -686,7 +686,8 @@ class Turns:
         ctx.understanding = decision.understanding
         ctx.answers = decision.answers
         ctx.form = self._form(ctx, decision.form)
-        changing = any(reply.get("do") == "choose_change" for reply in decision.replies)
+        instead = {"choose_change", "leave_first_contact"}  # of the open question
+        changing = any(reply.get("do") in instead for reply in decision.replies)
         for reply in decision.replies:
             if "do" in reply:
                 await self._do(ctx, reply["do"], **reply.get("with", {}))

@@ -16,8 +16,8 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from bot import i18n
-from bot.assistant import values
-from bot.assistant.forms import ASKED_AGAIN, LONGEST_TEXT, NEGATIONS, SKIPPED, read_choice
+from bot.assistant import said, values
+from bot.assistant.forms import ASKED_AGAIN, LONGEST_TEXT, SKIPPED, read_choice, told_beside
 from bot.assistant.rasa import Decision
 from bot.checkins import questions, rounds, schedule
 from bot.checkins.questions import ENROLMENT, Question
@@ -27,20 +27,19 @@ from bot.journeys import handoff
 from bot.journeys.context import Choice, Context, new_reference
 from bot.journeys.hours import when_somebody_reads
 from bot.settings import reading_hours
-from nlu.normalise import normalise, without_accents
 
 FORM = "checkin"  # what the talk around it takes for a form in progress
 PURPOSE = "checkins"
 CONSENT_VERSION = "2026-11"  # of the text checkin.consent: change both together
 AGO = {"this_week": timedelta(days=3), "this_month": timedelta(days=15)}  # what the buttons of `returned` stand for
 LATER = timedelta(days=1)  # how long that is
-LONGEST_ANSWER = 6  # words in which a choice is looked for
 LONGEST_DATE = 8  # words in which a day is
 AHEAD = {
     "demain", "tomorrow", "غدا", "ghedda", "ghadda", "prochain", "prochaine", "next", "القادم", "القادمه", "المقبل",
     "المقبله",
 }  # fmt: skip
 _WORD = re.compile(r"\w+")
+_LETTERS = re.compile(r"[^\W\d_]")
 
 
 async def checkins(ctx: Context, **_: Any) -> None:
@@ -149,13 +148,39 @@ async def read(ctx: Context) -> bool:
     if value is not None:
         await _take(ctx, row, question, value)
         return True
-    number = values.read_phone(ctx.text) if row.round != ENROLMENT else None
-    if number is None:
+    return await _beside(ctx, row, question)
+
+
+async def _beside(ctx: Context, row: Checkin, question: Question) -> bool:
+    """What belongs to another question, told in the middle: kept for it. A number or an age is about no topic."""
+    slots = {one.id for one in questions.form(row.form)}
+    told = {} if row.asked == "consent" else told_beside(question.step, ctx.text, slots)
+    if "age_group" in told:
+        if told["age_group"] == "adult":
+            ctx.say("first_contact.age_group.kept")
+        await _take(ctx, row, questions.questions()["age_group"], told["age_group"])
+    elif "phone" in told:
+        await _keep(ctx, row, told)
+        ctx.say("checkin.number")
+        await _ask(ctx, row)
+    elif said.corrects(ctx.text) and (before := _answered_before(ctx, row)) is not None:
+        answers = {name: value for name, value in _answers(ctx, row).items() if name != before}
+        row.answers_sealed, row.asked = ctx.vault.seal(ctx.person_key, answers), before
+        await ctx.session.flush()
+        await _ask(ctx, row)
+    elif said.corrects(ctx.text) or _LETTERS.search(ctx.text) is None or values.age_alone(ctx.text) != "unknown":
+        ctx.say("checkin.unreadable")
+        await _ask(ctx, row)
+    else:
         return False
-    await _keep(ctx, row, {"phone": number})  # a new number, told in the middle
-    ctx.say("checkin.number")
-    await _ask(ctx, row)
     return True
+
+
+def _answered_before(ctx: Context, row: Checkin) -> str | None:
+    """The question that was answered last before the open one."""
+    answers, ids = _answers(ctx, row), [one.id for one in questions.form(row.form)]
+    given = [id_ for id_ in ids[: ids.index(row.asked or "")] if id_ in answers and id_ != "consent"]
+    return given[-1] if given else None
 
 
 async def misread(ctx: Context, decision: Decision) -> bool:
@@ -512,8 +537,10 @@ def _read(ctx: Context, question: Question) -> str | None:
     step, text = question.step, ctx.text
     if step.answer == "phone":
         return values.read_phone(text) or read_choice(step, text)
-    if text.rstrip().endswith(("?", "؟")):
+    if said.asks(text):
         return None
+    if step.answer == "date" and (day := _ago(ctx)) is not None:
+        return day
     chosen = read_choice(step, text)
     if chosen is not None:
         return chosen
@@ -522,25 +549,22 @@ def _read(ctx: Context, question: Question) -> str | None:
         return None if group == "unknown" else group
     if step.answer == "country":
         return values.read_country(text)
-    if step.answer == "date":
-        return past_day(ctx)
     if step.answer == "text":
         return text[:LONGEST_TEXT]
-    said = _plain(text)
-    words = said.split()
-    if len(words) > LONGEST_ANSWER or set(words) & NEGATIONS:
+    return past_day(ctx) if step.answer == "date" else None
+
+
+def _ago(ctx: Context) -> str | None:
+    """The day that was so long ago, as it was typed."""
+    days = values.read_days_ago(ctx.text)
+    if days is None or timedelta(days) > schedule.EARLIEST:
         return None
-    meant = [
-        choice
-        for choice in question.choices
-        if any(f" {_plain(word.replace('_', ' '))} " in f" {said} " for word in question.said(choice))
-    ]
-    return meant[0] if len(meant) == 1 else None
+    return (ctx.now.date() - timedelta(days)).isoformat()
 
 
 def past_day(ctx: Context) -> str | None:
     """A day that is over, as it was typed; a date without a year is the last one."""
-    words = _plain(ctx.text).split()
+    words = said.plain(ctx.text).split()
     if len(words) > LONGEST_DATE or AHEAD & set(words):  # about something that is to come, as an appointment
         return None
     found = values.read_date_time(ctx.text, ctx.language, ctx.now, schedule.HOME)
@@ -591,8 +615,4 @@ def written(day: date, ctx: Context) -> str:
 
 
 def _says(ctx: Context, button: str) -> bool:
-    return _plain(ctx.text) in {_plain(title) for title in i18n.every_language(button)}
-
-
-def _plain(text: str) -> str:
-    return " ".join(_WORD.findall(without_accents(normalise(text))))
+    return said.plain(ctx.text) in {said.plain(title) for title in i18n.every_language(button)}

@@ -20,8 +20,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from bot import i18n
 from bot.appointments import bookings, calendar, offices, slots, times
-from bot.assistant import values
-from bot.assistant.forms import ASKED_AGAIN, LONGEST_TEXT, NEGATIONS, SKIPPED, Step, read_choice
+from bot.assistant import said, values
+from bot.assistant.forms import ASKED_AGAIN, LONGEST_TEXT, SKIPPED, Step, is_a_text, read_choice, told_beside
 from bot.assistant.rasa import Decision
 from bot.db.models import Appointment, Consent, Office, Person, Reminder, Request, Slot
 from bot.db.session import Lane, wake
@@ -29,7 +29,6 @@ from bot.journeys import checkins, first_contact, handoff
 from bot.journeys.context import Choice, Context, Saying, new_reference
 from bot.journeys.hours import when_somebody_reads
 from bot.messages import Language
-from nlu.normalise import normalise, without_accents
 
 FORM = "interview"  # what the talk around it takes for a form in progress
 CONSENT_VERSION = "2026-11"  # of the text interview.consent: change both together
@@ -38,6 +37,7 @@ A_DAY = 2  # of them on the same day, unless a day was asked for
 MISSED = 2  # interviews after which a person arranges the next
 PARTS = {"morning": range(12), "afternoon": range(12, 17), "evening": range(17, 24)}
 WITH_MORE = {"more": ("yes",)}
+ON_SITE = {"more": ("yes",), "mode": ("in_person",)}
 STEPS = (
     Step("consent", "interview.consent", "choice", ("yes", "no")),
     Step("age_group", "first_contact.age_group", "age_group", ("adult", "child", "unknown")),
@@ -55,36 +55,25 @@ STEPS = (
     Step("language", "interview.language", "text", ("fr", "en", "ar"), skip=True, when=WITH_MORE),
     Step("interpreter", "interview.interpreter", "choice", ("no", "yes"), skip=True, when=WITH_MORE),
     Step("gender", "interview.gender", "choice", ("woman", "man", "any"), when=WITH_MORE),
-    Step("companion", "interview.companion", "choice", ("alone", "with"), skip=True, when=WITH_MORE),
+    Step("companion", "interview.companion", "choice", ("alone", "with"), skip=True, when=ON_SITE),
     Step(
         "access",
         "interview.access",
         "choice",
         ("none", "wheelchair", "illness", "transport"),
         skip=True,
-        when=WITH_MORE,
+        when=ON_SITE,
     ),
     Step("time", "interview.time", "time"),
     Step("wish", "interview.wish", "wish", ("any",)),
     Step("review", "interview.review", "choice", ("send", "change", "cancel")),
 )
 BY_SLOT = {step.slot: step for step in STEPS}
-# words that say it without the title of a button, as people type them
-SAID = {
-    "mode": {
-        "phone": "telephone tel phone call appel appeler appelez portable هاتف الهاتف بالهاتف التيليفون تيليفون telefon"
-        " tilifoun",
-        "in_person": "bureau office place visage face presence مكتب المكتب حضور حضوريا biro lbiro",
-    },
-    "gender": {
-        "woman": "femme dame woman women lady female امراه مراه سيده mra lmra jigeen",
-        "man": "homme monsieur man male رجل راجل rajel rajl goor",
-    },
-}
 HIDDEN = {"consent", "age_group", "more", "time", "review"}  # not read back as lines
 DECIDING = {"mode", "office", "language", "interpreter", "gender", "more", "time", "wish"}  # on which times fit
 CHANGE = "change"  # at the review: which answer is to be given again
 _WORD = re.compile(r"\w+")
+_LETTERS = re.compile(r"[^\W\d_]")
 
 
 async def interview(ctx: Context, **_: Any) -> None:
@@ -224,7 +213,7 @@ async def reply(ctx: Context, draft: int, step: str, value: Any, **_: Any) -> No
     row = await bookings.draft_of(ctx.session, draft)
     if row is None or row.person_id != ctx.person_id:
         ctx.say("button.stale", [ctx.do("button.interview_book", "book_interview"), ctx.do("button.help", "help")])
-    elif step == CHANGE and row.asked == "review":
+    elif step == CHANGE:
         await _ask_again(ctx, row, value)
     elif row.asked != step:
         ctx.say("button.stale")
@@ -240,7 +229,11 @@ async def read(ctx: Context) -> bool:
         return False
     value = await _read(ctx, row, BY_SLOT[row.asked])
     if value is None:
-        return False
+        return await _beside(ctx, row)
+    if row.asked == "more" and value == "yes":  # « oui, une femme »: the wish is told already
+        wished = {name: said.chosen(said.words()[BY_SLOT[name].say], ctx.text) for name in ("language", "gender")}
+        answers = ctx.vault.open(ctx.person_key, row.answers_sealed)
+        await _save(ctx, row, answers | {name: value for name, value in wished.items() if value is not None})
     await _take(ctx, row, row.asked, value)
     return True
 
@@ -387,18 +380,23 @@ async def _reviewed(ctx: Context, row: Appointment, answers: dict[str, Any], val
     if value == "cancel":
         await leave(ctx)
     elif value == "change":
-        given = [step for step in STEPS if step.slot not in HIDDEN and step.slot in answers and step.applies(answers)]
-        named = [(BY_SLOT["time"] if "time" in answers else None), *given]
-        choices = [
-            Choice(i18n.say(f"{step.say}.label", ctx.language), _answering(row, CHANGE, step.slot))
-            for step in named
-            if step is not None
-        ]
+        choices = _changeable(ctx, row, answers)
         if answers.get("more") != "yes":
             choices.append(ctx.button("interview.more.yes", _answering(row, CHANGE, "more")))
         ctx.say("interview.which_change", choices)
     else:
         await _settle(ctx, row, answers)
+
+
+def _changeable(ctx: Context, row: Appointment, answers: Mapping[str, Any]) -> list[Choice]:
+    """The answers given so far, each to be given again."""
+    given = [step for step in STEPS if step.slot not in HIDDEN and step.slot in answers and step.applies(answers)]
+    named = [(BY_SLOT["time"] if "time" in answers else None), *given]
+    return [
+        Choice(i18n.say(f"{step.say}.label", ctx.language), _answering(row, CHANGE, step.slot))
+        for step in named
+        if step is not None
+    ]
 
 
 async def _ask_again(ctx: Context, row: Appointment, slot: str) -> None:
@@ -554,8 +552,10 @@ def _spread(free: Sequence[Slot]) -> list[Slot]:
 async def _read(ctx: Context, row: Appointment, step: Step) -> Any:
     """The value that the typed text gives to this question, or None."""
     text = ctx.text
-    asks = text.rstrip().endswith(("?", "؟"))
+    asks = said.asks(text)
     if step.answer in ("time", "wish"):
+        if values.age_alone(text) != "unknown":  # « 30 ans » is no day in thirty years
+            return None
         chosen = read_choice(step, text) if step.choices and not asks else None
         zone = await _zone(ctx.session, ctx.vault.open(ctx.person_key, row.answers_sealed))
         wish = chosen or values.read_date_time(text, ctx.language, ctx.now, zone)
@@ -567,21 +567,41 @@ async def _read(ctx: Context, row: Appointment, step: Step) -> Any:
     chosen = read_choice(step, text)
     if chosen is not None:
         return chosen
-    words = set(_plain(text).split())
-    said_so = [choice for choice, listed in SAID.get(step.slot, {}).items() if words & set(listed.split())]
-    if len(said_so) == 1 and not words & NEGATIONS:
-        return said_so[0]
     if step.answer == "age_group":
         group = values.read_age_group(text)
         return None if group == "unknown" else group
     if step.answer == "office":
-        said = f" {_plain(text)} "
+        words = f" {said.plain(text)} "
+        meant = said.chosen(said.words()[step.say], text)
         for office in await offices.choosable(ctx.session):
-            if any(f" {_plain(str(name))} " in said for name in office.names.values()):
+            if office.id == meant or any(f" {said.plain(str(name))} " in words for name in office.names.values()):
                 return office.id
-    if step.answer == "text" and len(_WORD.findall(text)) == 1:
+    if step.answer == "text" and len(_WORD.findall(text)) == 1 and is_a_text(step, text):
         return text[:LONGEST_TEXT]
     return None
+
+
+async def _beside(ctx: Context, row: Appointment) -> bool:
+    """What belongs to another question, told in the middle: kept for it. A number or an age is about no topic."""
+    step = BY_SLOT[row.asked or "mode"]
+    answers = ctx.vault.open(ctx.person_key, row.answers_sealed)
+    told = told_beside(step, ctx.text, BY_SLOT) if "consent" in answers else {}
+    if told.get("age_group") not in (None, "adult"):
+        await leave(ctx, silently=True)
+        await _by_a_person(ctx)
+    elif told:
+        for slot in told:
+            ctx.say(f"first_contact.{slot}.kept")
+        await _save(ctx, row, answers | told)
+        await _ask(ctx, row, answers | told)
+    elif said.corrects(ctx.text) and (choices := _changeable(ctx, row, answers)):
+        ctx.say("interview.which_change", choices)
+    elif said.corrects(ctx.text) or _LETTERS.search(ctx.text) is None or values.age_alone(ctx.text) != "unknown":
+        ctx.say(f"{step.say}.unreadable")
+        await _ask(ctx, row, answers)
+    else:
+        return False
+    return True
 
 
 async def _zone(session: AsyncSession, answers: Mapping[str, Any]) -> str:
@@ -616,7 +636,8 @@ def _spoken(wish: str, zone: str, language: Language) -> str:
     if wish[10:11] == "T":
         return i18n.say("interview.at", language, day=day, time=wish[11:])
     if wish[11:]:
-        return f"{day}{'، ' if language == 'ar' else ', '}" + _part(wish[11:], language)
+        part = _part(wish[11:], language)
+        return f"{day}{'، ' if language == 'ar' else ', '}{part[:1].lower()}{part[1:]}"
     return day
 
 
@@ -728,7 +749,3 @@ async def _by_a_person(ctx: Context) -> None:
     reference = await handoff.record(ctx, "minor", "P1")
     reads = when_somebody_reads(ctx.settings.rafiq_reading_hours, ctx.now, ctx.language)
     ctx.say("interview.minor", [ctx.do("button.emergency", "emergency")], reference=reference, reads=reads)
-
-
-def _plain(text: str) -> str:
-    return " ".join(_WORD.findall(without_accents(normalise(text))))

@@ -449,8 +449,38 @@ async def test_a_long_answer_is_shown_from_its_beginning(phone: Phone, mock_chat
     assert log and box
     assert 0 <= box["y"] - log["y"] < 40
     mock_chat.chat.add("rafiq", "La suite.")
-    await phone.page.get_by_role("button", name="Nouveau message").click()
+    await phone.page.get_by_role("button", name="Voir la suite").click()
     await expect(phone.page.get_by_text("La suite.")).to_be_in_viewport()
+
+
+@pytest.mark.parametrize(("width", "height"), [(320, 568), (360, 640)])
+@pytest.mark.parametrize("language", ["fr", "ar"])
+async def test_no_row_of_buttons_is_missed(
+    phone: Phone, mock_chat: MockChat, language: str, width: int, height: int
+) -> None:
+    """After each message its last button is in sight, or an arrow says that more stands below and leads there."""
+    page, told = phone.page, {"fr": "Voir la suite", "ar": "متابعة القراءة"}[language]
+    await page.set_viewport_size({"width": width, "height": height})
+    await phone.begin(language)
+    arrow = page.get_by_role("button", name=told)
+    seen = []
+    for lines in (1, 5, 7, 8, 9, 14):
+        titles = [f"{'Un choix assez long' if language == 'fr' else 'اختيار طويل قليلا'} {lines}{n}" for n in range(6)]
+        mock_chat.chat.add("rafiq", "\n".join(["une ligne"] * lines), [(title, title) for title in titles])
+        last = page.get_by_role("button", name=titles[-1])
+        await expect(last).to_be_enabled()
+        await page.evaluate("() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+        below = await page.evaluate(
+            "node => node.getBoundingClientRect().bottom - document.getElementById('log').getBoundingClientRect().bottom",
+            await last.element_handle(),
+        )
+        assert await arrow.is_visible() == (below > 0), (lines, below)
+        seen.append(below > 0)
+        if below > 0:
+            await arrow.click()
+            await expect(arrow).to_be_hidden()
+            await expect(last).to_be_in_viewport(ratio=1)
+    assert set(seen) == {False, True}
 
 
 # --- coming back

@@ -10,6 +10,7 @@ from sqlalchemy import text
 from starlette.responses import JSONResponse, Response
 
 from bot import i18n
+from bot.channels import pull
 from bot.conversation import knowing
 from bot.db.session import Database
 from bot.journeys import safe_word
@@ -63,7 +64,7 @@ async def held(database: Database) -> list[str]:
 # The safe word
 
 
-@pytest.mark.parametrize("words", ["mot secret", "safe word", "كلمة الأمان"])
+@pytest.mark.parametrize("words", ["mot secret", "secret word", "كلمة الأمان"])
 async def test_a_safe_word_is_chosen(person: Person, database: Database, words: str) -> None:
     """By words in three languages; only a keyed hash of it stays, anywhere."""
     assert await person.write(words) in [i18n.say("safe_word.ask", language) for language in LANGUAGES]
@@ -149,6 +150,23 @@ async def test_the_safe_word_hides_a_form(person: Person, worker: tuple[Service,
     assert await value(database, "SELECT rasa_id FROM conversation") == before
     assert await value(database, "SELECT form FROM conversation") == "first_contact"
     assert await value(database, "SELECT hidden_at FROM conversation") is None
+
+
+async def test_the_web_page_shows_nothing_that_is_held(person: Person, database: Database) -> None:
+    """A page fetches its messages itself: what waits for who they are waits there too, and comes when they are known."""
+    await choose(person)
+    await person.write(WORD)
+    await ask(person, "my_data")
+    conversation = await person.conversation()
+    told = (await pull.fetch(database, conversation, 0, history=True)).messages
+    assert told[-1]["text"] == say("identity.held")
+    hidden = (say("my_data.safe_word"), OURS)
+    assert not [one for one in told for words in hidden if one["by"] == "rafiq" and words in one["text"]]
+    await person.write(OURS)
+    after = (await pull.fetch(database, conversation, told[-1]["n"])).messages
+    assert [say("my_data.safe_word") in one["text"] for one in after] == [True, False]
+    assert after[1]["text"] == say("identity.verified") and after[1]["n"] >= after[0]["n"] >= told[-1]["n"]
+    assert (await pull.fetch(database, conversation, after[1]["n"])).messages == []
 
 
 async def test_the_safe_word_hides_a_checkin(person: Person, database: Database) -> None:

@@ -96,6 +96,61 @@ async def test_request_with_digression_and_correction(
     assert tracked == 0  # Rasa's memory of the answers is gone
 
 
+async def test_what_is_typed_is_the_answer_before_it_is_a_topic(
+    service: Service, settings: Settings, database: Database
+) -> None:
+    """No button is pressed: answers in people's own words are taken, what is told too early is kept, questions go on."""
+
+    def says(text_id: str) -> str:
+        return i18n.say(f"first_contact.{text_id}", "fr")
+
+    free = knowledge.answer("is_it_free", "fr")
+    talk = Talk(settings)
+    await talk.say(WISH["fr"])
+    said = await talk.say("30 ans")  # before the consent nothing is kept
+    assert says("consent") in said and says("age_group.kept") not in said
+    assert says("direction") in await talk.say("wakha")
+    assert says("direction.where") in await talk.say("retour")
+    said = await talk.say("30 ans")
+    assert said == f"{says('age_group.kept')}\n\n{says('direction')}"
+    said = await talk.say("c'est gratuit ?")
+    assert free in said and says("direction") in said
+    assert says("name") in await talk.say("quitter le Maroc")  # the age is known
+    said = await talk.say("c'est gratuit ?")
+    assert free in said and says("name") in said
+    said = await talk.say("je me suis trompé")  # no complaint
+    assert said == says("which_change") and talk.buttons == [says("direction.label"), says("age_group.label")]
+    assert says("age_group") in await talk.press(says("age_group.label"))
+    assert says("name") in await talk.say("31")
+    assert says("phone.kept") in await talk.say("mon numéro 0612345678")
+    assert says("call_time") in await talk.say("je m'appelle Awa Testcanary")
+    assert says("call_message") in await talk.say("après 18h")
+    assert says("more") in await talk.say("surtout pas")
+    assert says("country") in await talk.say("oui")
+    assert says("city") in await talk.say("mali")
+    assert says("family") in await talk.say("f casa")
+    assert says("travel_document") in await talk.say("bohdi")
+    assert says("urgent") in await talk.say("ma3ndich passport")
+    assert says("note") in await talk.say("non")
+    said = await talk.say("rien")
+    for told in ("Partir du Maroc", "18 ans ou plus", "Awa Testcanary", "+212612345678", "Le soir", "Mali", "casa"):
+        assert told in said
+    said = await talk.say("oui envoyez")
+    assert re.search(r"AV-[2-9A-Z]{4}", said)
+
+
+async def test_annuler_leaves_the_form(service: Service, settings: Settings, database: Database) -> None:
+    """At a question that takes any text too: it is no name, and nothing is kept."""
+    talk = Talk(settings)
+    await talk.say(WISH["fr"])
+    await talk.say("oui")
+    await talk.say("quitter le maroc")
+    await talk.say("30 ans")
+    assert await talk.say("annuler") == i18n.say("first_contact.cancelled", "fr")
+    assert await count(database, "request") == await count(database, "rasa_tracker") == 0
+    assert i18n.say("first_contact.name", "fr") not in await talk.say(ASIDE["fr"])
+
+
 @pytest.mark.parametrize("language", LANGUAGES)
 async def test_a_request_is_withdrawn(
     service: Service, settings: Settings, database: Database, language: Language

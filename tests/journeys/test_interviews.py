@@ -112,6 +112,36 @@ async def test_booked_moved_cancelled(
     assert await count(database, "reminder WHERE done_at IS NULL") == 0
 
 
+async def test_typed_all_the_way(service: Service, settings: Settings, database: Database) -> None:
+    """Answers in people's own words; an age or a bare number in the wrong place is about no topic."""
+    await open_the_offices(database)
+    talk = Talk(settings)
+    await talk.say(BOOK["fr"])
+    said = await talk.say("30 ans")  # before the consent
+    assert said == f"{i18n.say('interview.consent.unreadable', 'fr')}\n\n{i18n.say('interview.consent', 'fr')}"
+    assert i18n.say("first_contact.age_group", "fr") in await talk.say("oui")
+    assert i18n.say("interview.mode", "fr") in await talk.say("30")
+    said = await talk.say("j'ai 30 ans")
+    assert said == f"{i18n.say('first_contact.age_group.kept', 'fr')}\n\n{i18n.say('interview.mode', 'fr')}"
+    assert i18n.say("interview.office", "fr") in await talk.say("f biro")
+    said = await talk.say("77")
+    assert said == f"{i18n.say('interview.office.unreadable', 'fr')}\n\n{i18n.say('interview.office', 'fr')}"
+    said = await talk.say("c'est où le bureau de Rabat")
+    assert i18n.say("interview.more", "fr") not in said
+    assert i18n.say("interview.more", "fr") in await talk.say("kaza")
+    said = await talk.say("je me suis trompé")  # no complaint
+    assert said == i18n.say("interview.which_change", "fr")
+    assert i18n.say("interview.office", "fr") in await talk.press(i18n.say("interview.office.label", "fr"))
+    assert i18n.say("interview.more", "fr") in await talk.say("casa")
+    assert i18n.say("interview.language", "fr") in await talk.say("oui une femme")
+    assert i18n.say("interview.interpreter", "fr") in await talk.say("bambara")
+    assert i18n.say("interview.companion", "fr") in await talk.say("oui")  # whom to speak with is known
+    assert i18n.say("interview.access", "fr") in await talk.say("seule")
+    assert i18n.say("interview.wish", "fr") in await talk.say("rien")
+    assert "Casablanca" in await talk.say("n'importe quand")
+    assert i18n.say("interview.which_change", "fr") in await talk.say("non")
+
+
 @pytest.mark.parametrize("language", LANGUAGES)
 async def test_by_request(service: Service, settings: Settings, database: Database, language: Language) -> None:
     """Where no times are offered the wish is read back and stays a request until the team fixes it, and tells."""

@@ -145,6 +145,11 @@ _AROUND_AGE: Final = word_set(
     " now maintenant daba svp merci please sir ok oui yes now just juste only a b ana انا و نص نصف na be"
     " dey o age"
 )
+_OWN_AGE: Final = word_set(
+    "j jai g m moi age de mon me my have got old of am be aged عندي عمري في سني هو 3ndi 3endi 3andi 3indi 3omri 3omry"
+    " omri f3omri f non no en fait pardon desole sorry actually plutot erreur trompe mean voulais dire لا عفوا بل"
+)
+_IN_FACT = re.compile(r"\ben fait\b", re.I)  # no length of time
 _CLAUSE = re.compile(
     r"[,;.!?()\n]|(?<!\w)(?:et|and|but|mais|و|w|o|walakin|ولكن|لكن)(?!\w)|(?<!\w)و(?=\w{4})"
     r"|(?<!\w)(?=(?:i am|i ?'? ?m|moi|j ?'? ?ai|jai|انا|ana|3ndi|عندي|عمري|3omri)(?!\w))"
@@ -165,6 +170,27 @@ def read_age_group(text: str) -> AgeGroup:
     if groups == {"adult"}:
         return "adult"
     return "unknown"
+
+
+def age_alone(text: str) -> AgeGroup:
+    """The group of a message that is the writer's age and nothing else, told with its unit or as their own.
+
+    « 30 ans », « j'ai 30 ans », "I am 30", « عندي 30 عام »; a bare number is none, and "unknown" is anything else.
+    """
+    text = _IN_FACT.sub(" ", text)
+    said = with_digits(plain(text, 100), keep=frozenset(("sept", "second")))
+    said = re.sub(r"(?<=\d)(ans?|yrs?|years?|yo|3am|an)(?!\w)", r" \1", said)
+    found = [one for one in _NUMBER.finditer(said) if not re.match(r"[^\W\d]", said[one.end() :])]  # no « 3ndi »
+    if len(found) != 1:
+        return "unknown"
+    before, after = said[: found[0].start()], said[found[0].end() :]
+    unit = _UNIT.match(after)
+    if not (unit or _SELF.search(before)) or _DURATION.search(before):
+        return "unknown"
+    rest = before + (after[unit.end() :] if unit else after)
+    if [word for word in re.findall(r"[^\W_]+", rest) if word not in _AROUND_AGE and word not in _OWN_AGE]:
+        return "unknown"
+    return read_age_group(text)
 
 
 def _clause_before(said: str, at: int) -> str:
