@@ -29,7 +29,7 @@ from bot.conversation import on_behalf
 from bot.conversation.figures import FIGURES, KEYS, PERIODS
 from bot.conversation.handoffs import CANNED, HandoffError
 from bot.conversation.notify import TROUBLE
-from bot.conversation.staff import ALL_ROLES
+from bot.conversation.staff import ALL_ROLES, SORTS
 from bot.journeys import VERBS, emergency, interviews, my_data
 from bot.messages import LANGUAGES, Language
 from bot.settings import ROOT
@@ -168,7 +168,8 @@ def used_ids() -> tuple[set[str], set[str]]:
     used |= {HandoffError.say, *(error.say for error in HandoffError.__subclasses__()), *TROUBLE.values()}
     used |= {"interview.agreed", "interview.moved_by_team"}
     used |= {"handoff.claimed", "handoff.transferred", "handoff.returned", "handoff.released"}
-    used |= {"desk.relay", "desk.pressed", "desk.media"}
+    used |= {"desk.relay", "desk.pressed", "desk.media", "handoff.voice", "handoff.picture"}
+    used |= {f"desk.sort.{sort}" for sort in (*SORTS, "other")}
     used |= {
         f"handoff.{reason}" for reason in ("asked", "interview", "complaint", "no_followup", "not_understood", "media")
     }

@@ -21,6 +21,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from bot import i18n
 from bot.conversation import outbox
+from bot.conversation.media import Sent, bring
 from bot.db.encryption import Vault
 from bot.db.models import (
     Address,
@@ -171,20 +172,35 @@ class Desk:
         return thread.handoff
 
     async def reply(
-        self, reference: str, staff_id: uuid.UUID, words: str, public_id: uuid.UUID | None = None
+        self,
+        reference: str,
+        staff_id: uuid.UUID,
+        words: str,
+        public_id: uuid.UUID | None = None,
+        sent: Sent | None = None,
     ) -> int | None:
         """Write to the person; the outbox id of the message. The same `public_id` again writes nothing and gives None.
 
+        `sent`: a voice or picture that goes with it, once it is fetched; without words its kind is said.
         Outside the platform's window it is held; its status and reason say so.
         """
         thread = await self._mine(reference, staff_id)
         if thread.unwanted:
             raise Unwanted(reference)
         member = await self._member(reference, staff_id)
+        media_id = None
+        if sent is not None:
+            words = words or i18n.say("handoff.voice" if sent.is_voice else "handoff.picture", thread.language)
+            media_id = await bring(
+                self.session, self.vault, sent, person_id=thread.person_id, key=thread.key,
+                conversation_id=thread.conversation_id, days=self.settings.rafiq_media_days,
+            )  # fmt: skip
         words = i18n.say("handoff.reply", thread.language, name=member.name, words=words[:LONGEST])
         outbox_id = await self._write(
-            thread.conversation_id, thread.key, words, thread.language, sensitive=True, public_id=public_id
-        )
+            thread.conversation_id, thread.key, words, thread.language, sensitive=True, public_id=public_id,
+            media_id=media_id,
+            expires_at=self.now + timedelta(days=self.settings.rafiq_media_days) if media_id is not None else None,
+        )  # fmt: skip
         if outbox_id is None:
             return None
         await self.session.execute(
@@ -326,9 +342,10 @@ class Desk:
         text: str,
         buttons: Sequence[tuple[str, Mapping[str, Any]]] = (),
         inbox_id: int | None = None,
+        media_id: int | None = None,
     ) -> int | None:
         """Write to somebody of the team in their own chat, if they have one; it goes when the person's data goes."""
-        outbox_id = await self.to_chat(staff, text, buttons, inbox_id)
+        outbox_id = await self.to_chat(staff, text, buttons, inbox_id, media_id)
         if outbox_id is not None:
             await self.session.execute(
                 insert(HandoffEntry).values(
@@ -343,6 +360,7 @@ class Desk:
         text: str,
         buttons: Sequence[tuple[str, Mapping[str, Any]]] = (),
         inbox_id: int | None = None,
+        media_id: int | None = None,
     ) -> int | None:
         """Write to somebody of the team in their own chat; None when they have none."""
         if staff.conversation_id is None:
@@ -355,7 +373,9 @@ class Desk:
         if key is None:
             return None
         issued = [(secrets.token_urlsafe(9), title, action) for title, action in buttons]
-        outbox_id = await self._write(staff.conversation_id, key, text, reads(staff), buttons=issued, inbox_id=inbox_id)
+        outbox_id = await self._write(
+            staff.conversation_id, key, text, reads(staff), buttons=issued, inbox_id=inbox_id, media_id=media_id
+        )
         for position, (button_id, title, action) in enumerate(issued, 1):
             await self.session.execute(
                 insert(IssuedButton).values(
@@ -391,18 +411,21 @@ class Desk:
             if kind in ("text", "media", "press"):
                 lines.append(Line(at, "person", str(content.get("text") or ""), media_id=media_id))
         said = await self.session.execute(
-            select(Outbox.id, Outbox.created_at, Outbox.content_sealed, Outbox.status, Outbox.error, StaffMember.name)
+            select(
+                Outbox.id, Outbox.created_at, Outbox.content_sealed, Outbox.status, Outbox.error, Outbox.media_id,
+                StaffMember.name,
+            )
             .outerjoin(HandoffEntry, (HandoffEntry.outbox_id == Outbox.id) & (HandoffEntry.what == "replied"))
             .outerjoin(StaffMember, StaffMember.id == HandoffEntry.staff_id)
             .where(Outbox.conversation_id == found.conversation_id)
             .where(Outbox.created_at > since, Outbox.created_at <= until)
             .order_by(Outbox.id.desc())
             .limit(last)
-        )
-        for outbox_id, at, sealed, status, error, name in said:
+        )  # fmt: skip
+        for outbox_id, at, sealed, status, error, media_id, name in said:
             text = str(self.vault.open(found.key, sealed)["text"])
             who = "assistant" if name is None else "team"
-            lines.append(Line(at, who, text, status, error, outbox_id, name=name))
+            lines.append(Line(at, who, text, status, error, outbox_id, media_id, name))
         return sorted(lines, key=lambda line: line.at)[-last:]
 
     async def media(self, reference: str, media_id: int, role: str) -> tuple[bytes, str] | None:
@@ -621,6 +644,8 @@ class Desk:
         sensitive: bool = False,
         inbox_id: int | None = None,
         public_id: uuid.UUID | None = None,
+        media_id: int | None = None,
+        expires_at: datetime | None = None,
     ) -> int | None:
         content = {
             "text": words,
@@ -639,6 +664,8 @@ class Desk:
                 seq=seq,
                 sensitive=sensitive,
                 content_sealed=self.vault.seal(key, content),
+                media_id=media_id,
+                expires_at=expires_at,
                 **({"public_id": public_id} if public_id is not None else {}),
             )
             .on_conflict_do_nothing(index_elements=["public_id"])
