@@ -22,6 +22,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 from bot import faults
 from bot.channels import Channel, Downloads
 from bot.conversation.letters import backoff
+from bot.conversation.sounds import without_id3, without_tags
 from bot.db.encryption import Vault
 from bot.db.models import Address, Conversation, HandoffEntry, Media, Outbox, Person
 from bot.db.session import Database, Lane, wake
@@ -36,7 +37,7 @@ LARGEST = 16 * 1024 * 1024  # bytes
 MOST_PIXELS = 25_000_000  # three copies of four bytes each while it is drawn: 300 MB
 ATTEMPTS = 8
 LOOK_AGAIN = timedelta(seconds=5)  # when a message that waits for its file is looked at again, if nobody wakes it
-_SOUNDS = {b"OggS": "audio/ogg", b"ID3": "audio/mpeg", b"#!AMR": "audio/amr", b"\xff\xf1": "audio/aac",
+_SOUNDS = {b"OggS": "audio/ogg", b"#!AMR": "audio/amr", b"\xff\xf1": "audio/aac",
            b"\xff\xf9": "audio/aac", b"\xff\xfb": "audio/mpeg", b"\xff\xf3": "audio/mpeg"}  # fmt: skip
 
 Image.MAX_IMAGE_PIXELS = None  # the size is looked at here, before anything is unpacked
@@ -238,10 +239,14 @@ def cleaned(kind: str, content: bytes) -> tuple[bytes, str]:
     """The content without what it says about place and time, and its type as its bytes tell it. Raises `Unusable`."""
     if len(content) > LARGEST:
         raise Unusable("size")
-    return _picture(content) if kind in PICTURES else (content, _sound(content))
+    if kind in PICTURES:
+        return _picture(content)
+    mime = _sound(content)
+    return without_tags(content, mime), mime
 
 
 def _sound(content: bytes) -> str:
+    content = without_id3(content)  # it may stand before other sounds than MP3's
     if content[4:8] == b"ftyp":
         return "audio/mp4"
     for beginning, mime in _SOUNDS.items():
