@@ -181,7 +181,7 @@ async def _handoff(visit: Visit, error: str = "", words: str = "", status: int =
         }
         await audit.record(session, database.vault, visit.staff.id, "conversation.seen", reference)
         await session.commit()
-    mine = one.owner_id == visit.staff.id and one.status == "taken"
+    mine = _mine(visit, one)
     return visit.show(
         "handoff.html",
         status,
@@ -230,7 +230,11 @@ async def thread(visit: Visit) -> Response:
         if not await audit.lately(session, me, "conversation.seen", SEEN_FOR, reference):
             await audit.record(session, vault, me, "conversation.seen", reference)
             await session.commit()
-    return visit.show("thread.html", one=found[0], case=found[1], **shown)
+    return visit.show("thread.html", one=found[0], case=found[1], mine=_mine(visit, found[0]), **shown)
+
+
+def _mine(visit: Visit, one: Handoff) -> bool:
+    return one.owner_id == visit.staff.id and one.status == "taken"
 
 
 async def conversation_live(visit: Visit) -> Response:
