@@ -161,7 +161,7 @@ def used_ids() -> tuple[set[str], set[str]]:
     used |= {f"desk.reason.cue.{cue}" for cue in catalogue} | {
         f"desk.reason.{reason}"
         for reason in (
-            *("asked", "interview", "complaint", "no_followup", "not_understood", "media", "minor"),
+            *("asked", "request", "interview", "complaint", "no_followup", "not_understood", "media", "minor"),
             *("checkin_red", "checkin_amber", "checkin_unreached"),
         )
     }
@@ -208,7 +208,7 @@ def _console() -> set[str]:
         "exports.why": on_behalf.PURPOSES,
         "exports.state": ["asked", "allowed", "refused", "over"],
         "points": ["came", "talked", "requested", "interview"],
-        "happened": ["taken", "replied", "noted", "transferred", "returned", "released", "reopened"],
+        "happened": ["taken", "replied", "noted", "transferred", "returned", "released", "reopened", "settled"],
         "canned": CANNED,
         "texts.wrong": WRONG,
         "texts.area": AREAS,

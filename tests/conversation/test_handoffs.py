@@ -17,8 +17,10 @@ from sqlalchemy import select
 from starlette.responses import JSONResponse, Response
 
 from bot import i18n
+from bot.cases.answers import Answer
 from bot.channels.pull import fetch, file
 from bot.console import audit
+from bot.conversation import answers as answers_of_the_backend
 from bot.conversation import inbox, staff
 from bot.conversation.handoffs import Desk, NotYours, Taken, TooLate, Unwanted, why
 from bot.conversation.notify import Watch
@@ -201,6 +203,46 @@ async def test_those_on_duty_for_it_are_told_and_nothing_personal(team: Team) ->
     notice = (await team.read("right"))[-1]
     assert reference in notice and "P2" in notice and "Français" in notice
     assert "personne à" not in notice and why(Handoff(reason="asked"), "fr") not in notice
+
+
+async def test_a_request_waits_for_somebody(team: Team) -> None:
+    """With its own priority and place; those on duty are told; the case backend hears of it once. Taken back, or
+    taken up by the case backend, it waits for nobody; by somebody of the team, it is theirs."""
+    await team.linked("samira")
+    answers = {
+        "consent": "yes", "direction": "from_morocco", "age_group": "adult", "urgent": "medical", "phone": "chat",
+        "country": "SN", "name": "Awa", "review": "send",
+    }  # fmt: skip
+
+    async def finishes(body: dict[str, Any]) -> Response:
+        return JSONResponse({**GREETING, "messages": [{"do": "finish_first_contact"}], "answers": answers})
+
+    for person in ("awa", "moussa", "fatou"):
+        team.rasa.behave = finishes
+        await team.says(person, "envoyer")
+    made = await rows(team.database, "SELECT * FROM handoff ORDER BY id")
+    told = await rows(team.database, "SELECT reference, priority FROM request ORDER BY id")
+    assert [(one.reason, one.status, one.place, one.priority) for one in made] == [
+        ("request", "waiting", "MA", request.priority) for request in told
+    ]
+    assert await value(team.database, "SELECT string_agg(DISTINCT type, ' ') FROM case_event") == "request.created"
+    await until(lambda: value(team.database, "SELECT bool_and(rounds > 0) FROM handoff"))
+    await team.presses("samira", i18n.say("desk.button.take", "fr"), made[2].reference)
+    team.rasa.behave = _withdraws(told[0].reference)
+    await team.says("awa", "retirer ma demande")
+    taken_up = Answer("request.acknowledged", told[1].reference, datetime.now(UTC), {})
+    assert await answers_of_the_backend.take(team.database, "msg-1", taken_up)
+    statuses = await rows(team.database, "SELECT status, owner_id IS NULL AS nobodys FROM handoff ORDER BY id")
+    assert [tuple(one) for one in statuses] == [("released", True), ("released", True), ("taken", False)]
+    assert await value(team.database, "SELECT count(*) FROM handoff_entry WHERE what = 'settled'") == 2
+
+
+def _withdraws(reference: str) -> Callable[[dict[str, Any]], Awaitable[Response]]:
+    async def behave(body: dict[str, Any]) -> Response:
+        done = {"do": "withdraw_request", "with": {"reference": reference}}
+        return JSONResponse({**GREETING, "messages": [done]})
+
+    return behave
 
 
 @pytest.mark.parametrize(
