@@ -210,7 +210,7 @@ async def test_a_request_waits_for_somebody(team: Team) -> None:
     taken up by the case backend, it waits for nobody; by somebody of the team, it is theirs."""
     await team.linked("samira")
     answers = {
-        "consent": "yes", "direction": "from_morocco", "age_group": "adult", "urgent": "medical", "phone": "chat",
+        "consent": "yes", "direction": "from_morocco", "age_group": "adult", "urgent": "ill_or_disabled", "phone": "chat",
         "country": "SN", "name": "Awa", "review": "send",
     }  # fmt: skip
 
