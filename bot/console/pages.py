@@ -278,7 +278,7 @@ async def request(visit: Visit) -> Response:
     """A first-contact request: what was asked, and the conversations in which a person was wanted."""
     database, reference = visit.console.database, visit.path("reference")
     async with database.session() as session:
-        found = await reading.request(session, database.vault, reference, visit.staff.offices)
+        found = await reading.request(session, database.vault, reference, visit.staff.places)
         if found is None:
             raise NotThere
         shown = await about(visit, session, found[1])

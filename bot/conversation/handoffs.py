@@ -682,17 +682,17 @@ def may_know(member: StaffMember, reason: str) -> bool:
 
 def there_for(handoff: Handoff, member: StaffMember) -> bool:
     """Whether this handoff is for this person of the team to see and take: see `there`."""
-    return there(handoff, member.id, member.role, member.offices)
+    return there(handoff, member.id, member.role, member.places)
 
 
-def there(handoff: Handoff, staff_id: uuid.UUID, role: str, offices: Sequence[Any]) -> bool:
-    """Whether a handoff is there for somebody: of their offices (all are, for who has none; no place is everybody's),
+def there(handoff: Handoff, staff_id: uuid.UUID, role: str, places: Sequence[Any]) -> bool:
+    """Whether a handoff is there for somebody: of their places (all are, for who has none; no place is everybody's),
     theirs already, or waiting after everybody was told. What may be about the team, for who supervises alone.
     """
     if handoff.reason in RESTRICTED and role not in SUPERVISING:
         return False
     told = handoff.status == "waiting" and handoff.step >= EVERYBODY_WAS_TOLD
-    return told or handoff.owner_id == staff_id or not offices or handoff.place is None or handoff.place in offices
+    return told or handoff.owner_id == staff_id or not places or handoff.place is None or handoff.place in places
 
 
 def duty(member: StaffMember, settings: Settings) -> str:

@@ -21,10 +21,11 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
     func,
+    literal_column,
     text,
 )
 from sqlalchemy.dialects.postgresql import JSONB
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.orm import DeclarativeBase, Mapped, column_property, mapped_column
 
 
 class Base(DeclarativeBase):
@@ -665,6 +666,13 @@ class StaffMember(Base):
     link_expires_at: Mapped[datetime | None]
     active: Mapped[bool] = mapped_column(Boolean, server_default=text("true"))
     created_at: Mapped[datetime] = _now()
+    places: Mapped[list[Any]] = column_property(  # their offices and the countries of these: a handoff has a country
+        literal_column(
+            "(staff_member.offices || coalesce((SELECT jsonb_agg(DISTINCT office.country) FROM office"
+            " WHERE staff_member.offices @> to_jsonb(office.id)), '[]'))",
+            JSONB,
+        )
+    )
 
 
 class HandoffEntry(Base):

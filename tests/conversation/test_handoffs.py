@@ -17,6 +17,7 @@ from sqlalchemy import select
 from starlette.responses import JSONResponse, Response
 
 from bot import i18n
+from bot.appointments.offices import load
 from bot.cases.answers import Answer
 from bot.channels.pull import fetch, file
 from bot.console import audit
@@ -247,11 +248,24 @@ def _withdraws(reference: str) -> Callable[[dict[str, Any]], Awaitable[Response]
 
 @pytest.mark.parametrize(
     ("place", "offices", "concerned"),
-    [("MA", ["MA"], True), ("MA", ["MR"], False), (None, ["MR"], True), ("MA", [], True)],
+    [
+        ("MA", ["MA"], True),
+        ("MA", ["rabat"], True),
+        ("MA", ["MR"], False),
+        ("MR", ["rabat"], False),
+        (None, ["MR"], True),
+        ("MA", [], True),
+    ],
 )
 async def test_a_place_concerns_its_office(team: Team, place: str | None, offices: list[str], concerned: bool) -> None:
-    """Where the place is not known, or somebody is for all of them, they are told."""
-    member = StaffMember(name="x", role="counsellor", languages=[], priorities=[], offices=offices)
+    """An office's country is its counsellors' too; where the place is not known, or somebody is for all, they are told."""
+    async with team.database.session() as session:
+        await load(session, only_if_empty=True)
+        member = await session.get(
+            StaffMember, await staff.add(session, team.settings, "x", "x@example.org", offices=offices)
+        )
+        await session.commit()
+    assert member is not None
     handoff = Handoff(priority="P1", language="ar", place=place, reason="asked")
     watch = Watch(team.database, team.settings)
     assert watch._concerns(member, handoff, 0, datetime.now(UTC)) is concerned
