@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
@@ -24,6 +25,7 @@ from bot.console.person import about, waited
 from bot.conversation import figures, handoffs, overview
 from bot.conversation.figures import Board
 from bot.conversation.handoffs import CANNED, Desk, HandoffError
+from bot.conversation.media import Given, Unusable
 from bot.db.models import AuditEntry, CaseEndpoint, CaseEvent, Handoff, StaffMember
 from bot.journeys import learning
 from bot.messages import LANGUAGES
@@ -34,6 +36,7 @@ STATIC = {
     "console.js": "text/javascript; charset=utf-8",
     "htmx.js": "text/javascript; charset=utf-8",
 }
+_DRAWING = asyncio.Lock()  # one picture at a time: for the memory
 SEARCHES = 30  # lately, of one member of the team
 VERIFIED = 1000  # rows of the audit that its page looks at
 SEEN_FOR = timedelta(hours=1)  # an open page that refreshes itself is written down once in this time
@@ -192,6 +195,7 @@ async def _handoff(visit: Visit, error: str = "", words: str = "", status: int =
         error=error,
         words=words,
         fresh=uuid.uuid4(),
+        fresh_file=uuid.uuid4(),
         canned=[
             (visit.say(f"console.canned.{key}.title"), _canned(key, case), visit.say(f"console.canned.{key}"))
             for key in CANNED
@@ -320,6 +324,22 @@ async def reply(visit: Visit) -> Response:
     if not words:
         return visit.go(f"/console/handoffs/{visit.path('reference')}")
     return await _step(visit, "handoff.replied", lambda desk, reference, me: desk.reply(reference, me, words, fresh))
+
+
+async def send_file(visit: Visit) -> Response:
+    """Send a voice message or a picture, cleaned as those of people are, with words or without."""
+    content, words = visit.files.get("file", b""), visit.form.get("words", "").strip()
+    if not content:
+        return visit.go(f"/console/handoffs/{visit.path('reference')}")
+    fresh = _uuid(visit.form.get("fresh", ""))
+    try:
+        async with _DRAWING:
+            given = await asyncio.to_thread(Given.of, content)
+    except Unusable:
+        return await _handoff(visit, visit.say("console.file.wrong"), status=400)
+    return await _step(
+        visit, "handoff.replied", lambda desk, reference, me: desk.reply(reference, me, words, fresh, given)
+    )
 
 
 async def knock(visit: Visit) -> Response:
@@ -632,6 +652,7 @@ HANDLERS: Mapping[tuple[str, str], Handler] = {
     ("POST", "/console/handoffs/{reference}/take"): take,
     ("POST", "/console/handoffs/{reference}/reopen"): reopen,
     ("POST", "/console/handoffs/{reference}/reply"): reply,
+    ("POST", "/console/handoffs/{reference}/file"): send_file,
     ("POST", "/console/handoffs/{reference}/knock"): knock,
     ("POST", "/console/handoffs/{reference}/note"): note,
     ("POST", "/console/handoffs/{reference}/transfer"): transfer,

@@ -21,7 +21,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from bot import i18n
 from bot.conversation import outbox
-from bot.conversation.media import Sent, bring
+from bot.conversation.media import Given, Sent, bring
 from bot.db.encryption import Vault
 from bot.db.models import (
     Address,
@@ -177,11 +177,11 @@ class Desk:
         staff_id: uuid.UUID,
         words: str,
         public_id: uuid.UUID | None = None,
-        sent: Sent | None = None,
+        sent: Sent | Given | None = None,
     ) -> int | None:
         """Write to the person; the outbox id of the message. The same `public_id` again writes nothing and gives None.
 
-        `sent`: a voice or picture that goes with it, once it is fetched; without words its kind is said.
+        `sent`: a voice or picture that goes with it, if need be once it is fetched; without words its kind is said.
         Outside the platform's window it is held; its status and reason say so.
         """
         thread = await self._mine(reference, staff_id)
@@ -189,6 +189,9 @@ class Desk:
             raise Unwanted(reference)
         member = await self._member(reference, staff_id)
         media_id = None
+        again = select(Outbox.id).where(Outbox.public_id == public_id)
+        if sent is not None and public_id is not None and await self.session.scalar(again) is not None:
+            return None
         if sent is not None:
             words = words or i18n.say("handoff.voice" if sent.is_voice else "handoff.picture", thread.language)
             media_id = await bring(

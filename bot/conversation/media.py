@@ -97,21 +97,56 @@ class Sent:
         return self.details.get("media") in VOICES + PICTURES
 
 
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What somebody of the team gave in the console, cleaned."""
+
+    content: bytes
+    mime: str
+
+    @classmethod
+    def of(cls, content: bytes) -> Given:
+        """A picture, or a voice message. Raises `Unusable` for what is neither."""
+        try:
+            return cls(*cleaned("photo", content))
+        except Unusable:
+            return cls(*cleaned("voice", content))
+
+    @property
+    def is_voice(self) -> bool:
+        """Or else a picture."""
+        return not self.mime.startswith("image/")
+
+
 async def bring(
-    session: AsyncSession, vault: Vault, sent: Sent, *, person_id: int, key: bytes, conversation_id: int, days: int
+    session: AsyncSession,
+    vault: Vault,
+    sent: Sent | Given,
+    *,
+    person_id: int,
+    key: bytes,
+    conversation_id: int,
+    days: int,
 ) -> int:
-    """Write down that this is to be fetched for the person to whom it goes, sealed with their key; its number."""
+    """Write down what goes to this person, sealed with their key, or that it is to be fetched; its number."""
+    if isinstance(sent, Sent):
+        values: dict[str, Any] = {
+            "inbox_id": sent.inbox_id, "channel": sent.channel, "kind": str(sent.details["media"]),
+            "details_sealed": vault.seal(key, dict(sent.details)),
+        }  # fmt: skip
+    else:
+        values = {
+            "kind": "voice" if sent.is_voice else "photo", "details_sealed": vault.seal(key, {}), "status": "kept",
+            "content_sealed": vault.seal_bytes(key, sent.content), "mime": sent.mime, "size": len(sent.content),
+            "sha256": hashlib.sha256(sent.content).digest(),
+        }  # fmt: skip
+    whose = {"person_id": person_id, "conversation_id": conversation_id}
     row = await session.execute(
-        insert(Media)
-        .values(
-            person_id=person_id, conversation_id=conversation_id, inbox_id=sent.inbox_id, channel=sent.channel,
-            kind=str(sent.details["media"]), details_sealed=vault.seal(key, dict(sent.details)),
-            expires_at=func.now() + timedelta(days=days),
-        )
-        .returning(Media.id)
-    )  # fmt: skip
+        insert(Media).values(**whose, **values, expires_at=func.now() + timedelta(days=days)).returning(Media.id)
+    )
     media_id = row.scalar_one()
-    await wake(session, Lane.MEDIA, media_id)
+    if isinstance(sent, Sent):
+        await wake(session, Lane.MEDIA, media_id)
     return media_id
 
 

@@ -181,6 +181,15 @@ async def test_a_day_in_the_console(
     await awa.send_file("image", written.getvalue(), "image/jpeg", caption="هذه ورقتي")
     await expect(thread.locator("img.picture")).to_have_js_property("naturalWidth", 320)
     await look("talking")
+    await page.get_by_label(ui.say("console.file"), exact=True).set_input_files(
+        {"name": "plan.jpg", "mimeType": "image/jpeg", "buffer": written.getvalue()}
+    )
+    await ui.press("console.file.go")
+
+    async def shown() -> bool:
+        return any(said.file is not None and names[0] in said.text for said in awa.history())
+
+    await until(shown)
 
     # a day later WhatsApp lets nothing but a template through: one tap sends it, and the answer follows the person
     house.whatsapp.older(WINDOW + 3600)
