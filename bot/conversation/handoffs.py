@@ -425,10 +425,10 @@ class Desk:
             .order_by(Outbox.id.desc())
             .limit(last)
         )  # fmt: skip
-        for outbox_id, at, sealed, status, error, media_id, name in said:
+        for outbox_id, at, sealed, status, error, file_id, name in said:
             text = str(self.vault.open(found.key, sealed)["text"])
             who = "assistant" if name is None else "team"
-            lines.append(Line(at, who, text, status, error, outbox_id, media_id, name))
+            lines.append(Line(at, who, text, status, error, outbox_id, file_id, name))
         return sorted(lines, key=lambda line: line.at)[-last:]
 
     async def media(self, reference: str, media_id: int, role: str) -> tuple[bytes, str] | None:
