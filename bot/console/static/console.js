@@ -2,6 +2,8 @@
 // Live lists: an element with data-live follows that address; each event makes htmx fetch its hx-get again.
 document.querySelectorAll("[data-live]").forEach(function (element) {
   var source = new EventSource(element.dataset.live);
+  // What happened before it was listening, at first or after the line was cut, is fetched too.
+  source.addEventListener("open", function () { htmx.trigger(element, "live"); });
   source.addEventListener("change", function () { htmx.trigger(element, "live"); });
   source.addEventListener("over", function () { source.close(); location.reload(); });
   window.addEventListener("pagehide", function () { source.close(); });
