@@ -195,6 +195,7 @@ def _console() -> set[str]:
         "by": ["person", "assistant", "team"],
         "sent": ["queued", "sending", "sent", "delivered", "read", "failed", "held", "cancelled"],
         "held": ["window", "template", "identity"],
+        "why": ["Refused", "unreachable", "Ambiguous", "media", "expired"],
         "status": ["waiting", "taken", "released"],
         "request.status": ["open", "acknowledged", "closed"],
         "consent": my_data.PURPOSES,

@@ -110,6 +110,7 @@ class Line:
     outbox_id: int | None = None
     media_id: int | None = None
     name: str | None = None  # of the team
+    language: str | None = None  # of what was written to the person
 
 
 @dataclass(frozen=True, slots=True)
@@ -426,9 +427,11 @@ class Desk:
             .limit(last)
         )  # fmt: skip
         for outbox_id, at, sealed, status, error, file_id, name in said:
-            text = str(self.vault.open(found.key, sealed)["text"])
+            content = self.vault.open(found.key, sealed)
             who = "assistant" if name is None else "team"
-            lines.append(Line(at, who, text, status, error, outbox_id, file_id, name))
+            lines.append(
+                Line(at, who, str(content["text"]), status, error, outbox_id, file_id, name, content.get("language"))
+            )
         return sorted(lines, key=lambda line: line.at)[-last:]
 
     async def media(self, reference: str, media_id: int, role: str) -> tuple[bytes, str] | None:

@@ -119,7 +119,7 @@ async def test_what_did_not_go_is_replayed_or_cancelled(team: Team, database: Da
     person = await somebody(database)
     boss = await team.at_work("coordinator")
     shown = (await boss.get("/console/deliveries")).text
-    assert "Refused" in shown and "HTTP 500" in shown and WORDS not in shown
+    assert i18n.say("console.why.Refused", "en") in shown and "HTTP 500" in shown and WORDS not in shown
     message = f"/console/deliveries/messages/{person.outbox_id}"
     assert (await boss.post(message + "/cancel")).status_code == 303
     assert await value(database, "SELECT status FROM outbox") == "cancelled"

@@ -18,6 +18,8 @@ if (scroll) {
     low = scroll.scrollHeight - scroll.scrollTop - scroll.clientHeight < 80;
   });
   document.body.addEventListener("htmx:afterSettle", function () { if (low) { down(); } });
+  // A picture makes the last message stand lower once it is there.
+  scroll.addEventListener("load", function () { if (low) { down(); } }, true);
 }
 // The focus stays where it was when a list is drawn anew.
 var focused = null;
