@@ -553,13 +553,12 @@ async def test_voices_and_pictures_of_the_team_reach_people(team: Team) -> None:
     reference = await team.taken(samira)
     gate = asyncio.Event()
 
-    async def slowly(details: Any) -> tuple[bytes, str]:
-        await gate.wait()
-        return (VOICE if details["file_id"] == "f1" else picture()), ""
+    class Slow(FakeChannel):
+        async def download(self, details: Any) -> tuple[bytes, str]:
+            await gate.wait()
+            return await super().download(details)
 
-    web = FakeChannel("web")
-    web.download = slowly  # type: ignore[method-assign]
-    team.service.media.channels = {"web": web}
+    team.service.media.channels = {"web": Slow("web", files={"f1": VOICE, "p1": picture()})}
     awa = await team.conversation("awa")
     before = (await fetch(team.database, awa, 0)).messages[-1]["n"]
     await tell(team.database, from_("samira", "photo", "p1", "votre papier"))
