@@ -328,15 +328,13 @@ async def reply(visit: Visit) -> Response:
 
 async def send_file(visit: Visit) -> Response:
     """Send a voice message or a picture, cleaned as those of people are, with words or without."""
-    content, words = visit.files.get("file", b""), visit.form.get("words", "").strip()
-    if not content:
-        return visit.go(f"/console/handoffs/{visit.path('reference')}")
-    fresh = _uuid(visit.form.get("fresh", ""))
+    words = visit.form.get("words", "").strip()
     try:
         async with _DRAWING:
-            given = await asyncio.to_thread(Given.of, content)
+            given = await asyncio.to_thread(Given.of, visit.files.get("file", b""))
     except Unusable:
         return await _handoff(visit, visit.say("console.file.wrong"), status=400)
+    fresh = _uuid(visit.form.get("fresh", ""))
     return await _step(
         visit, "handoff.replied", lambda desk, reference, me: desk.reply(reference, me, words, fresh, given)
     )
