@@ -39,7 +39,7 @@ from tests.channels.test_web_chat_page import browser  # noqa: F401 (a fixture)
 from tests.console.conftest import Team, change
 from tests.console.people import somebody
 from tests.console.test_access import real
-from tests.console.test_axe import PARTS
+from tests.console.test_axe import PARTS, named, unfold
 from tests.console.test_calendar import open_rabat
 from tests.console.test_console_page import opened, picture, pictures, sign_in
 from tests.conversation.conftest import until, value
@@ -280,12 +280,12 @@ async def test_a_day_in_the_console(
     with Image.open(poster) as drawn:
         assert drawn.size[0] == 1654 and drawn.size[1] > drawn.size[0]
 
-    # every page, for whoever looks at them afterwards: none says what is not in its language, or is wider than it should
-    mine = await somebody(database, address="other", words="Je voudrais parler à quelqu'un", handoff="H-BBBBB")
-    await page.emulate_media(color_scheme="dark" if language == "en" else "light")
+    # every page, for whoever looks at them afterwards; in the other languages axe looks at them (test_axe.py)
+    if language != "en":
+        return
+    mine = await somebody(database, address="other", words="I would like to talk to somebody", handoff="H-BBBBB")
     for path in [path for method, path in PAGES if method == "GET" and path not in PARTS]:
-        await page.goto(real(path.replace("offices/{id}", "offices/rabat"), mine))
-        assert await page.locator("html").get_attribute("dir") == ("rtl" if language == "ar" else "ltr"), path
+        await unfold(page, real(path.replace("offices/{id}", "offices/rabat"), mine))
         assert await page.evaluate("document.documentElement.scrollWidth - window.innerWidth") <= 0, path
         assert not re.search(r"\bconsole\.[a-z]", await page.inner_text("body")), path
-        await look("page" + re.sub(r"[^a-z]+", "-", path.removeprefix("/console")).rstrip("-"))
+        await picture(page, tmp_path, named(path, language))
