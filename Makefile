@@ -6,7 +6,8 @@ run: setup
 
 test: setup-dev
 	@.venv/bin/rafiq train --missing
-	.venv/bin/python -m pytest -n 2 --dist loadfile
+	@rm -rf var/pictures && mkdir -p var/pictures
+	CONSOLE_PICTURES="$(CURDIR)/var/pictures" .venv/bin/python -m pytest -n 2 --dist loadfile
 
 check: setup-dev
 	.venv/bin/ruff check .

@@ -98,6 +98,14 @@ class Document:
 
 
 @dataclass(frozen=True, slots=True)
+class File:
+    """A voice message or picture that goes with a message."""
+
+    media_type: str
+    content: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Template:
     """A text that the platform approved beforehand, for where free text may not go."""
 
@@ -119,6 +127,7 @@ class Outgoing:
     buttons: tuple[Button, ...] = ()
     template: Template | None = None  # sent instead of `text`
     document: Document | None = None  # `text` stands under it; only to channels that take one (`Documents`)
+    file: File | None = None  # likewise (`Files`)
     details: Mapping[str, Any] = field(default_factory=dict)
 
 

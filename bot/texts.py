@@ -30,7 +30,7 @@ from bot.conversation.chosen import NUMBERS
 from bot.conversation.figures import FIGURES, KEYS, PERIODS
 from bot.conversation.handoffs import CANNED, HandoffError
 from bot.conversation.notify import TROUBLE
-from bot.conversation.staff import ALL_ROLES
+from bot.conversation.staff import ALL_ROLES, SORTS
 from bot.journeys import VERBS, corrections, emergency, interviews, learning, my_data
 from bot.messages import LANGUAGES, Language
 from bot.settings import ROOT
@@ -165,7 +165,7 @@ def used_ids() -> tuple[set[str], set[str]]:
     used |= {f"desk.reason.cue.{cue}" for cue in catalogue} | {
         f"desk.reason.{reason}"
         for reason in (
-            *("asked", "interview", "complaint", "no_followup", "not_understood", "media", "minor"),
+            *("asked", "request", "interview", "complaint", "no_followup", "not_understood", "media", "minor"),
             *("checkin_red", "checkin_amber", "checkin_unreached"),
         )
     }
@@ -173,7 +173,8 @@ def used_ids() -> tuple[set[str], set[str]]:
     used |= {"interview.agreed", "interview.moved_by_team"}
     used |= {"first_contact.direction.where", "first_contact.age_group.kept", "first_contact.phone.kept"}
     used |= {"handoff.claimed", "handoff.transferred", "handoff.returned", "handoff.released"}
-    used |= {"desk.relay", "desk.pressed", "desk.media"}
+    used |= {"desk.relay", "desk.pressed", "desk.media", "handoff.voice", "handoff.picture"}
+    used |= {f"desk.sort.{sort}" for sort in (*SORTS, "other")}
     used |= {
         f"handoff.{reason}" for reason in ("asked", "interview", "complaint", "no_followup", "not_understood", "media")
     }
@@ -199,6 +200,7 @@ def _console() -> set[str]:
         "by": ["person", "assistant", "team"],
         "sent": ["queued", "sending", "sent", "delivered", "read", "failed", "held", "cancelled"],
         "held": ["window", "template", "identity"],
+        "why": ["Refused", "unreachable", "Ambiguous", "media", "expired"],
         "status": ["waiting", "taken", "released"],
         "request.status": ["open", "acknowledged", "closed"],
         "consent": my_data.PURPOSES,
@@ -212,7 +214,7 @@ def _console() -> set[str]:
         "exports.why": on_behalf.PURPOSES,
         "exports.state": ["asked", "allowed", "refused", "over"],
         "points": ["came", "talked", "requested", "interview"],
-        "happened": ["taken", "replied", "noted", "transferred", "returned", "released", "reopened"],
+        "happened": ["taken", "replied", "noted", "transferred", "returned", "released", "reopened", "settled"],
         "canned": CANNED,
         "texts.wrong": WRONG,
         "texts.area": AREAS,

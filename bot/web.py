@@ -34,7 +34,7 @@ from bot.channels.body import TooLarge, forged, read_body
 from bot.channels.pull import House, Signals
 from bot.channels.telegram import Telegram
 from bot.channels.whatsapp import WhatsApp
-from bot.console import oidc, pages
+from bot.console import audit, oidc, pages
 from bot.console.guard import Console
 from bot.console.live import Live
 from bot.conversation import answers, inbox, notices, outage, overview, people, receipts
@@ -80,6 +80,7 @@ class Service:
             settings,
             LanguageModel.load(models.language),
             self.triage,
+            audit.record,
             self._turn_begins,
             lambda conversation_id: self.lanes.wake(Lane.DELIVERY, conversation_id),
         )

@@ -91,3 +91,13 @@ class Documents(Protocol):
     @property
     def longest_caption(self) -> int:
         """How many characters the text under a file may have."""
+
+
+@runtime_checkable
+class Files(Protocol):
+    """What a channel offers besides when it takes voices and pictures; to any other the text goes alone."""
+
+    def caption(self, media_type: str) -> int | None:
+        """How many characters may stand under a file of this type: 0 when it goes alone, after its text; None when it
+        is not taken.
+        """

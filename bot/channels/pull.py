@@ -14,13 +14,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import func, select, update
+from sqlalchemy.orm import aliased
 
-from bot.db.models import Conversation, Inbox, Outbox, Person
+from bot.db.models import Conversation, Inbox, Media, Outbox, Person
 from bot.db.session import Database, Lane
-from bot.messages import Document, Incoming, Kind
+from bot.messages import File, Incoming, Kind
 
 WEB, TERMINAL = "web", "terminal"
 HISTORY = 50  # messages that a reloaded page gets back
+ENDS = {"image/jpeg": "jpg", "audio/mpeg": "mp3", "audio/mp4": "m4a"}  # of a file's name; of others as their type
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,13 +79,20 @@ async def fetch(database: Database, conversation_id: int, after: int, history: b
         )
         said = (
             await session.execute(
-                select(Outbox.id, Outbox.public_id, Outbox.content_sealed, Outbox.created_at, Outbox.status)
+                select(
+                    Outbox.id, Outbox.public_id, Outbox.content_sealed, Outbox.created_at, Outbox.status,
+                    Media.status.label("media"), Media.mime,
+                )
+                .outerjoin(Media, Media.id == Outbox.media_id)
                 .where(Outbox.conversation_id == conversation_id, Outbox.status.not_in(["cancelled", "held"]))
-                .where((Outbox.id > after) | (Outbox.status == "queued"))
+                .where((Outbox.id > after) | (Outbox.status == "queued"), ~_unfit())
                 .order_by(Outbox.id.desc())
                 .limit(HISTORY)
             )
-        ).all()
+        ).all()  # fmt: skip
+        fetching = min((row.id for row in said if row.media == "pending"), default=None)
+        if fetching is not None:  # it comes with its voice or picture, and what was said after it, after it
+            said = [row for row in said if row.id < fetching]
         typed = (
             (
                 await session.execute(
@@ -127,7 +136,12 @@ async def fetch(database: Database, conversation_id: int, after: int, history: b
     for _, message in shown[-HISTORY:]:
         last = message["n"] = max(message["n"], last)
         messages.append(message)
-    return Fetched(messages, bool(working))
+    return Fetched(messages, bool(working) or fetching is not None)
+
+
+def _unfit() -> Any:
+    """What somebody of the team sent and could not be fetched: its words alone would say that it is there."""
+    return (Outbox.status == "failed") & (Outbox.error == "media")
 
 
 def _said(row: Any, content: dict[str, Any]) -> dict[str, Any]:
@@ -139,20 +153,38 @@ def _said(row: Any, content: dict[str, Any]) -> dict[str, Any]:
         "language": content["language"],
         "buttons": [{"id": button_id, "title": title} for button_id, title in content["buttons"]],
         **({"file": content["document"][0]} if "document" in content else {}),
+        **({"file": _name(row.mime), "shown": row.mime} if row.media == "kept" else {}),
     }
 
 
-async def file(database: Database, conversation_id: int, message_id: uuid.UUID) -> Document | None:
-    """The file that went with this message of this conversation."""
+def _name(mime: str | None) -> str:
+    return f"rafiq.{ENDS.get(mime or '', (mime or '').rpartition('/')[2])}"
+
+
+async def file(database: Database, conversation_id: int, message_id: uuid.UUID) -> tuple[str, File] | None:
+    """The file that went with this message of this conversation, and its name."""
+    whose = aliased(Person)  # what somebody of the team is shown in their own chat is sealed with its person's key
     async with database.session() as session:
         row = (
             await session.execute(
-                select(Person.key, Outbox.content_sealed)
+                select(
+                    Person.key, Outbox.content_sealed, Media.mime, Media.content_sealed.label("file"),
+                    whose.key.label("its_key"),
+                )
                 .join(Conversation, Conversation.person_id == Person.id)
                 .join(Outbox, Outbox.conversation_id == Conversation.id)
+                .outerjoin(Media, Media.id == Outbox.media_id)
+                .outerjoin(whose, whose.id == Media.person_id)
                 .where(Conversation.id == conversation_id, Outbox.public_id == message_id)
                 .where(Outbox.status.in_(["sent", "delivered", "read"]))
             )
-        ).first()
-    content = database.vault.open(row.key, row.content_sealed) if row is not None else {}
-    return Document(*content["document"]) if "document" in content else None
+        ).first()  # fmt: skip
+    if row is None:
+        return None
+    if row.file is not None:
+        return _name(row.mime), File(row.mime, database.vault.open_bytes(row.its_key, row.file))
+    content = database.vault.open(row.key, row.content_sealed)
+    if "document" not in content:
+        return None
+    name, media_type, words = content["document"]
+    return name, File(media_type, words.encode())

@@ -19,6 +19,7 @@ import random
 import re
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, Literal, NoReturn, Self, TypeVar
 from urllib.parse import urlencode
 
@@ -51,6 +52,7 @@ from bot.messages import (
     Button,
     ChannelDown,
     Document,
+    File,
     Incoming,
     Kind,
     Moved,
@@ -90,6 +92,7 @@ SERVICE = (
     "proximity_alert_triggered", "web_app_data", "passport_data", "checklist_tasks_done",
     "checklist_tasks_added",
 )  # fmt: skip
+FORMATS = {"mpeg": "mp3", "mp4": "m4a"}  # how files of these types end
 GROUP_TYPES = ("group", "supergroup", "channel")
 GROUP_ONCE = 600  # seconds in which everything that happens in a group is one event: one good-bye, not twenty
 
@@ -337,11 +340,15 @@ class Telegram:
         """Buttons take nothing from the text."""
         return self.longest
 
+    def caption(self, media_type: str) -> int:
+        """Every file takes a text under it."""
+        return self.longest_caption
+
     async def send(self, address: str, message: Outgoing) -> str:
         """Send one message as plain text, one button a row; in a group, leave it afterwards."""
         chat = _chat(address)
         words = readable(message.text)
-        longest = self.longest if message.document is None else self.longest_caption
+        longest = self.longest if message.document is None and message.file is None else self.longest_caption
         if len(words) > longest:
             raise Refused(f"longer than {longest} characters")
         sizes = [len(button.id.encode()) for button in message.buttons]
@@ -350,7 +357,8 @@ class Telegram:
         if chat < 0:
             return await self._say_and_leave(chat, words)
         rows = [[InlineKeyboardButton(readable(button.title), callback_data=button.id)] for button in message.buttons]
-        return await self._say(chat, words, InlineKeyboardMarkup(rows) if rows else None, message.document)
+        keyboard = InlineKeyboardMarkup(rows) if rows else None
+        return await self._say(chat, words, keyboard, message.document, message.file)
 
     async def _say(
         self,
@@ -358,8 +366,11 @@ class Telegram:
         words: str,
         keyboard: InlineKeyboardMarkup | None = None,
         document: Document | None = None,
+        file: File | None = None,
     ) -> str:
-        if document is None:
+        if file is not None:
+            sent = await _call(self._upload(file)(chat, caption=words or None, reply_markup=keyboard))
+        elif document is None:
             sent = await _call(
                 self._bot.send_message(
                     chat, words, reply_markup=keyboard, link_preview_options=LinkPreviewOptions(is_disabled=True)
@@ -373,6 +384,17 @@ class Telegram:
         if not isinstance(sent, Message):
             raise Ambiguous("the answer cannot be read")
         return str(sent.message_id)
+
+    def _upload(self, file: File) -> Callable[..., Awaitable[Message]]:
+        """The call that shows a file of this type as what it is: seen or heard where it stands, if it can be."""
+        kind, _, format_ = file.media_type.partition("/")
+        if kind == "image":
+            return partial(self._bot.send_photo, photo=file.content, filename="picture.jpg")
+        if format_ == "ogg":
+            return partial(self._bot.send_voice, voice=file.content, filename="voice.ogg")
+        if format_ in ("mpeg", "mp4"):
+            return partial(self._bot.send_audio, audio=file.content, filename=f"voice.{FORMATS[format_]}")
+        return partial(self._bot.send_document, document=file.content, filename=f"voice.{format_}")
 
     async def _say_and_leave(self, chat: int, words: str) -> str:
         """A group is told why and left: what is said here concerns nobody but the person."""

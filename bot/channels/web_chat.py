@@ -82,14 +82,16 @@ def router(house: House, secure: bool) -> APIRouter:
     async def give(request: Request, message_id: uuid.UUID) -> Response:
         token = _token(request)
         conversation_id = await house.conversation_of(WEB, token) if token is not None else None
-        document = await file(house.database, conversation_id, message_id) if conversation_id is not None else None
-        if document is None:
+        found = await file(house.database, conversation_id, message_id) if conversation_id is not None else None
+        if found is None:
             return Response(status_code=404)
+        name, content = found
         headers = {
-            "content-disposition": f"attachment; filename*=UTF-8''{quote(document.name)}",
+            "content-disposition": f"attachment; filename*=UTF-8''{quote(name)}",
             "x-content-type-options": "nosniff",
+            "content-security-policy": "default-src 'none'; sandbox",
         }
-        return _fresh(Response(document.content, media_type=document.media_type, headers=headers))
+        return _fresh(Response(content.content, media_type=content.media_type, headers=headers))
 
     @routes.post("/chat/forget")
     async def forget() -> Response:
@@ -111,7 +113,8 @@ def content_security_policy(page: str) -> str:
 
     return (
         f"default-src 'none'; script-src {hashes('script')}; style-src {hashes('style')}; connect-src 'self'; "
-        "img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'"
+        "img-src 'self' data:; media-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
+        "require-trusted-types-for 'script'"
     )
 
 

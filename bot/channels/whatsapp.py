@@ -28,6 +28,7 @@ from bot.messages import (
     OPENS,
     Ambiguous,
     Button,
+    File,
     Incoming,
     Language,
     NoTemplate,
@@ -47,6 +48,8 @@ WEBHOOK_PATH = "/whatsapp/webhook"
 SIGNATURE_HEADER = "x-hub-signature-256"
 API_VERSION = "v25.0"  # of the Graph API, where WHATSAPP_API_URL names none
 LONGEST_INTERACTIVE = 1024  # characters of a text with buttons
+LONGEST_CAPTION = 1024  # and of one under a picture
+VOICES = ("audio/aac", "audio/amr", "audio/mpeg", "audio/mp4", "audio/ogg")
 MOST_BUTTONS, MOST_ROWS = 3, 10
 BUTTON_TITLE, ROW_TITLE, ROW_DESCRIPTION = 20, 24, 72
 BUTTON_ID, ROW_ID = 256, 200
@@ -63,6 +66,7 @@ LARGEST_FILES = {
 
 _VERSION = re.compile(r"/v\d+\.\d+$")
 _COURTESY = 3.0  # seconds that a call may take which nobody will miss
+_UPLOAD = 60.0  # seconds for a file of 16 MB
 _FILES_LIVE = re.compile(r"(?:[a-z0-9-]+\.)*(?:fbsbx\.com|fbcdn\.net|whatsapp\.net|facebook\.com)")
 _NOT_REACHED = (
     httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError, httpx.UnsupportedProtocol,
@@ -100,6 +104,7 @@ class WhatsApp:
         self._app_secret = app_secret.encode()
         self._verify_token = verify_token.encode()
         self._messages = f"{versioned(api_url)}/{phone_number_id}/messages"
+        self._media = f"{versioned(api_url)}/{phone_number_id}/media"
         self._api = versioned(api_url)
         self._http = httpx.AsyncClient(headers={"authorization": f"Bearer {token}"}, timeout=patience)
 
@@ -159,10 +164,16 @@ class WhatsApp:
         lines = sum(len(button.title) + len("99. \n") for button in buttons)
         return max(self.longest - lines - len("\n\n"), 1)
 
+    def caption(self, media_type: str) -> int | None:
+        """1024 characters under a picture, none under a voice."""
+        return {"image/jpeg": LONGEST_CAPTION, **dict.fromkeys(VOICES, 0)}.get(media_type)
+
     async def send(self, address: str, message: Outgoing) -> str:
         """Send one message; the platform's id of it."""
         if message.template is not None:
             return await self._post(address, message.id, template(message.template, message.language, message.buttons))
+        if message.file is not None:
+            return await self._post(address, message.id, await self._shown(message.file, readable(message.text)))
         content = contents(readable(message.text), message.buttons, message.language, self.longest)
         return await self._post(address, message.id, content)
 
@@ -181,6 +192,23 @@ class WhatsApp:
         if not isinstance(sent, dict) or not isinstance(sent.get("id"), str) or not sent["id"]:
             raise Ambiguous("the answer cannot be read")
         return readable(sent["id"])
+
+    async def _shown(self, file: File, words: str) -> Mapping[str, Any]:
+        """A picture with what stands under it, or a voice, uploaded anew at each try: what WhatsApp keeps of us goes
+        by itself."""
+        room = self.caption(file.media_type)
+        if room is None or len(words) > room or len(file.content) > largest_file(file.media_type):
+            raise Refused("a file that is not taken, or more text than may stand under it")
+        form = {"messaging_product": "whatsapp", "type": file.media_type}
+        upload = {"file": (file.media_type.replace("/", "."), file.content, file.media_type)}
+        try:
+            given = await self._call("POST", self._media, data=form, files=upload, timeout=_UPLOAD)
+        except Ambiguous:  # whatever arrived, nobody was sent it
+            raise Retryable("the file's upload broke off") from None
+        if not isinstance(given.get("id"), str):
+            raise Retryable("the file was not taken")
+        kind = file.media_type.partition("/")[0]
+        return {"type": kind, kind: {"id": given["id"], **({"caption": words} if words else {})}}
 
     async def typing(self, details: Mapping[str, Any]) -> None:
         """Mark this message as read and show « writing… » until the answer, 25 seconds at most. Never raises.

@@ -52,6 +52,7 @@ PAGES: dict[tuple[str, str], frozenset[Role] | None] = {
     ("POST", "/console/handoffs/{reference}/take"): _COUNSELLORS,
     ("POST", "/console/handoffs/{reference}/reopen"): _COUNSELLORS,
     ("POST", "/console/handoffs/{reference}/reply"): _COUNSELLORS,
+    ("POST", "/console/handoffs/{reference}/file"): _COUNSELLORS,
     ("POST", "/console/handoffs/{reference}/knock"): _COUNSELLORS,
     ("POST", "/console/handoffs/{reference}/note"): _COUNSELLORS,
     ("POST", "/console/handoffs/{reference}/transfer"): _COUNSELLORS,
@@ -132,6 +133,9 @@ BY_ITSELF = {
     "/console/calendar/week",
     "/console/calendar/live",
 }
+
+# where a file may come with the form
+UPLOADS = {"/console/handoffs/{reference}/file"}
 
 
 def may(role: str, method: str, path: str) -> bool:

@@ -65,6 +65,7 @@ class Staff:
     languages: Sequence[str]
     session_id: uuid.UUID
     verified_at: datetime
+    places: Sequence[str]  # their offices and the countries of these
 
     @property
     def recently(self) -> bool:
@@ -351,7 +352,9 @@ async def find(database: Database, token: str, limits: Limits, *, quietly: bool 
         if not quietly:
             await session.execute(update(StaffSession).where(StaffSession.id == own.id).values(seen_at=func.now()))
             await session.commit()
-    return Staff(member.id, member.name, member.role, member.offices, member.languages, own.id, own.verified_at)
+    return Staff(
+        member.id, member.name, member.role, member.offices, member.languages, own.id, own.verified_at, member.places
+    )
 
 
 async def sessions(database: Database, staff_id: uuid.UUID, limits: Limits) -> list[StaffSession]:

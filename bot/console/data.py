@@ -36,7 +36,7 @@ async def _behind(session: AsyncSession, visit: Visit) -> reading.Case:
     if prefix == "H":
         found = await reading.handoff(session, reference, visit.staff)
     elif prefix == "AV":
-        found = await reading.request(session, visit.console.database.vault, reference, visit.staff.offices)
+        found = await reading.request(session, visit.console.database.vault, reference, visit.staff.places)
     elif prefix == "CK":
         found = await reading.enrolment(session, reference, visit.staff)
     elif prefix == "RV":
@@ -232,7 +232,7 @@ async def _requests(
     )
     for one, key in rows.all():
         answers = database.vault.open(key, one.answers_sealed)
-        if reading.theirs(PLACES.get(str(answers.get("direction"))), staff.offices):
+        if reading.theirs(PLACES.get(str(answers.get("direction"))), staff.places):
             day = one.created_at.date().isoformat()
             yield one.reference, day, one.status, one.priority, *reading.chosen(answers)
 

@@ -23,6 +23,7 @@ from bot.console.access import Field
 from bot.console.accounts import Limits, Staff
 from bot.console.live import Live
 from bot.console.oidc import Provider
+from bot.conversation import media
 from bot.conversation.chosen import Chosen
 from bot.db.invented import Notice
 from bot.db.session import Database
@@ -32,9 +33,12 @@ from bot.settings import Settings, reading_hours
 HERE = Path(__file__).parent
 LANGUAGE_COOKIE = "rafiq_console_language"
 LARGEST = 64 * 1024  # bytes of a form
+LARGEST_FILE = media.LARGEST  # bytes that come with one, where one may
 MISSES = 30  # pages of references that are not there for somebody, within
 LATELY = timedelta(minutes=10)
 _PAGE = re.compile(r"/console(/[A-Za-z0-9_-]+)*/?")
+_BOUNDARY = re.compile(r'boundary="?([A-Za-z0-9\'()+_,./:=?-]{1,70})')
+_NAME = re.compile(r'; name="([^"]*)"')
 POLICY = (
     "default-src 'none'; object-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
     "media-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
@@ -105,6 +109,7 @@ class Visit:
     request: Request
     language: Language
     form: Mapping[str, str] = field(default_factory=dict)
+    files: Mapping[str, bytes] = field(default_factory=dict)
     token: str | None = None
     signed_in: Staff | None = None
 
@@ -243,8 +248,9 @@ def guarded(console: Console, method: str, path: str, handler: Handler) -> Calla
             if not _from_here(request):
                 return visit.show("refused.html", 403, why="console.refused.origin")
             try:
-                body = await read_body(request, LARGEST)
-                visit.form = dict(parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=40))
+                largest = LARGEST + (LARGEST_FILE if await _may_upload(request) else 0)
+                body = await read_body(request, largest)
+                visit.form, visit.files = _form(request, body)
                 visit.form = {name: readable(given) for name, given in visit.form.items()}
             except TooLarge:
                 return visit.show("refused.html", 413, why="console.refused.size")
@@ -272,6 +278,14 @@ def guarded(console: Console, method: str, path: str, handler: Handler) -> Calla
             return visit.show("refused.html", 429, why="console.people.too_many")
         return await _handled(visit)
 
+    async def _may_upload(request: Request) -> bool:
+        """Nobody else's megabytes are read."""
+        token = request.cookies.get(console.cookie)
+        if path not in access.UPLOADS or token is None:
+            return False
+        known = await accounts.find(console.database, token, console.limits, quietly=True)
+        return known is not None and known.role in (allowed or ())
+
     async def _handled(visit: Visit) -> Response:
         try:
             return await handler(visit)
@@ -281,6 +295,28 @@ def guarded(console: Console, method: str, path: str, handler: Handler) -> Calla
             return visit.show("refused.html", 404, why="console.refused.missing")
 
     return serve
+
+
+def _form(request: Request, body: bytes) -> tuple[dict[str, str], dict[str, bytes]]:
+    """The fields and files of a form. Raises `ValueError` for what is none."""
+    kind, _, rest = request.headers.get("content-type", "").partition(";")
+    if kind.strip().lower() != "multipart/form-data":
+        return dict(parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=40)), {}
+    boundary = _BOUNDARY.search(rest)
+    if boundary is None:
+        raise ValueError("no boundary")
+    fields: dict[str, str] = {}
+    files: dict[str, bytes] = {}
+    for part in (b"\r\n" + body).split(b"\r\n--" + boundary[1].encode())[1:-1][:40]:
+        head, _, content = part.partition(b"\r\n\r\n")
+        name = _NAME.search(head.decode())
+        if name is None:
+            raise ValueError("a part without a name")
+        if b"filename=" in head:
+            files[name[1]] = content
+        else:
+            fields[name[1]] = content.decode()
+    return fields, files
 
 
 async def _misses(visit: Visit) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
@@ -24,6 +25,7 @@ from bot.console.person import about, waited
 from bot.conversation import figures, handoffs, overview
 from bot.conversation.figures import Board
 from bot.conversation.handoffs import CANNED, Desk, HandoffError
+from bot.conversation.media import Given, Unusable
 from bot.db.models import AuditEntry, CaseEndpoint, CaseEvent, Handoff, StaffMember
 from bot.journeys import learning
 from bot.messages import LANGUAGES
@@ -37,6 +39,7 @@ STATIC = {
 MESSAGES, ALL_MESSAGES = 100, 1000  # of a conversation: as its page opens, and when earlier ones are asked for
 STUCK = 50  # of each kind of what did not go
 REVIEWED = 12  # messages to be labelled on a page
+_DRAWING = asyncio.Lock()  # one picture at a time: for the memory
 SEARCHES = 30  # lately, of one member of the team
 VERIFIED = 1000  # rows of the audit that its page looks at
 SEEN_FOR = timedelta(hours=1)  # an open page that refreshes itself is written down once in this time
@@ -181,7 +184,7 @@ async def _handoff(visit: Visit, error: str = "", words: str = "", status: int =
         }
         await audit.record(session, database.vault, visit.staff.id, "conversation.seen", reference)
         await session.commit()
-    mine = one.owner_id == visit.staff.id and one.status == "taken"
+    mine = _mine(visit, one)
     return visit.show(
         "handoff.html",
         status,
@@ -192,6 +195,7 @@ async def _handoff(visit: Visit, error: str = "", words: str = "", status: int =
         error=error,
         words=words,
         fresh=uuid.uuid4(),
+        fresh_file=uuid.uuid4(),
         canned=[
             (visit.say(f"console.canned.{key}.title"), _canned(key, case), visit.say(f"console.canned.{key}"))
             for key in CANNED
@@ -233,7 +237,11 @@ async def thread(visit: Visit) -> Response:
         if not await audit.lately(session, me, "conversation.seen", SEEN_FOR, reference):
             await audit.record(session, vault, me, "conversation.seen", reference)
             await session.commit()
-    return visit.show("thread.html", one=found[0], case=found[1], **shown)
+    return visit.show("thread.html", one=found[0], case=found[1], mine=_mine(visit, found[0]), **shown)
+
+
+def _mine(visit: Visit, one: Handoff) -> bool:
+    return one.owner_id == visit.staff.id and one.status == "taken"
 
 
 async def conversation_live(visit: Visit) -> Response:
@@ -277,7 +285,7 @@ async def request(visit: Visit) -> Response:
     """A first-contact request: what was asked, and the conversations in which a person was wanted."""
     database, reference = visit.console.database, visit.path("reference")
     async with database.session() as session:
-        found = await reading.request(session, database.vault, reference, visit.staff.offices)
+        found = await reading.request(session, database.vault, reference, visit.staff.places)
         if found is None:
             raise NotThere
         shown = await about(visit, session, found[1])
@@ -319,6 +327,20 @@ async def reply(visit: Visit) -> Response:
     if not words:
         return visit.go(f"/console/handoffs/{visit.path('reference')}")
     return await _step(visit, "handoff.replied", lambda desk, reference, me: desk.reply(reference, me, words, fresh))
+
+
+async def send_file(visit: Visit) -> Response:
+    """Send a voice message or a picture, cleaned as those of people are, with words or without."""
+    words = visit.form.get("words", "").strip()
+    try:
+        async with _DRAWING:
+            given = await asyncio.to_thread(Given.of, visit.files.get("file", b""))
+    except Unusable:
+        return await _handoff(visit, visit.say("console.file.wrong"), status=400)
+    fresh = _uuid(visit.form.get("fresh", ""))
+    return await _step(
+        visit, "handoff.replied", lambda desk, reference, me: desk.reply(reference, me, words, fresh, given)
+    )
 
 
 async def knock(visit: Visit) -> Response:
@@ -644,6 +666,7 @@ HANDLERS: Mapping[tuple[str, str], Handler] = {
     ("POST", "/console/handoffs/{reference}/take"): take,
     ("POST", "/console/handoffs/{reference}/reopen"): reopen,
     ("POST", "/console/handoffs/{reference}/reply"): reply,
+    ("POST", "/console/handoffs/{reference}/file"): send_file,
     ("POST", "/console/handoffs/{reference}/knock"): knock,
     ("POST", "/console/handoffs/{reference}/note"): note,
     ("POST", "/console/handoffs/{reference}/transfer"): transfer,

@@ -69,14 +69,14 @@ class Colleague:
     name: str
 
 
-def theirs(place: str | None, offices: Sequence[str]) -> bool:
-    """Whether this place is one of somebody's offices: all are, for who has none; no place is everybody's."""
-    return not offices or place is None or place in offices
+def theirs(place: str | None, places: Sequence[str]) -> bool:
+    """Whether this place is one of somebody's: all are, for who has none; no place is everybody's."""
+    return not places or place is None or place in places
 
 
 def visible(one: Handoff, staff: Staff) -> bool:
     """Whether this handoff is there for them: of their offices, and not of those that may be about themselves."""
-    return there(one, staff.id, staff.role, staff.offices)
+    return there(one, staff.id, staff.role, staff.places)
 
 
 async def queue(session: AsyncSession, staff: Staff) -> list[tuple[Handoff, str | None]]:
@@ -105,7 +105,7 @@ async def handoff(session: AsyncSession, reference: str, staff: Staff) -> tuple[
 
 
 async def request(
-    session: AsyncSession, vault: Vault, reference: str, offices: Sequence[str]
+    session: AsyncSession, vault: Vault, reference: str, places: Sequence[str]
 ) -> tuple[Request, Case] | None:
     """This request and who made it, likewise."""
     found = await session.scalar(select(Request).where(Request.reference == reference, Request.status != "withdrawn"))
@@ -115,7 +115,7 @@ async def request(
     if case is None:
         return None
     direction = vault.open(case.key, found.answers_sealed).get("direction")
-    return (found, case) if theirs(PLACES.get(str(direction)), offices) else None
+    return (found, case) if theirs(PLACES.get(str(direction)), places) else None
 
 
 async def offices(session: AsyncSession, theirs: Sequence[str]) -> list[Office]:
@@ -234,7 +234,7 @@ async def colleagues(session: AsyncSession, place: str | None) -> list[Colleague
     rows = await session.scalars(
         select(StaffMember).where(StaffMember.active, StaffMember.role.in_(ROLES)).order_by(StaffMember.name)
     )
-    return [Colleague(one.id, one.name) for one in rows if theirs(place, one.offices)]
+    return [Colleague(one.id, one.name) for one in rows if theirs(place, one.places)]
 
 
 def supervises(role: str) -> bool:
@@ -288,7 +288,7 @@ async def is_there(session: AsyncSession, vault: Vault, page: str, staff: Staff)
     if not may(staff.role, "GET", f"/console/{kind}/{{reference}}"):
         return False
     if kind == "requests":
-        return await request(session, vault, reference, staff.offices) is not None
+        return await request(session, vault, reference, staff.places) is not None
     if kind == "appointments":
         return await appointment(session, reference, staff) is not None
     if kind == "checkins":

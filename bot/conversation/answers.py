@@ -25,6 +25,7 @@ from bot.db import models
 from bot.db.models import Address, CaseAnswer, Conversation, Handoff, Person
 from bot.db.session import Database, Lane, wake
 from bot.journeys.first_contact import appointment
+from bot.journeys.handoff import settle
 from bot.messages import Language
 
 log = structlog.get_logger()
@@ -95,6 +96,8 @@ async def take(database: Database, answer_id: str, answer: Answer) -> bool | Non
                 told = await _returned(session, database, about, answer)
             else:
                 words = _apply(database, about, answer)
+                if about.request is not None and about.request.status != "open":
+                    await settle(session, about.request.person_id, datetime.now(UTC))
                 told = words is not None and await _tell(session, database, about, words)
         session.add(CaseAnswer(id=answer_id, type=answer.type, told=told))
         faults.point("answers.before_commit")

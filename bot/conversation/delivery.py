@@ -20,8 +20,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 from sqlalchemy.orm import aliased
 
 from bot import faults, metrics
-from bot.channels import Channel, Documents, Limits
-from bot.conversation import letters, outbox, pacing
+from bot.channels import Channel, Documents, Files, Limits
+from bot.conversation import letters, media, outbox, pacing
 from bot.conversation.splitting import split
 from bot.db.models import Address, Conversation, Outbox
 from bot.db.session import Database, Lane, each_alone
@@ -136,18 +136,32 @@ class Delivery:
                 if later is not None:
                     await letters.settle(session, letter.id, "queued", error=PEOPLE, pause=later - letter.now)
                     return True
+            file = None
+            if letter.media_id is not None and template is None:
+                fetched, file = await media.of(session, self.database.vault, letter.media_id)
+                if not fetched:
+                    await letters.settle(session, letter.id, "queued", error="media", pause=media.LOOK_AGAIN)
+                    return False
         buttons = tuple(Button(button_id, title) for button_id, title in content["buttons"])
         document, room = None, channel.room(buttons)
         if "document" in content and template is None and isinstance(channel, Documents):
             document, room = Document(*content["document"]), min(room, channel.longest_caption)
         parts = [""] if template is not None else split(content["text"], channel.longest, room)
+        under = channel.caption(file.media_type) if file is not None and isinstance(channel, Files) else None
+        if under is None:
+            file = None
+        elif under == 0:
+            parts.append("")
+        else:
+            parts = split(content["text"], channel.longest, min(room, under))
         async with each_alone(connection):
             left = max(len(parts) - _gone(letter, template), 1)
             if not await pacing.take(connection, letter, channel.limits, left):
                 return False
         faults.point("delivery.sending")
         try:
-            message = Outgoing("", "", content["language"], buttons if template is None else (), template, document)
+            choices = buttons if template is None else ()
+            message = Outgoing("", "", content["language"], choices, template, document, file)
             external_id = await self._send(connection, channel, letter, message, parts)
         except SendError as error:
             metrics.DELIVERIES.labels(metrics.channel(letter.channel), type(error).__name__.lower()).inc()
@@ -196,6 +210,7 @@ class Delivery:
                     text=part,
                     buttons=message.buttons if last else (),
                     document=message.document if last else None,
+                    file=message.file if last else None,
                 ),
             )
             if not last:

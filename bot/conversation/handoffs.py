@@ -21,6 +21,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from bot import i18n
 from bot.conversation import outbox
+from bot.conversation.media import Given, Sent, bring
 from bot.db.encryption import Vault
 from bot.db.models import (
     Address,
@@ -109,6 +110,7 @@ class Line:
     outbox_id: int | None = None
     media_id: int | None = None
     name: str | None = None  # of the team
+    language: str | None = None  # of what was written to the person
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,20 +173,38 @@ class Desk:
         return thread.handoff
 
     async def reply(
-        self, reference: str, staff_id: uuid.UUID, words: str, public_id: uuid.UUID | None = None
+        self,
+        reference: str,
+        staff_id: uuid.UUID,
+        words: str,
+        public_id: uuid.UUID | None = None,
+        sent: Sent | Given | None = None,
     ) -> int | None:
         """Write to the person; the outbox id of the message. The same `public_id` again writes nothing and gives None.
 
+        `sent`: a voice or picture that goes with it, if need be once it is fetched; without words its kind is said.
         Outside the platform's window it is held; its status and reason say so.
         """
         thread = await self._mine(reference, staff_id)
         if thread.unwanted:
             raise Unwanted(reference)
         member = await self._member(reference, staff_id)
+        media_id = None
+        again = select(Outbox.id).where(Outbox.public_id == public_id)
+        if sent is not None and public_id is not None and await self.session.scalar(again) is not None:
+            return None
+        if sent is not None:
+            words = words or i18n.say("handoff.voice" if sent.is_voice else "handoff.picture", thread.language)
+            media_id = await bring(
+                self.session, self.vault, sent, person_id=thread.person_id, key=thread.key,
+                conversation_id=thread.conversation_id, days=self.settings.rafiq_media_days,
+            )  # fmt: skip
         words = i18n.say("handoff.reply", thread.language, name=member.name, words=words[:LONGEST])
         outbox_id = await self._write(
-            thread.conversation_id, thread.key, words, thread.language, sensitive=True, public_id=public_id
-        )
+            thread.conversation_id, thread.key, words, thread.language, sensitive=True, public_id=public_id,
+            media_id=media_id,
+            expires_at=self.now + timedelta(days=self.settings.rafiq_media_days) if media_id is not None else None,
+        )  # fmt: skip
         if outbox_id is None:
             return None
         await self.session.execute(
@@ -326,9 +346,10 @@ class Desk:
         text: str,
         buttons: Sequence[tuple[str, Mapping[str, Any]]] = (),
         inbox_id: int | None = None,
+        media_id: int | None = None,
     ) -> int | None:
         """Write to somebody of the team in their own chat, if they have one; it goes when the person's data goes."""
-        outbox_id = await self.to_chat(staff, text, buttons, inbox_id)
+        outbox_id = await self.to_chat(staff, text, buttons, inbox_id, media_id)
         if outbox_id is not None:
             await self.session.execute(
                 insert(HandoffEntry).values(
@@ -343,6 +364,7 @@ class Desk:
         text: str,
         buttons: Sequence[tuple[str, Mapping[str, Any]]] = (),
         inbox_id: int | None = None,
+        media_id: int | None = None,
     ) -> int | None:
         """Write to somebody of the team in their own chat; None when they have none."""
         if staff.conversation_id is None:
@@ -355,7 +377,9 @@ class Desk:
         if key is None:
             return None
         issued = [(secrets.token_urlsafe(9), title, action) for title, action in buttons]
-        outbox_id = await self._write(staff.conversation_id, key, text, reads(staff), buttons=issued, inbox_id=inbox_id)
+        outbox_id = await self._write(
+            staff.conversation_id, key, text, reads(staff), buttons=issued, inbox_id=inbox_id, media_id=media_id
+        )
         for position, (button_id, title, action) in enumerate(issued, 1):
             await self.session.execute(
                 insert(IssuedButton).values(
@@ -391,18 +415,23 @@ class Desk:
             if kind in ("text", "media", "press"):
                 lines.append(Line(at, "person", str(content.get("text") or ""), media_id=media_id))
         said = await self.session.execute(
-            select(Outbox.id, Outbox.created_at, Outbox.content_sealed, Outbox.status, Outbox.error, StaffMember.name)
+            select(
+                Outbox.id, Outbox.created_at, Outbox.content_sealed, Outbox.status, Outbox.error, Outbox.media_id,
+                StaffMember.name,
+            )
             .outerjoin(HandoffEntry, (HandoffEntry.outbox_id == Outbox.id) & (HandoffEntry.what == "replied"))
             .outerjoin(StaffMember, StaffMember.id == HandoffEntry.staff_id)
             .where(Outbox.conversation_id == found.conversation_id)
             .where(Outbox.created_at > since, Outbox.created_at <= until)
             .order_by(Outbox.id.desc())
             .limit(last)
-        )
-        for outbox_id, at, sealed, status, error, name in said:
-            text = str(self.vault.open(found.key, sealed)["text"])
+        )  # fmt: skip
+        for outbox_id, at, sealed, status, error, file_id, name in said:
+            content = self.vault.open(found.key, sealed)
             who = "assistant" if name is None else "team"
-            lines.append(Line(at, who, text, status, error, outbox_id, name=name))
+            lines.append(
+                Line(at, who, str(content["text"]), status, error, outbox_id, file_id, name, content.get("language"))
+            )
         return sorted(lines, key=lambda line: line.at)[-last:]
 
     async def media(self, reference: str, media_id: int, role: str) -> tuple[bytes, str] | None:
@@ -621,6 +650,8 @@ class Desk:
         sensitive: bool = False,
         inbox_id: int | None = None,
         public_id: uuid.UUID | None = None,
+        media_id: int | None = None,
+        expires_at: datetime | None = None,
     ) -> int | None:
         content = {
             "text": words,
@@ -639,6 +670,8 @@ class Desk:
                 seq=seq,
                 sensitive=sensitive,
                 content_sealed=self.vault.seal(key, content),
+                media_id=media_id,
+                expires_at=expires_at,
                 **({"public_id": public_id} if public_id is not None else {}),
             )
             .on_conflict_do_nothing(index_elements=["public_id"])
@@ -655,17 +688,17 @@ def may_know(member: StaffMember, reason: str) -> bool:
 
 def there_for(handoff: Handoff, member: StaffMember) -> bool:
     """Whether this handoff is for this person of the team to see and take: see `there`."""
-    return there(handoff, member.id, member.role, member.offices)
+    return there(handoff, member.id, member.role, member.places)
 
 
-def there(handoff: Handoff, staff_id: uuid.UUID, role: str, offices: Sequence[Any]) -> bool:
-    """Whether a handoff is there for somebody: of their offices (all are, for who has none; no place is everybody's),
+def there(handoff: Handoff, staff_id: uuid.UUID, role: str, places: Sequence[Any]) -> bool:
+    """Whether a handoff is there for somebody: of their places (all are, for who has none; no place is everybody's),
     theirs already, or waiting after everybody was told. What may be about the team, for who supervises alone.
     """
     if handoff.reason in RESTRICTED and role not in SUPERVISING:
         return False
     told = handoff.status == "waiting" and handoff.step >= EVERYBODY_WAS_TOLD
-    return told or handoff.owner_id == staff_id or not offices or handoff.place is None or handoff.place in offices
+    return told or handoff.owner_id == staff_id or not places or handoff.place is None or handoff.place in places
 
 
 def duty(member: StaffMember, settings: Settings) -> str:

@@ -17,15 +17,17 @@ import structlog
 from PIL import Image, ImageOps
 from sqlalchemy import bindparam, delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
 from bot import faults
 from bot.channels import Channel, Downloads
 from bot.conversation import sounds
 from bot.conversation.letters import backoff
-from bot.db.models import Address, Conversation, Media, Person
+from bot.db.encryption import Vault
+from bot.db.models import Address, Conversation, HandoffEntry, Media, Outbox, Person
 from bot.db.session import Database, Lane, wake
 from bot.journeys.context import Context
-from bot.messages import Retryable, SendError
+from bot.messages import File, Retryable, SendError
 
 log = structlog.get_logger()
 VOICES = ("voice", "audio")
@@ -34,6 +36,7 @@ FOR_A_PERSON = (*VOICES, *PICTURES, "video", "video_note", "document")  # what s
 LARGEST = 16 * 1024 * 1024  # bytes
 MOST_PIXELS = 25_000_000  # three copies of four bytes each while it is drawn: 300 MB
 ATTEMPTS = 8
+LOOK_AGAIN = timedelta(seconds=5)  # when a message that waits for its file is looked at again, if nobody wakes it
 
 Image.MAX_IMAGE_PIXELS = None  # the size is looked at here, before anything is unpacked
 
@@ -73,12 +76,99 @@ async def keep(ctx: Context, details: Mapping[str, Any]) -> bool:
     return not before
 
 
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """What somebody of the team sent in their own chat for a person: where it is fetched."""
+
+    inbox_id: int
+    channel: str
+    details: Mapping[str, Any]
+
+    @property
+    def is_voice(self) -> bool:
+        """Or else a picture."""
+        return self.details.get("media") in VOICES
+
+    @property
+    def may_go(self) -> bool:
+        """Whether this is of a kind that is passed on."""
+        return self.details.get("media") in VOICES + PICTURES
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What somebody of the team gave in the console, cleaned."""
+
+    content: bytes
+    mime: str
+
+    @classmethod
+    def of(cls, content: bytes) -> Given:
+        """A picture, or a voice message. Raises `Unusable` for what is neither."""
+        try:
+            return cls(*cleaned("photo", content))
+        except Unusable:
+            return cls(*cleaned("voice", content))
+
+    @property
+    def is_voice(self) -> bool:
+        """Or else a picture."""
+        return not self.mime.startswith("image/")
+
+
+async def bring(
+    session: AsyncSession,
+    vault: Vault,
+    sent: Sent | Given,
+    *,
+    person_id: int,
+    key: bytes,
+    conversation_id: int,
+    days: int,
+) -> int:
+    """Write down what goes to this person, sealed with their key, or that it is to be fetched; its number."""
+    if isinstance(sent, Sent):
+        values: dict[str, Any] = {
+            "inbox_id": sent.inbox_id, "channel": sent.channel, "kind": str(sent.details["media"]),
+            "details_sealed": vault.seal(key, dict(sent.details)),
+        }  # fmt: skip
+    else:
+        values = {
+            "kind": "voice" if sent.is_voice else "photo", "details_sealed": vault.seal(key, {}), "status": "kept",
+            "content_sealed": vault.seal_bytes(key, sent.content), "mime": sent.mime, "size": len(sent.content),
+            "sha256": hashlib.sha256(sent.content).digest(),
+        }  # fmt: skip
+    whose = {"person_id": person_id, "conversation_id": conversation_id}
+    row = await session.execute(
+        insert(Media).values(**whose, **values, expires_at=func.now() + timedelta(days=days)).returning(Media.id)
+    )
+    media_id = row.scalar_one()
+    if isinstance(sent, Sent):
+        await wake(session, Lane.MEDIA, media_id)
+    return media_id
+
+
+async def of(session: AsyncSession, vault: Vault, media_id: int) -> tuple[bool, File | None]:
+    """Whether it is not being fetched any more, and what it is if it is kept."""
+    row = (
+        await session.execute(
+            select(Media.status, Media.mime, Media.content_sealed, Person.key)
+            .join(Person, Person.id == Media.person_id)
+            .where(Media.id == media_id)
+        )
+    ).first()
+    if row is None or row.content_sealed is None:
+        return row is None or row.status != "pending", None
+    return True, File(row.mime, vault.open_bytes(row.key, row.content_sealed))
+
+
 # Looked for every second: made once.
+_CHANNEL = func.coalesce(Media.channel, Address.channel)
 _DUE = (
     select(Media.id)
     .join(Conversation, Conversation.id == Media.conversation_id)
     .join(Address, Address.id == Conversation.address_id)
-    .where(Address.channel.in_(bindparam("channels", expanding=True)))  # other processes may have the others
+    .where(_CHANNEL.in_(bindparam("channels", expanding=True)))  # other processes may have the others
     .where(Media.status == "pending", Media.next_at.is_(None) | (Media.next_at <= func.now()))
     .order_by(Media.id)
     .limit(50)
@@ -106,7 +196,7 @@ class Keeper:
                 return
             row = (
                 await connection.execute(
-                    select(Media.kind, Media.details_sealed, Media.attempts, Person.key, Address.channel)
+                    select(Media.kind, Media.details_sealed, Media.attempts, Person.key, _CHANNEL.label("channel"))
                     .join(Person, Person.id == Media.person_id)
                     .join(Conversation, Conversation.id == Media.conversation_id)
                     .join(Address, Address.id == Conversation.address_id)
@@ -124,6 +214,8 @@ class Keeper:
                 .where(Media.id == media_id, Media.status == "pending")
                 .values(attempts=row.attempts + 1, **values)
             )
+            if "status" in values:
+                await _go_on(connection, media_id, values["status"] == "kept")
             await connection.commit()
 
     async def _fetched(self, row: Any, details: Mapping[str, Any]) -> dict[str, Any]:
@@ -160,6 +252,20 @@ class Keeper:
             count = len(gone.all())
             await session.commit()
             return count
+
+
+async def _go_on(connection: AsyncConnection, media_id: int, kept: bool) -> None:
+    """What waited for this goes. A copy for the team goes without what could not be had; an answer to a person is
+    nothing without it, and its writer is told."""
+    waiting = update(Outbox).where(Outbox.media_id == media_id)
+    if not kept:
+        answers = select(HandoffEntry.outbox_id).where(HandoffEntry.what == "replied")
+        failed = waiting.where(Outbox.id.in_(answers), Outbox.status.in_(("queued", "held")))
+        await connection.execute(failed.values(status="failed", error="media", next_at=None))
+    going = waiting.where(Outbox.status == "queued", func.coalesce(Outbox.error, "media") == "media")
+    going = going.values(next_at=None, error=None)
+    for conversation_id in set(await connection.scalars(going.returning(Outbox.conversation_id))):
+        await wake(connection, Lane.DELIVERY, conversation_id)
 
 
 def cleaned(kind: str, content: bytes) -> tuple[bytes, str]:

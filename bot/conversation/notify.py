@@ -151,7 +151,7 @@ class Watch:
             return True
         if not is_open(duty(member, self.settings), now) or not _among(handoff.priority, member.priorities):
             return False
-        theirs = _among(handoff.language, member.languages) and _among(handoff.place, member.offices)
+        theirs = _among(handoff.language, member.languages) and _among(handoff.place, member.places)
         return theirs or step >= 1
 
     async def _notify(self, desk: Desk, handoff: Handoff, member: StaffMember) -> None:

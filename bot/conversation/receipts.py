@@ -21,10 +21,11 @@ from bot.messages import Receipt, Refused
 
 RANKS = {"queued": 0, "sending": 1, "sent": 2, "delivered": 3, "read": 4}
 # One statement a status, and thousands of them come for each morning of check-ins. `UNKNOWN` and given up counts as
-# `sending`; it is charged, and nobody has counted it. The next message of the conversation may have waited for it.
+# `sending`; it is charged, and nobody has counted it. The next message of the conversation may have waited for it; who
+# has the conversation sees it move.
 _FORWARD = text(f"""
     WITH before AS (
-        SELECT outbox.id, outbox.status, outbox.error FROM outbox
+        SELECT outbox.id, outbox.status, outbox.error, conversation.owner_id IS NOT NULL AS watched FROM outbox
         JOIN conversation ON conversation.id = outbox.conversation_id
         JOIN address ON address.id = conversation.address_id
         WHERE (outbox.external_id = :external_id OR outbox.public_id = :public_id)
@@ -38,7 +39,8 @@ _FORWARD = text(f"""
         UPDATE outbox SET status = :status, external_id = coalesce(outbox.external_id, :external_id),
             sent_at = coalesce(sent_at, now()), next_at = NULL, error = nullif(outbox.error, '{letters.UNKNOWN}')
         FROM before WHERE outbox.id = before.id
-        RETURNING outbox.conversation_id, before.status, before.error, outbox.unasked, outbox.announces
+        RETURNING outbox.conversation_id, before.status IN ('queued', 'sending') AS waited, before.watched,
+            before.error, outbox.unasked, outbox.announces
     ), counted AS (
         INSERT INTO sent_count (day, channel, kind, messages)
         SELECT current_date, CAST(:channel AS text),
@@ -46,8 +48,9 @@ _FORWARD = text(f"""
         FROM moved WHERE error = '{letters.UNKNOWN}'
         ON CONFLICT (day, channel, kind) DO UPDATE SET messages = sent_count.messages + excluded.messages
     )
-    SELECT pg_notify('rafiq', '{int(Lane.DELIVERY)}:' || conversation_id) FROM moved
-    WHERE status IN ('queued', 'sending')
+    SELECT pg_notify(
+        'rafiq', '{int(Lane.DELIVERY)}:' || conversation_id || CASE WHEN waited THEN '' ELSE '\\:unhurried' END
+    ) FROM moved WHERE waited OR watched
 """).bindparams(bindparam("public_id", type_=Uuid), bindparam("external_id", type_=Text))  # noqa: S608 (our own words)
 
 

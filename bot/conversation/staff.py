@@ -1,7 +1,8 @@
 """The team's own chats: linked by a code, told who waits, writing to people from there.
 
-Whoever of the team links their chat is no longer talked to by the assistant in it: what they write goes to the person
-whose conversation they have; when they have several, they are asked each time to whom.
+Whoever of the team links their chat is no longer talked to by the assistant in it: what they write, say or show goes
+to the person whose conversation they have; when they have several, they are asked each time to whom. What they do is
+written into the audit like what is done in the console.
 """
 
 from __future__ import annotations
@@ -9,8 +10,9 @@ from __future__ import annotations
 import re
 import secrets
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
+from typing import Any, Protocol
 
 from sqlalchemy import delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert
@@ -21,9 +23,10 @@ from bot.assistant.commands import command
 from bot.assistant.triage import Cue
 from bot.conversation import handoffs
 from bot.conversation.handoffs import ROLES, Desk, HandoffError, duty, may_know, reads, there_for, why
+from bot.conversation.media import PICTURES, VOICES, Sent
 from bot.conversation.notify import facts
 from bot.db.encryption import Vault
-from bot.db.models import Handoff, HandoffEntry, Inbox, IssuedButton, Outbox, StaffMember
+from bot.db.models import Handoff, HandoffEntry, Inbox, IssuedButton, Media, Outbox, StaffMember
 from bot.journeys import handoff as journey
 from bot.journeys import safety
 from bot.journeys.context import Choice, Context
@@ -37,8 +40,27 @@ CODE_LIFE = timedelta(hours=24)
 READ_BACK = 6  # messages of before that whoever takes a conversation is shown
 COLLEAGUES = 8  # shown to hand a conversation on to
 NOTE = "#"  # a message that begins so is a note for colleagues
+FILES_BACK = 4  # voices and pictures of before that they are shown
+SORTS = {"voice": VOICES, "picture": PICTURES, "video": ("video", "video_note"), "document": ("document",)}
+IN_A_CHAT = {"in": "chat"}  # what the audit says beside each action that was done here
+TO_BE_SHOWN = (Media.status.in_(("pending", "kept")), Media.kind.in_(VOICES + PICTURES))
 _ADDRESS = re.compile(r"[^@\s<>,;:()\"]+@[^@\s<>,;:()\"]+")
 _CODE = re.compile(OF_THE_TEAM + r"[A-Za-z0-9_-]{22}")
+
+
+class Audited(Protocol):
+    """Adds a row to the audit (bot/console/audit.py), which commits with what it tells of."""
+
+    async def __call__(
+        self,
+        session: AsyncSession,
+        vault: Vault,
+        staff_id: uuid.UUID | None,
+        action: str,
+        target: str = "",
+        detail: Mapping[str, str | int] | None = None,
+    ) -> None:
+        """Who, what, and the reference of where."""
 
 
 async def add(
@@ -93,7 +115,7 @@ def is_code(typed: str) -> bool:
     return _CODE.fullmatch(typed) is not None
 
 
-async def link(ctx: Context, typed: str) -> None:
+async def link(ctx: Context, typed: str, audited: Audited) -> None:
     """The chat in which this code is sent is its owner's from now on; a code works once."""
     ctx.forget_words = True
     digest = _digest(ctx.vault, typed)
@@ -114,39 +136,52 @@ async def link(ctx: Context, typed: str) -> None:
     ctx.language = reads(member)
     ctx.forget_dialogue = True
     ctx.say("desk.linked", name=member.name)
+    await audited(ctx.session, ctx.vault, member.id, "chat.linked", detail=IN_A_CHAT)
 
 
-async def turn(ctx: Context, staff_id: uuid.UUID, kind: Kind, press: str) -> None:
+async def turn(
+    ctx: Context, staff_id: uuid.UUID, kind: Kind, press: str, details: Mapping[str, Any], audited: Audited
+) -> None:
     """One thing that somebody of the team did in their own chat."""
     member = await ctx.session.get(StaffMember, staff_id, populate_existing=True)
     if member is None:
         return
     ctx.language = reads(member)
     desk = Desk(ctx.session, ctx.vault, ctx.settings, ctx.now)
+    done: list[tuple[str, str]] = []
     try:
         if kind is Kind.PRESS:
-            await _pressed(ctx, desk, member, press)
+            done = await _pressed(ctx, desk, member, press)
         elif kind is Kind.TEXT and command(ctx.text) == "stop":
             await _unlink(ctx)
             ctx.say("desk.unlinked")
+            done = [("chat.unlinked", "")]
         elif kind is Kind.TEXT:
-            await _wrote(ctx, desk, member)
+            done = await _wrote(ctx, desk, member, None)
         elif kind is Kind.MEDIA:
-            ctx.say("desk.text_only")
+            sent = Sent(ctx.inbox_id, ctx.channel, details)
+            if sent.may_go:
+                done = await _wrote(ctx, desk, member, sent)
+            else:
+                ctx.forget_words = True
+                ctx.say("desk.not_this")
         elif kind is Kind.START:
             await _open(ctx, desk, member)
     except HandoffError as error:
         ctx.say_text(i18n.say(error.say, ctx.language, **error.values))
+    for action, reference in done:  # last: one row of the audit waits for another
+        await audited(ctx.session, ctx.vault, staff_id, action, reference, IN_A_CHAT)
 
 
-async def _wrote(ctx: Context, desk: Desk, member: StaffMember) -> None:
-    """Words for the person whose conversation they have; a note when they begin with #."""
+async def _wrote(ctx: Context, desk: Desk, member: StaffMember, sent: Sent | None) -> list[tuple[str, str]]:
+    """Words, a voice or a picture for the person whose conversation they have; a note when words begin with #."""
     held = await desk.held_by(member.id)
     ctx.forget_words = True
-    if not held or not ctx.text or ctx.text.startswith("/"):  # a command of the bot's menu goes to nobody
+    command_or_nothing = sent is None and (not ctx.text or ctx.text.startswith("/"))  # of the bot's menu: for nobody
+    if not held or command_or_nothing:
         await _open(ctx, desk, member)
     elif len(held) == 1:
-        await _send(ctx, desk, member, held[0].reference, ctx.text)
+        return await _send(ctx, desk, member, held[0].reference, ctx.text, sent)
     else:
         ctx.forget_words = False  # needed once more
         ctx.say(
@@ -156,16 +191,21 @@ async def _wrote(ctx: Context, desk: Desk, member: StaffMember) -> None:
                 for one in held[:COLLEAGUES]
             ],
         )
+    return []
 
 
-async def _send(ctx: Context, desk: Desk, member: StaffMember, reference: str, words: str) -> None:
-    if words.startswith(NOTE):
+async def _send(
+    ctx: Context, desk: Desk, member: StaffMember, reference: str, words: str, sent: Sent | None
+) -> list[tuple[str, str]]:
+    if words.startswith(NOTE) and sent is None:
         await desk.note(reference, member.id, words.removeprefix(NOTE).strip())
         ctx.say("desk.noted", reference=reference)
-    elif len(words) > handoffs.LONGEST:
+        return [("handoff.noted", reference)]
+    if len(words) > handoffs.LONGEST:
         ctx.say("desk.too_long", most=handoffs.LONGEST)
-    else:
-        await desk.reply(reference, member.id, words)
+        return []
+    await desk.reply(reference, member.id, words, sent=sent)
+    return [("handoff.replied", reference)]
 
 
 async def _open(ctx: Context, desk: Desk, member: StaffMember) -> None:
@@ -182,7 +222,8 @@ async def _open(ctx: Context, desk: Desk, member: StaffMember) -> None:
         ctx.say("desk.yours", _actions(one.reference, ctx.language), reference=one.reference)
 
 
-async def _pressed(ctx: Context, desk: Desk, member: StaffMember, press: str) -> None:
+async def _pressed(ctx: Context, desk: Desk, member: StaffMember, press: str) -> list[tuple[str, str]]:
+    """What was done, as the audit calls it, and where."""
     action = await ctx.session.scalar(
         select(IssuedButton.action).where(
             IssuedButton.id == press,
@@ -193,29 +234,37 @@ async def _pressed(ctx: Context, desk: Desk, member: StaffMember, press: str) ->
     verb = (action or {}).get("staff")
     if action is None or verb is None:
         ctx.say("desk.stale")
-        return
+        return []
     reference = str(action["handoff"])
     if verb == "take":
         await desk.claim(reference, member.id)
         await _brief(ctx, desk, member, reference)
-    elif verb == "release":
+        return [("handoff.taken", reference), ("conversation.seen", reference)]
+    if verb == "release":
         await desk.release(reference, member.id)
         again = Choice(i18n.say("desk.button.reopen", ctx.language), {"staff": "reopen", "handoff": reference})
         ctx.say("desk.released", [again], reference=reference, hours=ctx.settings.rafiq_handoff_reopen_hours)
-    elif verb == "reopen":
+        return [("handoff.released", reference)]
+    if verb == "reopen":
         await desk.reopen(reference, member.id)
         await _brief(ctx, desk, member, reference)
-    elif verb == "back":
+        return [("handoff.reopened", reference), ("conversation.seen", reference)]
+    if verb == "back":
         await desk.give_back(reference, member.id)
         ctx.say("desk.gave_back", reference=reference)
-    elif verb == "knock":
-        ctx.say("desk.knocked" if await desk.knock(reference, member.id) else "desk.nothing_held", reference=reference)
-    elif verb == "send":
-        await _send_chosen(ctx, desk, member, reference, int(action["inbox"]))
-    elif verb == "transfer":
+        return [("handoff.returned", reference)]
+    if verb == "knock":
+        knocked = await desk.knock(reference, member.id)
+        ctx.say("desk.knocked" if knocked else "desk.nothing_held", reference=reference)
+        return [("handoff.knocked", reference)] if knocked else []
+    if verb == "send":
+        return await _send_chosen(ctx, desk, member, reference, int(action["inbox"]))
+    if verb == "transfer":
         await _colleagues(ctx, member, reference)
     elif verb == "to":
         await _hand_on(ctx, desk, member, reference, uuid.UUID(action["to"]))
+        return [("handoff.transferred", reference)]
+    return []
 
 
 async def _brief(ctx: Context, desk: Desk, member: StaffMember, reference: str) -> None:
@@ -223,14 +272,19 @@ async def _brief(ctx: Context, desk: Desk, member: StaffMember, reference: str) 
     handoff = await ctx.session.scalar(select(Handoff).where(Handoff.reference == reference))
     if handoff is None:
         return
-    lines = [
-        line for line in await desk.conversation(reference, member.role, 40) if line.text and line.who != "assistant"
-    ]
+    talk = [line for line in await desk.conversation(reference, member.role, 40) if line.who != "assistant"]
+    lines = [line for line in talk if line.text]
     said = "\n".join(f"{'>' if line.who == 'person' else '<'} {line.text[:400]}" for line in lines[-READ_BACK:])
     told = facts(handoff, member, ctx.settings)
     text = i18n.say("desk.taken", ctx.language, **told, reason=why(handoff, ctx.language), said=said)
     buttons = [(choice.title, choice.action) for choice in _actions(reference, ctx.language)]
     await desk.show(handoff.id, member, text, buttons, ctx.inbox_id)
+    files = select(Media.id, Media.kind).where(
+        Media.id.in_([line.media_id for line in talk if line.media_id is not None]), *TO_BE_SHOWN
+    )
+    for media_id, kind in (await ctx.session.execute(files.order_by(Media.id.desc()).limit(FILES_BACK))).all()[::-1]:
+        text = i18n.say("desk.media", ctx.language, reference=reference, words=_what(kind, ctx.language))
+        await desk.show(handoff.id, member, text, (), ctx.inbox_id, media_id)
 
 
 def _actions(reference: str, language: Language) -> list[Choice]:
@@ -241,16 +295,21 @@ def _actions(reference: str, language: Language) -> list[Choice]:
     ]
 
 
-async def _send_chosen(ctx: Context, desk: Desk, member: StaffMember, reference: str, inbox_id: int) -> None:
+async def _send_chosen(
+    ctx: Context, desk: Desk, member: StaffMember, reference: str, inbox_id: int
+) -> list[tuple[str, str]]:
     """The message for which they were asked to whom it goes, once."""
     which = (Inbox.id == inbox_id, Inbox.conversation_id == ctx.conversation_id)
-    sealed = await ctx.session.scalar(select(Inbox.content_sealed).where(*which).with_for_update())
-    if sealed is None:
+    row = (await ctx.session.execute(select(Inbox.content_sealed, Inbox.kind).where(*which).with_for_update())).first()
+    if row is None or row.content_sealed is None:
         ctx.say("desk.stale")
-        return
-    await _send(ctx, desk, member, reference, str(ctx.vault.open(ctx.person_key, sealed).get("text") or ""))
+        return []
+    content = ctx.vault.open(ctx.person_key, row.content_sealed)
+    sent = Sent(inbox_id, ctx.channel, content.get("details") or {}) if row.kind == Kind.MEDIA else None
+    done = await _send(ctx, desk, member, reference, str(content.get("text") or ""), sent)
     await ctx.session.execute(update(Inbox).where(*which).values(content_sealed=None))
     ctx.say("desk.sent", reference=reference)
+    return done
 
 
 async def _colleagues(ctx: Context, member: StaffMember, reference: str) -> None:
@@ -281,10 +340,17 @@ async def _hand_on(ctx: Context, desk: Desk, member: StaffMember, reference: str
     await desk.show(handoff.id, colleague, text, buttons, ctx.inbox_id)
 
 
-async def relay(ctx: Context, kind: Kind, words: str) -> None:
+def _what(sort: str, language: Language) -> str:
+    """A voice message, a picture …, in words."""
+    known = next((name for name, sorts in SORTS.items() if sort in sorts), "other")
+    return i18n.say(f"desk.sort.{known}", language)
+
+
+async def relay(ctx: Context, kind: Kind, words: str, sort: str = "") -> None:
     """What the person did goes to whoever of the team has the conversation; the assistant says nothing.
 
-    Only when nobody reads at that hour is the person told so, once each time that it closes.
+    A voice or a picture goes along as soon as it is fetched. Only when nobody reads at that hour is the person told so,
+    once each time that it closes.
     """
     desk = Desk(ctx.session, ctx.vault, ctx.settings, ctx.now)
     owner = await ctx.session.get(StaffMember, ctx.owner_id) if ctx.owner_id is not None else None
@@ -299,9 +365,11 @@ async def relay(ctx: Context, kind: Kind, words: str) -> None:
         return
     language = reads(owner)
     text_id = {Kind.TEXT: "desk.relay", Kind.PRESS: "desk.pressed"}.get(kind, "desk.media")
-    await desk.show(
-        handoff.id, owner, i18n.say(text_id, language, reference=handoff.reference, words=words), (), ctx.inbox_id
-    )
+    if sort:
+        words = " · ".join(filter(None, [_what(sort, language), words]))
+    text = i18n.say(text_id, language, reference=handoff.reference, words=words)
+    media_id = await ctx.session.scalar(select(Media.id).where(Media.inbox_id == ctx.inbox_id, *TO_BE_SHOWN))
+    await desk.show(handoff.id, owner, text, (), ctx.inbox_id, media_id)
     if untold:
         when = when_somebody_reads(duty(owner, ctx.settings), ctx.now, ctx.language)
         ctx.say("handoff.reached", name=owner.name, when=when)

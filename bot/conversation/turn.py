@@ -208,6 +208,7 @@ class Turns:
         settings: Settings,
         languages: language.LanguageModel,
         triage: Triage,
+        audited: staff.Audited,
         begun: Begun | None = None,
         said: Callable[[int], object] | None = None,
     ) -> None:
@@ -219,6 +220,7 @@ class Turns:
         self._encoding = ThreadPoolExecutor(1, "encoding")  # beside the event loop; one at a time is enough
         self._ahead: Future[Any] | None = None
         self._floods = guards.Floods()
+        self._audited = audited
         self._begun = begun
         self._said = said  # is told of each conversation that has something to send; others hear a wake-up call
         self._told: set[asyncio.Task[None]] = set()  # a task that nobody holds may vanish
@@ -431,9 +433,10 @@ class Turns:
     async def _decide(self, ctx: Context, work: _Work, typed: str) -> Decision | None:
         """What to do: Rasa's decision, or None when it has been done here without Rasa."""
         if work.kind in (Kind.TEXT, Kind.START) and staff.is_code(typed):
-            await staff.link(ctx, typed)
+            await staff.link(ctx, typed, self._audited)
         elif work.staff_id is not None and work.kind in ANSWERED:
-            await staff.turn(ctx, work.staff_id, work.kind, str(work.content.get("press") or ""))
+            press, details = str(work.content.get("press") or ""), work.content.get("details") or {}
+            await staff.turn(ctx, work.staff_id, work.kind, press, details, self._audited)
         elif work.kind is Kind.TEXT and safe_word.is_it(ctx, typed, work.safe_word):
             await knowing.hide(ctx, work.rasa_id, work.form)
         elif work.owner_id is not None and work.kind in ANSWERED:
@@ -491,7 +494,7 @@ class Turns:
             if right in OWN_RIGHTS:
                 await VERBS[right](ctx)
         else:
-            await staff.relay(ctx, work.kind, " · ".join(filter(None, [str(details.get("media") or "?"), typed])))
+            await staff.relay(ctx, work.kind, typed, str(details.get("media")))
 
     async def _pressed_beside(self, ctx: Context, work: _Work) -> None:
         """A button of the assistant's in a conversation that somebody of the team has."""

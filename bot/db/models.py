@@ -21,10 +21,11 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
     func,
+    literal_column,
     text,
 )
 from sqlalchemy.dialects.postgresql import JSONB
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.orm import DeclarativeBase, Mapped, column_property, mapped_column
 
 
 class Base(DeclarativeBase):
@@ -176,6 +177,7 @@ class Outbox(Base):
         Index("outbox_external", "external_id", postgresql_where=text("external_id IS NOT NULL")),
         Index("outbox_created", "created_at"),
         Index("outbox_failed", "id", postgresql_where=text("status = 'failed'")),
+        Index("outbox_with_media", "media_id", postgresql_where=text("media_id IS NOT NULL")),
     )
     id: Mapped[int] = _id()
     public_id: Mapped[uuid.UUID] = mapped_column(unique=True, server_default=func.gen_random_uuid())
@@ -187,6 +189,9 @@ class Outbox(Base):
     announces: Mapped[bool] = mapped_column(Boolean, server_default=text("false"))  # only that something is held
     expires_at: Mapped[datetime | None]  # worth nothing afterwards: not sent any more
     content_sealed: Mapped[bytes]
+    media_id: Mapped[int | None] = mapped_column(  # the voice or picture that goes with it, once it is fetched
+        ForeignKey("media.id", ondelete="SET NULL")
+    )
     parts: Mapped[int] = mapped_column(SmallInteger, server_default=text("0"))  # of a long text: how many are sent
     template: Mapped[int] = mapped_column(SmallInteger, server_default=text("0"))  # which of its templates comes next
     status: Mapped[str] = mapped_column(server_default=text("'queued'"))
@@ -221,7 +226,7 @@ class SentCount(Base):
 
 
 class Media(Base):
-    """A voice message or picture, kept for a person of the team and not for long.
+    """A voice message or picture, of a person or to them, kept in their conversation and not for long.
 
     `status`: pending → kept | refused (kind, size or damage: only the platform's id is kept) | lost.
     """
@@ -232,6 +237,7 @@ class Media(Base):
     person_id: Mapped[int] = mapped_column(ForeignKey("person.id", ondelete="CASCADE"), index=True)
     conversation_id: Mapped[int] = mapped_column(ForeignKey("conversation.id", ondelete="CASCADE"))
     inbox_id: Mapped[int | None] = mapped_column(ForeignKey("inbox.id", ondelete="SET NULL"), unique=True)
+    channel: Mapped[str | None]  # where it is fetched, if not where the conversation is: somebody of the team sent it
     kind: Mapped[str]
     album: Mapped[bytes | None]  # keyed hash of what was sent together: answered once
     details_sealed: Mapped[bytes]  # what the channel needs to fetch it
@@ -670,6 +676,13 @@ class StaffMember(Base):
     oidc_subject: Mapped[bytes | None] = mapped_column(unique=True)  # digest of what the provider calls them
     active: Mapped[bool] = mapped_column(Boolean, server_default=text("true"))
     created_at: Mapped[datetime] = _now()
+    places: Mapped[list[Any]] = column_property(  # their offices and the countries of these: a handoff has a country
+        literal_column(
+            "(staff_member.offices || coalesce((SELECT jsonb_agg(DISTINCT office.country) FROM office"
+            " WHERE staff_member.offices @> to_jsonb(office.id)), '[]'))",
+            JSONB,
+        )
+    )
 
 
 class HandoffEntry(Base):

@@ -100,7 +100,7 @@ async def each_alone(connection: AsyncConnection) -> AsyncIterator[None]:
             await connection.execution_options(isolation_level="READ COMMITTED")
 
 
-async def wake(session: AsyncSession, lane: Lane, key: int, unhurried: bool = False) -> None:
+async def wake(session: AsyncSession | AsyncConnection, lane: Lane, key: int, unhurried: bool = False) -> None:
     """Tell every worker, at commit, that this lane has work; `unhurried`: only who watches, the sweep finds it."""
     await session.execute(_CALL, {"call": wake_up_call(lane, key, "unhurried" if unhurried else "")})
 

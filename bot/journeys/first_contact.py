@@ -152,6 +152,7 @@ async def _send(ctx: Context, answers: dict[str, Any], minor: bool, consent: Con
             when=when,
         )
     else:
+        await handoff.record(ctx, "request", priority, announced=False)  # the event above tells it
         ctx.say(
             "first_contact.updated" if kind == "request.updated" else "first_contact.sent",
             [
@@ -262,6 +263,7 @@ async def withdraw_all(ctx: Context, reference: str | None = None) -> int:
             )
             .values(withdrawn_at=ctx.now)
         )
+        await handoff.settle(ctx.session, ctx.person_id, ctx.now)
     for one in gone:
         await events.record(
             ctx.session,

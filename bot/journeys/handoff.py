@@ -36,11 +36,14 @@ async def ask(ctx: Context, reason: str = "asked", **_: Any) -> None:
     )
 
 
-async def record(ctx: Context, reason: str, priority: str | None = None, place: str | None = None) -> str:
+async def record(
+    ctx: Context, reason: str, priority: str | None = None, place: str | None = None, announced: bool = True
+) -> str:
     """The reference of the handoff: a new one, or the one that is still open for the same reason.
 
     Who asks again for a person soon after one gave the conversation back to the assistant has the same one reopened.
-    In a conversation that somebody of the team has, it is theirs from the beginning.
+    In a conversation that somebody of the team has, it is theirs from the beginning. Not `announced`: the case backend
+    hears of it otherwise.
     """
     open_ = await ctx.session.scalar(
         select(Handoff.reference)
@@ -73,22 +76,36 @@ async def record(ctx: Context, reason: str, priority: str | None = None, place: 
             look_at=patience(ctx.settings, priority, ctx.now) if theirs else ctx.now,
         )
     )
-    await events.record(
-        ctx.session,
-        type_="handoff.requested",
-        key=f"handoff:{ctx.inbox_id}:{reason}",
-        person_id=ctx.person_id,
-        occurred_at=ctx.now,
-        data={
-            "handoff": reference,
-            "reason": reason,
-            "priority": priority,
-            "language": ctx.language,
-            "channel": ctx.channel,
-        },
-    )
+    if announced:
+        await events.record(
+            ctx.session,
+            type_="handoff.requested",
+            key=f"handoff:{ctx.inbox_id}:{reason}",
+            person_id=ctx.person_id,
+            occurred_at=ctx.now,
+            data={
+                "handoff": reference,
+                "reason": reason,
+                "priority": priority,
+                "language": ctx.language,
+                "channel": ctx.channel,
+            },
+        )
     await wake(ctx.session, Lane.HANDOFF, ctx.conversation_id)
     return reference
+
+
+async def settle(session: AsyncSession, person_id: int, now: datetime) -> None:
+    """Nobody need answer this person's request any more: they took it back, or the case backend has it."""
+    waiting = (Handoff.person_id == person_id, Handoff.reason == "request", Handoff.status == "waiting")
+    where = await session.scalar(select(Handoff.conversation_id).where(*waiting).limit(1))
+    if where is None:
+        return
+    this = select(Conversation.id).where(Conversation.id == where)
+    await session.execute(this.with_for_update(key_share=True))  # as whoever of the team takes it does
+    over = update(Handoff).where(*waiting).values(status="released", released_at=now, look_at=None)
+    for handoff_id in list(await session.scalars(over.returning(Handoff.id))):
+        await session.execute(insert(HandoffEntry).values(handoff_id=handoff_id, what="settled", at=now))
 
 
 async def record_unasked(

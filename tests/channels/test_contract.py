@@ -15,7 +15,7 @@ import httpx
 import pytest
 import respx
 
-from bot.channels import Channel, Documents, Malformed, Unverified
+from bot.channels import Channel, Documents, Files, Malformed, Unverified
 from bot.channels.telegram import Telegram
 from bot.channels.whatsapp import WhatsApp
 from bot.messages import Button, Incoming, Kind, Notice, Outgoing, Receipt, Refused
@@ -115,6 +115,9 @@ async def channel(entry: Entry) -> AsyncIterator[Channel]:
 def test_a_file_is_taken_or_not_offered(entry: Entry, channel: Channel) -> None:
     """WhatsApp takes none of ours; whoever does says how much text may stand under it."""
     assert isinstance(channel, Documents) == (entry.name != "whatsapp")
+    assert isinstance(channel, Files) and all(
+        channel.caption(media_type) in range(channel.longest) for media_type in ("image/jpeg", "audio/ogg", "audio/mp4")
+    )
     assert not isinstance(channel, Documents) or 0 < channel.longest_caption <= channel.longest
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import io
 import json
 import logging
 import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, closing, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
@@ -31,6 +33,7 @@ from bot.messages import (
     Button,
     ChannelDown,
     Document,
+    File,
     Incoming,
     Kind,
     Moved,
@@ -746,6 +749,29 @@ async def test_a_file_goes_with_its_text_and_buttons() -> None:
         await server.fail("sendDocument", *refusal(403, "Forbidden: bot was blocked by the user"))  # type: ignore[arg-type]
         with pytest.raises(Unreachable):
             await channel.send(str(awa.id), message)
+
+
+@pytest.mark.parametrize(
+    ("media_type", "method", "field"),
+    [
+        ("image/jpeg", "sendPhoto", "photo"), ("audio/ogg", "sendVoice", "voice"), ("audio/mpeg", "sendAudio", "audio"),
+        ("audio/mp4", "sendAudio", "audio"), ("audio/amr", "sendDocument", "document"),
+    ],
+)  # fmt: skip
+async def test_a_voice_or_a_picture_goes_as_what_it_is(media_type: str, method: str, field: str) -> None:
+    """To be heard or seen where it stands, its text under it."""
+    content = b"\xff\xd8 voice" if method != "sendDocument" else b"#!AMR voice"
+    async with TelegramServer() as server, channel_to(server.url) as channel:
+        awa = Person(server, TOKEN)
+        message = Outgoing("m1", "صورة", "ar", file=File(media_type, content))
+        sent = await channel.send(str(awa.id), message)
+        said = await awa.answer()
+        assert (str(said.message_id), said.text) == (sent, "صورة")
+        [asked] = await server.calls(method)
+        given = asked[field].get("value") or base64.b64decode(asked[field]["base64"])
+        assert given in (content, content.decode(errors="replace"))
+        with pytest.raises(Refused):
+            await channel.send(str(awa.id), replace(message, text="x" * 1025))
 
 
 async def test_the_profile_is_set_in_three_languages_and_says_nothing() -> None:

@@ -221,7 +221,7 @@ def policy(page: str) -> str:
 
     return (
         f"default-src 'none'; script-src {hashed('script')}; style-src {hashed('style')}; "
-        "connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
+        "connect-src 'self'; img-src 'self' data:; media-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
         "require-trusted-types-for 'script'"
     )
 

@@ -29,6 +29,7 @@ from bot.messages import (
     Ambiguous,
     Button,
     ChannelDown,
+    File,
     IdentityChanged,
     Language,
     NoTemplate,
@@ -382,6 +383,52 @@ async def test_read_and_writing_are_shown_together(server: WhatsAppServer, chann
 
 
 # Files
+
+
+@pytest.mark.parametrize(
+    ("media_type", "kind", "words"),
+    [("image/jpeg", "image", "Salma : votre papier"), ("image/jpeg", "image", ""), ("audio/ogg", "audio", "")],
+)
+async def test_a_voice_or_a_picture_arrives(
+    server: WhatsAppServer, channel: WhatsApp, media_type: str, kind: str, words: str
+) -> None:
+    """Uploaded, then sent with our id; under a picture stands its text."""
+    content = bytes(range(256)) * 40
+    await channel.send(NUMBER, message(words, file=File(media_type, content)))
+    [said] = server.sent[NUMBER]
+    assert (said.kind, said.text, said.file, said.our_id) == (kind, words, (content, media_type), message().id)
+
+
+@pytest.mark.parametrize(
+    ("media_type", "words", "size"),
+    [("audio/ogg", "no text goes with a voice", 9), ("image/jpeg", "x" * 1025, 9), ("video/mp4", "", 9),
+     ("image/jpeg", "", 5 * 1024 * 1024 + 1)],
+)  # fmt: skip
+async def test_a_file_that_whatsapp_would_not_take_is_not_uploaded(
+    server: WhatsAppServer, channel: WhatsApp, media_type: str, words: str, size: int
+) -> None:
+    """Refused here."""
+    with pytest.raises(Refused):
+        await channel.send(NUMBER, message(words, file=File(media_type, bytes(size))))
+    assert server.files == {}
+
+
+async def test_an_upload_that_breaks_off_is_tried_again() -> None:
+    """Whatever arrived of it, nobody was sent anything; a token that is not ours is another matter."""
+    with respx.mock(assert_all_called=False) as api:
+        upload = api.post(url__regex=".*/media$")
+        posted = api.post(url__regex=".*/messages$")
+        channel = channel_to("http://graph.example")
+        for answer, wanted_ in (
+            (httpx.ReadError("broken"), Retryable), (httpx.ConnectError("none"), Retryable),
+            (httpx.Response(200, json={}), Retryable), (httpx.Response(503, json={}), Retryable),
+            (httpx.Response(401, json={"error": {"code": 190}}), ChannelDown),
+        ):  # fmt: skip
+            upload.side_effect = [answer]
+            with pytest.raises(wanted_):
+                await channel.send(NUMBER, message("", file=File("audio/ogg", b"OggS")))
+        assert not posted.called
+        await channel.close()
 
 
 def wanted(server: WhatsAppServer, content: bytes, mime_type: str, **more: str) -> dict[str, str]:

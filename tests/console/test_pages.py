@@ -11,17 +11,21 @@ import pytest
 import yaml
 
 from bot import i18n
-from bot.console import pages
+from bot.console import accounts, pages
 from bot.console.access import Role
+from bot.console.guard import LARGEST, LARGEST_FILE
 from bot.console.live import Live
 from bot.conversation import on_behalf
 from bot.db.session import Database, Lane
 from bot.journeys import learning
 from bot.messages import LANGUAGES, Language
 from bot.settings import ROOT
-from tests.console.conftest import PASSWORD, Team, change, value
+from tests.console.conftest import PASSWORD, Browser, Team, change, value
 from tests.console.people import WORDS, somebody
 from tests.console.test_access import EXPECTED, real
+from tests.conversation.conftest import rows
+from tests.conversation.test_media import VOICE
+from tests.conversation.test_media import picture as photograph
 
 
 async def test_a_form_sent_twice_answers_once(team: Team, database: Database) -> None:
@@ -66,6 +70,38 @@ async def test_what_is_held_is_shown_and_can_be_knocked_for(team: Team, database
     assert await value(database, "SELECT count(*) FROM outbox WHERE announces") == 1
 
 
+async def test_a_picture_and_a_voice_are_sent_from_the_page(team: Team, database: Database) -> None:
+    """Cleaned, once however often the form comes, and shown; nothing else is taken, nor from anybody else."""
+    person = await somebody(database)
+    member, other = await team.at_work(), await team.at_work()
+    here = f"/console/handoffs/{person.handoff}"
+    await member.post(f"{here}/take")
+
+    async def send(browser: Browser, content: bytes, fresh: str, **form: str) -> int:
+        token = accounts.form_token(database, browser.client.cookies.get("rafiq_console") or "")
+        data = {"form_token": token, "fresh": fresh, **form}
+        return (await browser.client.post(f"{here}/file", data=data, files={"file": ("x", content)})).status_code
+
+    fresh = [str(uuid.uuid4()) for _ in range(3)]
+    assert [await send(member, photograph(), fresh[0], words="Voici") for _ in range(2)] == [303, 303]
+    assert await send(member, VOICE, fresh[1]) == 303
+    assert await send(member, b"MZ no picture\r\n--", fresh[2]) == 400
+    assert await send(other, VOICE, fresh[2]) == 409
+    assert await send(member, VOICE + bytes(LARGEST_FILE + LARGEST), fresh[2]) == 413
+    assert await send(team.browser(member.enrolment, member.email), VOICE + bytes(LARGEST), fresh[2]) == 413
+    found = "SELECT p.key, m.content_sealed, m.mime FROM outbox o JOIN media m ON m.id = o.media_id"
+    rows_ = await rows(database, f"{found} JOIN person p ON p.id = m.person_id ORDER BY o.id")
+    shown, heard = [(database.vault.open_bytes(row.key, row.content_sealed), row.mime) for row in rows_]
+    assert shown[1] == "image/jpeg" and b"CANARY" in photograph() and b"CANARY" not in shown[0]
+    assert heard == (VOICE, "audio/ogg")
+    page = (await member.get(here)).text
+    assert page.count("<audio") == 1 and page.count('class="picture"') == 2  # theirs, and the person's
+    media_id = await value(database, "SELECT max(id) FROM media")
+    assert (await member.get(f"{here}/media/{media_id}")).content == VOICE
+    done = "SELECT count(*) FROM audit WHERE action = 'handoff.replied' AND staff_id = :id"
+    assert await value(database, done, id=member.staff_id) == 3  # the form that came twice is there twice
+
+
 async def test_an_export_asks_again(team: Team, database: Database) -> None:
     """Reviewed messages alone, with the reviewer's label, after password and code within ten minutes."""
     first = await somebody(database)
@@ -105,7 +141,7 @@ async def test_what_did_not_go_is_replayed_or_cancelled(team: Team, database: Da
     person = await somebody(database)
     boss = await team.at_work("coordinator")
     shown = (await boss.get("/console/deliveries")).text
-    assert "Refused" in shown and "HTTP 500" in shown and WORDS not in shown
+    assert i18n.say("console.why.Refused", "en") in shown and "HTTP 500" in shown and WORDS not in shown
     message = f"/console/deliveries/messages/{person.outbox_id}"
     assert (await boss.post(message + "/cancel")).status_code == 303
     assert await value(database, "SELECT status FROM outbox") == "cancelled"

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -16,18 +17,23 @@ from sqlalchemy import select
 from starlette.responses import JSONResponse, Response
 
 from bot import i18n
+from bot.appointments.offices import load
+from bot.cases.answers import Answer
+from bot.channels.pull import fetch, file
+from bot.console import audit
+from bot.conversation import answers as answers_of_the_backend
 from bot.conversation import inbox, staff
 from bot.conversation.handoffs import Desk, NotYours, Taken, TooLate, Unwanted, why
 from bot.conversation.notify import Watch
 from bot.db.models import Handoff, StaffMember
 from bot.db.session import Database
-from bot.messages import LANGUAGES, Incoming, Kind, Language
+from bot.messages import LANGUAGES, File, Incoming, Kind, Language
 from bot.settings import Settings
 from bot.web import Service
 from tests.conversation.conftest import rows, typed, until, value
 from tests.conversation.letters import change
 from tests.conversation.test_guards import over, tell
-from tests.conversation.test_media import VOICE
+from tests.conversation.test_media import VOICE, picture
 from tests.conversation.test_media import sent as sends
 from tests.simulators.channel import FakeChannel
 from tests.simulators.rasa import GREETING, FakeRasa
@@ -200,13 +206,66 @@ async def test_those_on_duty_for_it_are_told_and_nothing_personal(team: Team) ->
     assert "personne à" not in notice and why(Handoff(reason="asked"), "fr") not in notice
 
 
+async def test_a_request_waits_for_somebody(team: Team) -> None:
+    """With its own priority and place; those on duty are told; the case backend hears of it once. Taken back, or
+    taken up by the case backend, it waits for nobody; by somebody of the team, it is theirs."""
+    await team.linked("samira")
+    answers = {
+        "consent": "yes", "direction": "from_morocco", "age_group": "adult", "urgent": "ill_or_disabled", "phone": "chat",
+        "country": "SN", "name": "Awa", "review": "send",
+    }  # fmt: skip
+
+    async def finishes(body: dict[str, Any]) -> Response:
+        return JSONResponse({**GREETING, "messages": [{"do": "finish_first_contact"}], "answers": answers})
+
+    for person in ("awa", "moussa", "fatou"):
+        team.rasa.behave = finishes
+        await team.says(person, "envoyer")
+    made = await rows(team.database, "SELECT * FROM handoff ORDER BY id")
+    told = await rows(team.database, "SELECT reference, priority FROM request ORDER BY id")
+    assert [(one.reason, one.status, one.place, one.priority) for one in made] == [
+        ("request", "waiting", "MA", request.priority) for request in told
+    ]
+    assert await value(team.database, "SELECT string_agg(DISTINCT type, ' ') FROM case_event") == "request.created"
+    await until(lambda: value(team.database, "SELECT bool_and(rounds > 0) FROM handoff"))
+    await team.presses("samira", i18n.say("desk.button.take", "fr"), made[2].reference)
+    team.rasa.behave = _withdraws(told[0].reference)
+    await team.says("awa", "retirer ma demande")
+    taken_up = Answer("request.acknowledged", told[1].reference, datetime.now(UTC), {})
+    assert await answers_of_the_backend.take(team.database, "msg-1", taken_up)
+    statuses = await rows(team.database, "SELECT status, owner_id IS NULL AS nobodys FROM handoff ORDER BY id")
+    assert [tuple(one) for one in statuses] == [("released", True), ("released", True), ("taken", False)]
+    assert await value(team.database, "SELECT count(*) FROM handoff_entry WHERE what = 'settled'") == 2
+
+
+def _withdraws(reference: str) -> Callable[[dict[str, Any]], Awaitable[Response]]:
+    async def behave(body: dict[str, Any]) -> Response:
+        done = {"do": "withdraw_request", "with": {"reference": reference}}
+        return JSONResponse({**GREETING, "messages": [done]})
+
+    return behave
+
+
 @pytest.mark.parametrize(
     ("place", "offices", "concerned"),
-    [("MA", ["MA"], True), ("MA", ["MR"], False), (None, ["MR"], True), ("MA", [], True)],
+    [
+        ("MA", ["MA"], True),
+        ("MA", ["rabat"], True),
+        ("MA", ["MR"], False),
+        ("MR", ["rabat"], False),
+        (None, ["MR"], True),
+        ("MA", [], True),
+    ],
 )
 async def test_a_place_concerns_its_office(team: Team, place: str | None, offices: list[str], concerned: bool) -> None:
-    """Where the place is not known, or somebody is for all of them, they are told."""
-    member = StaffMember(name="x", role="counsellor", languages=[], priorities=[], offices=offices)
+    """An office's country is its counsellors' too; where the place is not known, or somebody is for all, they are told."""
+    async with team.database.session() as session:
+        await load(session, only_if_empty=True)
+        member = await session.get(
+            StaffMember, await staff.add(session, team.settings, "x", "x@example.org", offices=offices)
+        )
+        await session.commit()
+    assert member is not None
     handoff = Handoff(priority="P1", language="ar", place=place, reason="asked")
     watch = Watch(team.database, team.settings)
     assert watch._concerns(member, handoff, 0, datetime.now(UTC)) is concerned
@@ -468,13 +527,14 @@ async def test_what_is_taken_back_leaves_the_teams_chats_too(team: Team) -> None
     assert not [one for one in await team.read("samira") if "canary" in one]
 
 
-async def test_a_voice_message_is_kept_and_announced(team: Team) -> None:
-    """It is handed on as what it is, to be heard in the console."""
+async def test_a_voice_message_reaches_its_owner(team: Team) -> None:
+    """It is announced as what it is, and heard in the console and in their own chat."""
     samira = await team.linked("samira")
     reference = await team.taken(samira, "p1")
     team.service.media.channels = {"web": FakeChannel("web", files={"f1": VOICE})}
     await tell(team.database, sends("voice"))
-    assert (await team.read("samira"))[-1] == i18n.say("desk.media", "fr", reference=reference, words="voice")
+    what = i18n.say("desk.sort.voice", "fr")
+    assert (await team.read("samira"))[-1] == i18n.say("desk.media", "fr", reference=reference, words=what)
     await until(lambda: value(team.database, "SELECT count(*) FROM media WHERE status = 'kept'"))
     other = await team.waits("moussa")
     async with team.desk() as desk:
@@ -482,6 +542,141 @@ async def test_a_voice_message_is_kept_and_announced(team: Team) -> None:
         assert line.media_id is not None
         assert await desk.media(reference, line.media_id, "counsellor") == (VOICE, "audio/ogg")
         assert await desk.media(other, line.media_id, "counsellor") is None  # of another conversation
+    shown = await fetch(team.database, await team.conversation("samira"), 0)
+    [one] = [one for one in shown.messages if "file" in one]
+    assert one["text"].endswith(i18n.say("desk.media", "fr", reference=reference, words=what)[-20:])
+    found = await file(team.database, await team.conversation("samira"), uuid.UUID(one["id"]))
+    assert found == ("rafiq.ogg", File("audio/ogg", VOICE))
+    assert await file(team.database, await team.conversation("moussa"), uuid.UUID(one["id"])) is None
+
+
+async def test_what_came_before_is_heard_by_who_takes_it(team: Team) -> None:
+    """A voice message asks for a person: whoever takes the conversation in their chat hears it there."""
+    await team.linked("samira")
+    team.service.media.channels = {"web": FakeChannel("web", files={"f1": VOICE})}
+    await tell(team.database, sends("voice"))
+    await until(lambda: value(team.database, "SELECT count(*) FROM media WHERE status = 'kept'"))
+    reference = str(await until(lambda: value(team.database, "SELECT reference FROM handoff WHERE rounds > 0")))
+    await team.presses("samira", i18n.say("desk.button.take", "fr"), reference)
+    shown = (await fetch(team.database, await team.conversation("samira"), 0)).messages
+    assert [one["shown"] for one in shown if "file" in one] == ["audio/ogg"]
+
+
+async def test_voices_and_pictures_of_the_team_reach_people(team: Team) -> None:
+    """Cleaned as those of people are, in order with what is written; asked to whom where there are several."""
+    samira = await team.linked("samira")
+    reference = await team.taken(samira)
+    gate = asyncio.Event()
+
+    class Slow(FakeChannel):
+        async def download(self, details: Any) -> tuple[bytes, str]:
+            await gate.wait()
+            return await super().download(details)
+
+    team.service.media.channels = {"web": Slow("web", files={"f1": VOICE, "p1": picture()})}
+    awa = await team.conversation("awa")
+    before = (await fetch(team.database, awa, 0)).messages[-1]["n"]
+    await tell(team.database, from_("samira", "photo", "p1", "votre papier"))
+    await team.says("samira", "vous le voyez ?")
+    waiting = await fetch(team.database, awa, before)
+    assert waiting.messages == [] and waiting.working  # what was said afterwards waits for it
+    gate.set()
+    await until(lambda: value(team.database, "SELECT count(*) FROM media WHERE status = 'kept'"))
+    told = (await fetch(team.database, awa, before)).messages
+    assert ["votre papier" in told[0]["text"], "vous le voyez ?" in told[1]["text"]] == [True, True]
+    found = await file(team.database, awa, uuid.UUID(told[0]["id"]))
+    assert found is not None and found[0] == "rafiq.jpg" and b"CANARY" not in found[1].content
+    async with team.desk() as desk:
+        [line] = [line for line in await desk.conversation(reference, "counsellor") if line.media_id is not None]
+        assert line.who == "team" and line.name == "samira" and line.media_id is not None
+        assert await desk.media(reference, line.media_id, "counsellor") == (found[1].content, "image/jpeg")
+
+    second = await team.taken(samira, "moussa")
+    await tell(team.database, from_("samira", "voice", "f1"))
+    assert (await team.read("samira"))[-1] == i18n.say("desk.which", "fr")
+    assert await value(team.database, "SELECT count(*) FROM media") == 1
+    await team.presses("samira", second, second)
+    await until(lambda: value(team.database, "SELECT count(*) = 2 FROM media WHERE status = 'kept'"))
+    [heard] = [
+        one for one in (await fetch(team.database, await team.conversation("moussa"), 0)).messages if "file" in one
+    ]
+    assert heard["shown"] == "audio/ogg" and i18n.say("handoff.voice", "fr") in heard["text"]
+    assert len([one for one in (await fetch(team.database, awa, 0)).messages if "file" in one]) == 1
+
+
+async def test_what_cannot_be_had_is_not_announced_to_the_person(team: Team) -> None:
+    """Its writer is told; what is neither a voice nor a picture is not taken at all."""
+    samira = await team.linked("samira")
+    reference = await team.taken(samira)
+    team.service.media.channels = {"web": FakeChannel("web", files={"f1": b"MZ no voice"})}
+    await tell(team.database, from_("samira", "voice", "f1"))
+    await until(lambda: value(team.database, "SELECT count(*) FROM handoff_entry WHERE told = 'failed'"))
+    assert (await team.read("samira"))[-1] == i18n.say("desk.not_sent", "fr", reference=reference)
+    told = (await fetch(team.database, await team.conversation("awa"), 0)).messages
+    assert not [one for one in told if i18n.say("handoff.voice", "fr") in one["text"]]
+    for sort in ("document", "video", "location"):
+        await tell(team.database, from_("samira", sort, "f1"))
+        assert (await team.read("samira"))[-1] == i18n.say("desk.not_this", "fr")
+    assert await value(team.database, "SELECT count(*) FROM media") == 1
+
+
+async def test_a_voice_goes_to_a_platform_after_its_words(team: Team) -> None:
+    """Where nothing may stand under a voice; where nothing goes with a voice at all, it goes as words alone."""
+    samira = await team.linked("samira")
+    platform = FakeChannel("whatsapp", under=0)
+    team.service.delivery.channels = {"whatsapp": platform}
+    team.service.media.channels = {"web": FakeChannel("web", files={"f1": VOICE})}
+    team.rasa.behave = _asks
+    await tell(team.database, Incoming("whatsapp", str(uuid.uuid4()), "+212600000000", Kind.TEXT, HELP["fr"]))
+    reference = str(await until(lambda: value(team.database, "SELECT reference FROM handoff WHERE rounds > 0")))
+    async with team.desk() as desk:
+        await desk.claim(reference, samira)
+    await tell(team.database, from_("samira", "voice", "f1"))
+    await until(lambda: _sent(platform, lambda message: message.file is not None))
+    (_, _, words), (_, _, voice) = platform.sent[-2:]
+    assert i18n.say("handoff.voice", "fr") in words.text and words.file is None
+    assert (voice.text, voice.file) == ("", File("audio/ogg", VOICE)) and words.id == f"{voice.id}.1"
+
+
+async def test_what_is_done_in_a_chat_is_in_the_audit(team: Team) -> None:
+    """Each step with who and where, as from the console; what is refused is not done; nothing of what was said."""
+    samira, karim = await team.linked("samira"), await team.linked("karim")
+    reference = await team.waits()
+    button = {verb: i18n.say(f"desk.button.{verb}", "fr") for verb in ("take", "release", "reopen", "transfer", "back")}
+    await team.presses("samira", button["take"], reference)
+    await team.presses("karim", button["take"], reference)  # too late
+    await team.says("samira", "canary words")
+    await team.says("samira", "# canary note")
+    await team.says("samira", "/start")
+    await team.presses("samira", button["release"], reference)
+    await team.presses("samira", button["reopen"], reference)
+    await team.presses("samira", button["transfer"], reference)
+    await team.presses("samira", "karim", reference)
+    await team.presses("karim", button["back"], reference)
+    await team.says("karim", "stop")
+    done = [
+        (row.staff_id, row.action, row.target)
+        for row in await rows(team.database, "SELECT staff_id, action, target, detail FROM audit ORDER BY id")
+        if row.detail == {"in": "chat"}
+    ]
+    assert done == [
+        (samira, "chat.linked", ""), (karim, "chat.linked", ""),
+        *((samira, action, reference) for action in (
+            "handoff.taken", "conversation.seen", "handoff.replied", "handoff.noted", "handoff.released",
+            "handoff.reopened", "conversation.seen", "handoff.transferred",
+        )),
+        (karim, "handoff.returned", reference), (karim, "chat.unlinked", ""),
+    ]  # fmt: skip
+    async with team.database.session() as session:
+        verdict = await audit.verify(session, team.database.vault)
+    assert verdict.broken is None and verdict.rows == len(done)
+    assert not [row for row in await rows(team.database, "SELECT audit::text AS all FROM audit") if "canary" in row.all]
+
+
+def from_(who: str, sort: str, file_id: str, text: str = "") -> Incoming:
+    """What somebody of the team sends in their chat."""
+    event = typed(text, who)
+    return replace(event, kind=Kind.MEDIA, details={"media": sort, "file_id": file_id})
 
 
 # delivery
@@ -786,6 +981,15 @@ async def test_on_telegram_from_the_code_to_the_last_word(
             )
             await awa.send_text("أريد موعدا")
             assert "أريد موعدا" in (await samira.answer()).text
+            await awa.send_file("voice", VOICE)
+            assert i18n.say("desk.sort.voice", "fr") in (await samira.answer()).text
+            [voice] = await server.calls("sendVoice")
+            assert voice["chat_id"] == str(samira.id) and base64.b64decode(voice["voice"]["base64"]) == VOICE
+            await samira.send_file("photo", picture(), "ورقتك")
+            assert "ورقتك" in (await awa.answer()).text
+            [shown] = await server.calls("sendPhoto")
+            drawn = base64.b64decode(shown["photo"]["base64"])
+            assert shown["chat_id"] == str(awa.id) and b"CANARY" in picture() and b"CANARY" not in drawn
             await samira.press(i18n.say("desk.button.release", "fr"))
             assert (await samira.answer()).titles == (i18n.say("desk.button.reopen", "fr"),)
             assert (await awa.answer()).text == i18n.say("handoff.released", "ar")

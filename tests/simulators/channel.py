@@ -24,6 +24,7 @@ class FakeChannel:
     name: str = "fake"
     longest: int = 4096
     longest_above: int = 4096  # of a text with buttons
+    under: int | None = 1024  # characters under a file; None: it takes none
     limits: Limits = FREE
     pause: float = 0.0  # seconds that a call takes
     answers: list[Answer] = field(default_factory=list)
@@ -41,6 +42,10 @@ class FakeChannel:
     def room(self, buttons: Sequence[Button]) -> int:
         """As the test says."""
         return self.longest_above if buttons else self.longest
+
+    def caption(self, media_type: str) -> int | None:
+        """As the test says."""
+        return self.under
 
     async def send(self, address: str, message: Outgoing) -> str:
         """Take it, or answer as the test wants."""

@@ -9,11 +9,14 @@
 //     a webhook is set; the library itself forgets an update as soon as it has shown it
 //   - webhook requests carry the secret token, and come again until they are answered 2xx
 //   - update and query ids do not begin at 1 at each start, as they do not at Telegram
-//   - sendDocument is a message whose text is the caption; the file is among the call's parameters
+//   - sendDocument, sendPhoto, sendVoice and sendAudio are messages whose text is the caption; the file is among the
+//     call's parameters
+//   - getFile and the address of a file give what a test put there
 //   - methods that it lacks (leaveChat, sendChatAction, ...) answer `true`
 // and it has what tests ask for beyond the library:
 //   POST /simulator/update  {token, update}             any update, such as edited_message or my_chat_member
 //   POST /simulator/fail    {method, status, body, times}  the next calls of a method are answered like this
+//   POST /simulator/file    {id, base64}                what a file_id of an update stands for
 //   GET  /simulator/calls                                every call of the Bot API so far: [{method, parameters, at}]
 'use strict';
 
@@ -25,6 +28,7 @@ const { TelegramServer } = require('telegram-test-api/lib/telegramServer');
 const LACKING = new Set(['leaveChat', 'sendChatAction', 'setMyCommands', 'setChatMenuButton']);
 const RETRY_AFTER = 500; // milliseconds between two tries of a webhook
 const WORTHWHILE = 60; // tries
+const FILES = { sendDocument: 'document', sendPhoto: 'photo', sendVoice: 'voice', sendAudio: 'audio' };
 const OBJECTS = ['link_preview_options', 'entities', 'reply_markup'];
 
 const server = new TelegramServer({ port: Number(process.argv[2]), host: '127.0.0.1', storeTimeout: 600 });
@@ -33,6 +37,7 @@ server.callbackId = Date.now();
 
 const calls = [];
 const failures = [];
+const files = {};
 
 // The library counts on when an update was delivered, so two under way at once would share their ids.
 const getCommonFields = server.getCommonFields.bind(server);
@@ -89,12 +94,13 @@ async function fields(req) {
   for await (const chunk of req) chunks.push(chunk);
   const [, boundary] = /boundary="?([^";]+)/.exec(req.headers['content-type']);
   const found = {};
-  for (const part of Buffer.concat(chunks).toString().split(`--${boundary}`).slice(1, -1)) {
+  for (const part of Buffer.concat(chunks).toString('latin1').split(`--${boundary}`).slice(1, -1)) {
     const [head, ...content] = part.slice(2, -2).split('\r\n\r\n');
     const [, name] = /name="([^"]*)"/.exec(head);
     const [, filename] = /filename="([^"]*)"/.exec(head) || [];
-    const value = content.join('\r\n\r\n');
-    found[name] = filename === undefined ? value : { filename, value };
+    const bytes = Buffer.from(content.join('\r\n\r\n'), 'latin1');
+    if (filename === undefined) found[name] = bytes.toString();
+    else found[name] = name === 'document' ? { filename, value: bytes.toString() } : { filename, base64: bytes.toString('base64') };
   }
   return found;
 }
@@ -103,16 +109,19 @@ async function fields(req) {
 async function botApi(req, res, next) {
   const [, token, method] = /^\/bot([^/]+)\/(\w+)$/.exec(req.path) || [];
   if (!method) return next();
-  if (method === 'sendDocument') {
+  if (FILES[method]) {
     req.body = await fields(req);
     req.body.text = req.body.caption;
     req.url = `/bot${token}/sendMessage`;
   }
   const parameters = { ...req.query, ...req.body };
   if (method !== 'getUpdates') calls.push({ method, parameters, at: Date.now() / 1000 });
-  if (method === 'sendDocument') {
+  if (FILES[method]) {
     const id = `file-${calls.length}`;
-    req.body.document = { file_id: id, file_unique_id: id, file_name: parameters.document.filename };
+    const file = { file_id: id, file_unique_id: id };
+    if (method === 'sendDocument') file.file_name = parameters.document.filename;
+    else Object.assign(file, method === 'sendPhoto' ? { width: 1, height: 1 } : { duration: 1 });
+    req.body[FILES[method]] = method === 'sendPhoto' ? [file] : file;
   }
   const failure = failures.find((one) => one.method === method && one.times > 0);
   if (failure) {
@@ -122,6 +131,11 @@ async function botApi(req, res, next) {
   if (method === 'getUpdates') {
     const [status, body] = await getUpdates(token, parameters);
     return res.status(status).json(body);
+  }
+  if (method === 'getFile') {
+    const id = parameters.file_id;
+    if (!files[id]) return res.status(400).json({ ok: false, error_code: 400, description: 'Bad Request: invalid file_id' });
+    return res.json({ ok: true, result: { file_id: id, file_unique_id: id, file_path: `files/${id}` } });
   }
   if (LACKING.has(method)) return res.json({ ok: true, result: true });
   const send = res.json.bind(res);
@@ -139,6 +153,12 @@ async function simulator(req, res, next) {
     failures.push({ times: 1, ...req.body });
     return res.json({ ok: true });
   }
+  if (req.path === '/simulator/file') {
+    files[req.body.id] = Buffer.from(req.body.base64, 'base64');
+    return res.json({ ok: true });
+  }
+  const [, wanted] = /^\/file\/bot[^/]+\/files\/(.+)$/.exec(req.path) || [];
+  if (wanted) return files[wanted] ? res.send(files[wanted]) : res.status(404).json({});
   if (req.path === '/simulator/update') {
     res.json({ ok: true });
     return server.addUserMessage({ botToken: req.body.token, raw: req.body.update });

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import email
 import hashlib
 import hmac
 import itertools
@@ -47,10 +48,13 @@ A_SECOND = 80  # messages, both ways
 PEOPLE_A_DAY = 250  # who may be written to first in 24 hours
 PATIENCE = 10.0
 
+# megabytes of each type of file that may be uploaded
+UPLOADS = {"image/jpeg": 5, **dict.fromkeys(("audio/aac", "audio/amr", "audio/mpeg", "audio/mp4", "audio/ogg"), 16)}
+
 _numbers = itertools.count(212_600_000_001)
 _ENVELOPE = {
     "messaging_product", "recipient_type", "to", "recipient", "type", "text", "interactive", "template", "context",
-    "biz_opaque_callback_data",
+    "image", "audio", "biz_opaque_callback_data",
 }  # fmt: skip
 
 
@@ -72,6 +76,7 @@ class Said:
     kind: str  # text, button, list, template
     our_id: str | None
     description: tuple[str, ...] = ()
+    file: tuple[bytes, str] | None = None  # a picture or a voice, and its type
 
     @property
     def titles(self) -> tuple[str, ...]:
@@ -123,6 +128,7 @@ class WhatsAppServer:
             routes=[
                 Route("/{version}/{number}/messages", self._messages, methods=["POST"]),
                 Route("/{version}/{account}/message_templates", self._templates),
+                Route("/{version}/{number}/media", self._upload, methods=["POST"]),
                 Route("/files/{media}", self._content),
                 Route("/{version}/{media}", self._media),
             ]
@@ -333,6 +339,27 @@ class WhatsAppServer:
             }
         )
 
+    async def _upload(self, request: Request) -> Response:
+        try:
+            self._authorized(request, "number", PHONE_NUMBER_ID)
+            head = f"content-type: {request.headers['content-type']}\r\n\r\n".encode()
+            parts = email.message_from_bytes(head + await request.body()).get_payload()
+            if not isinstance(parts, list):
+                raise Wrong(100, "not a form")
+            given = {part.get_param("name", header="content-disposition"): part for part in parts}  # type: ignore[union-attr]
+            if set(given) != {"messaging_product", "type", "file"}:
+                raise Wrong(100, "the form's fields")
+            content, mime_type = given["file"].get_payload(decode=True), given["type"].get_payload()  # type: ignore[union-attr]
+            if given["file"].get_content_type() != mime_type or mime_type not in UPLOADS:  # type: ignore[union-attr]
+                raise Wrong(131053, "a type that is not taken")
+            if not isinstance(content, bytes) or not 0 < len(content) <= UPLOADS[mime_type] * 1024 * 1024:
+                raise Wrong(131053, "the size")
+        except Wrong as wrong:
+            return _refusal(wrong)
+        media = str(uuid.uuid4().int)[:15]
+        self.files[media] = (content, mime_type)
+        return JSONResponse({"id": media})
+
     async def _content(self, request: Request) -> Response:
         media = request.path_params["media"]
         try:
@@ -463,6 +490,16 @@ def _template(server: WhatsAppServer, asked: Mapping[str, Any], message_id: str)
     return Said(message_id, words, tuple(zip(titles, payloads, strict=True)), "template", _ours(asked))
 
 
+def _file(server: WhatsAppServer, asked: Mapping[str, Any], message_id: str) -> Said:
+    kind = asked["type"]
+    _only(asked[kind], {"id", "caption"} if kind == "image" else {"id"})
+    words = _sized(asked[kind]["caption"], 1024, "caption") if "caption" in asked[kind] else ""
+    content, mime_type = server.files.get(asked[kind]["id"], (b"", ""))
+    if not mime_type.startswith(f"{kind}/"):
+        raise Wrong(131009, "no such file of this kind")
+    return Said(message_id, words, (), kind, _ours(asked), file=(content, mime_type))
+
+
 def _unknown(server: WhatsAppServer, asked: Mapping[str, Any], message_id: str) -> Said:
     raise Wrong(131009, "type")
 
@@ -476,6 +513,8 @@ _SHAPES: Mapping[str, Callable[[WhatsAppServer, Mapping[str, Any], str], Said]] 
     "text": _text,
     "interactive": _interactive,
     "template": _template,
+    "image": _file,
+    "audio": _file,
 }
 
 

@@ -2,6 +2,8 @@
 // Live lists: an element with data-live follows that address; each event makes htmx fetch its hx-get again.
 document.querySelectorAll("[data-live]").forEach(function (element) {
   var source = new EventSource(element.dataset.live);
+  // What happened before it was listening, at first or after the line was cut, is fetched too.
+  source.addEventListener("open", function () { htmx.trigger(element, "live"); });
   source.addEventListener("change", function () { htmx.trigger(element, "live"); });
   source.addEventListener("over", function () { source.close(); location.reload(); });
   window.addEventListener("pagehide", function () { source.close(); });
@@ -16,6 +18,8 @@ if (scroll) {
     low = scroll.scrollHeight - scroll.scrollTop - scroll.clientHeight < 80;
   });
   document.body.addEventListener("htmx:afterSettle", function () { if (low) { down(); } });
+  // A picture makes the last message stand lower once it is there.
+  scroll.addEventListener("load", function () { if (low) { down(); } }, true);
 }
 // The focus stays where it was when a list is drawn anew.
 var focused = null;
