@@ -308,7 +308,8 @@ def create_app(settings: Settings, database_url: str) -> FastAPI:
     secure = (settings.rafiq_public_url or "").startswith("https://")
     house = House(service.database, service.accept, service.conversation_of, service.signals)
     app.include_router(web_chat.router(house, secure))
-    app.include_router(terminal.router(house, settings.local_token))
+    token = settings.local_token
+    app.include_router(terminal.router(house, token))
     app.include_router(answers.router(service.database, settings.case_answer_keys))
     app.include_router(
         pages.router(Console(service.database, settings, service.live, service.chosen, provider=oidc.of(settings)))
@@ -319,7 +320,7 @@ def create_app(settings: Settings, database_url: str) -> FastAPI:
     @app.post("/rasa/actions")
     async def actions(request: Request) -> Response:
         given = request.headers.get("authorization", "")
-        if not hmac.compare_digest(given.encode(), f"Bearer {settings.local_token}".encode()):
+        if not hmac.compare_digest(given.encode(), f"Bearer {token}".encode()):
             return Response(status_code=401)
         try:
             call = json.loads(await request.body())

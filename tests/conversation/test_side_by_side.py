@@ -308,8 +308,9 @@ async def test_rafiq_returned(
         error = (await returned(*wrong)).exception
         assert isinstance(error, SettingsError) and says in str(error)
     assert await value(database, "SELECT count(*) FROM enrolment") == 0
-    assert (await returned("AV-7K3Q", str(today), "--country", "CM")).stdout == "invited\n"
+    # the runner catches what the service of this process logs meanwhile, too
+    assert "invited" in (await returned("AV-7K3Q", str(today), "--country", "CM")).stdout.splitlines()
     assert (await person.last())["text"] == say("checkin.consent")
     [row] = await rows(database, "SELECT status, returned_on, zone FROM enrolment")
     assert (row.status, row.returned_on, row.zone) == ("invited", today, "Africa/Douala")
-    assert (await returned("AV-7K3Q", str(today))).stdout.startswith("not invited")
+    assert "\nnot invited" in "\n" + (await returned("AV-7K3Q", str(today))).stdout
