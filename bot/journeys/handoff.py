@@ -49,11 +49,13 @@ async def record(
         select(Handoff.reference)
         .where(Handoff.conversation_id == ctx.conversation_id, Handoff.status.in_(OPEN))
         .where(Handoff.reason == reason)
-        .where(Handoff.created_at > func.now() - func.make_interval(0, 0, 0, 1))
+        .where((Handoff.created_at > func.now() - func.make_interval(0, 0, 0, 1)) | (Handoff.reason == "request"))
     )
     if open_ is None and reason == "asked" and ctx.owner_id is None:
         open_ = await _reopened(ctx)
     if open_ is not None:
+        if priority is not None:
+            await _sooner(ctx, open_, priority)
         return open_
     priority = priority or PRIORITIES.get(reason, "P2")
     reference = new_reference("H")
@@ -93,6 +95,14 @@ async def record(
         )
     await wake(ctx.session, Lane.HANDOFF, ctx.conversation_id)
     return reference
+
+
+async def _sooner(ctx: Context, reference: str, priority: str) -> None:
+    """What waits already is more urgent than it was, if this says so: the team is told anew."""
+    sooner = {"priority": priority, "due_at": due(ctx.settings, priority, ctx.now), "look_at": ctx.now}
+    waits = (Handoff.reference == reference, Handoff.status == "waiting", Handoff.priority > priority)
+    await ctx.session.execute(update(Handoff).where(*waits).values(sooner))
+    await wake(ctx.session, Lane.HANDOFF, ctx.conversation_id)
 
 
 async def settle(session: AsyncSession, person_id: int, now: datetime) -> None:

@@ -17,6 +17,7 @@ from bot.journeys import rights
 from bot.web import Service
 from tests.conversation import oracles
 from tests.conversation.conftest import rows, value
+from tests.conversation.letters import change
 from tests.conversation.test_checkins import Person, say
 from tests.simulators.rasa import FakeRasa
 
@@ -222,6 +223,15 @@ async def test_one_answer_is_corrected(person: Person, database: Database) -> No
     assert [one["request"]["direction"] for one in told] == ["back_in_morocco", "other_returnee"]
     assert {one["consent"]["version"] for one in told} == {"2026-10"}
     assert await value(database, "SELECT count(*) FROM consent WHERE purpose = 'request'") == 1
+    key = bytes(await value(database, "SELECT key FROM person"))
+    sealed = database.vault.seal(key, {**await request_of(person), "urgent": "other"})
+    await change(database, "UPDATE request SET answers_sealed = :sealed", sealed=sealed)
+    await change(database, "UPDATE handoff SET created_at = created_at - interval '2 days'")
+    await ask(person, "correct_my_data")
+    await person.press(say("first_contact.urgent.label"))
+    await person.press(say("first_contact.urgent.ill_or_disabled"))
+    [waiting] = await rows(database, "SELECT reason, priority FROM handoff")
+    assert (waiting.reason, waiting.priority) == ("request", "P1"), "it waits once, and is as urgent as was said last"
 
 
 async def test_the_day_of_return_is_corrected(person: Person, database: Database) -> None:
