@@ -59,3 +59,4 @@ def configure(level: str) -> None:
         wrapper_class=structlog.make_filtering_bound_logger(number),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
+    structlog.get_logger().debug("everything is told that may be told")

@@ -38,7 +38,7 @@ STATIC = {
 }
 MESSAGES, ALL_MESSAGES = 100, 1000  # of a conversation: as its page opens, and when earlier ones are asked for
 STUCK = 50  # of each kind of what did not go
-REVIEWED = 12  # messages to be labelled on a page
+REVIEWED = 10  # messages to be labelled on a page
 _DRAWING = asyncio.Lock()  # one picture at a time: for the memory
 SEARCHES = 30  # lately, of one member of the team
 VERIFIED = 1000  # rows of the audit that its page looks at
