@@ -124,6 +124,7 @@ class Service:
         await self.chosen.read()
         gc.collect()
         gc.freeze()  # what is there now stays: no collection need look at it
+        gc.set_threshold(20_000, 20, 20)  # nor at every seven hundredth new thing
         await self.lanes.start()
         self._tasks.append(asyncio.create_task(self._watch_rasa()))
         self._tasks.append(asyncio.create_task(self._tidy()))

@@ -16,7 +16,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Text, bindparam, exists, func, select, text, update
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
+from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.orm import aliased
 
 from bot import faults, metrics
@@ -24,7 +24,7 @@ from bot.channels import Channel, Documents, Files, Limits
 from bot.conversation import letters, media, outbox, pacing
 from bot.conversation.splitting import split
 from bot.db.models import Address, Conversation, Outbox
-from bot.db.session import Database, Lane, each_alone
+from bot.db.session import Database, Lane, each_alone, together
 from bot.jobs import SWEEP
 from bot.messages import Button, Document, Outgoing, SendError, Template
 
@@ -89,7 +89,7 @@ class Delivery:
 
     async def work(self, conversation_id: int) -> None:
         """Send everything that this conversation has waiting, in order, until one must wait."""
-        async with self.database.holding(Lane.DELIVERY, conversation_id) as connection:
+        async with self.database.holding(Lane.DELIVERY, conversation_id, alone=True) as connection:
             if connection is not None:
                 while await self._one(connection, conversation_id):
                     pass
@@ -102,46 +102,48 @@ class Delivery:
             return False
         channel = self.channels[letter.channel]
         content = self.database.vault.open(letter.key, letter.content_sealed)
-        template = None
-        async with AsyncSession(connection, expire_on_commit=False) as session:
-            closed = _closed(letter, channel.limits)
-            pointless = _pointless(letter, closed)
-            if pointless is not None:
-                if letter.status == "sending":  # nobody knows, and nobody tries again
-                    await letters.settle(session, letter.id, "failed", error=letters.UNKNOWN)
-                else:
-                    await letters.settle(session, letter.id, "cancelled", error=pointless)
-                return True
-            died = letter.status == "sending"
-            if died and channel.limits.receipts and letter.error != letters.UNKNOWN:
-                await letters.settle(session, letter.id, "sending", error=letters.UNKNOWN, pause=letters.RECEIPT_WAIT)
-                return False
-            if letter.sensitive and letter.identity_changed_at is not None:
-                await letters.settle(session, letter.id, "held", error="identity")
-                return True
-            if closed and content.get("announced"):
-                await outbox.announce(session, self.database.vault, letter, content["language"])
-                await letters.settle(session, letter.id, "held", error="window")
-                return True
-            if closed:
-                templates = content.get("templates", ())
-                if letter.template >= len(templates):
-                    if templates:
-                        await letters.alert(session, letter, "no approved template")
-                    await letters.settle(session, letter.id, "held", error="template" if templates else "window")
+        template = file = None
+        closed, died = _closed(letter, channel.limits), letter.status == "sending"
+        pointless = _pointless(letter, closed)
+        unsure = letter.sensitive and letter.identity_changed_at is not None
+        if closed or died or unsure or pointless is not None or letter.media_id is not None:
+            async with together(connection) as session:
+                if pointless is not None:
+                    if died:  # nobody knows, and nobody tries again
+                        await letters.settle(session, letter.id, "failed", error=letters.UNKNOWN)
+                    else:
+                        await letters.settle(session, letter.id, "cancelled", error=pointless)
                     return True
-                template = _template(templates[letter.template], letter)
-                most = channel.limits.people_a_day
-                later = await pacing.open_to(session, letter, most) if most is not None else None
-                if later is not None:
-                    await letters.settle(session, letter.id, "queued", error=PEOPLE, pause=later - letter.now)
-                    return True
-            file = None
-            if letter.media_id is not None and template is None:
-                fetched, file = await media.of(session, self.database.vault, letter.media_id)
-                if not fetched:
-                    await letters.settle(session, letter.id, "queued", error="media", pause=media.LOOK_AGAIN)
+                if died and channel.limits.receipts and letter.error != letters.UNKNOWN:
+                    await letters.settle(
+                        session, letter.id, "sending", error=letters.UNKNOWN, pause=letters.RECEIPT_WAIT
+                    )
                     return False
+                if unsure:
+                    await letters.settle(session, letter.id, "held", error="identity")
+                    return True
+                if closed and content.get("announced"):
+                    await outbox.announce(session, self.database.vault, letter, content["language"])
+                    await letters.settle(session, letter.id, "held", error="window")
+                    return True
+                if closed:
+                    templates = content.get("templates", ())
+                    if letter.template >= len(templates):
+                        if templates:
+                            await letters.alert(session, letter, "no approved template")
+                        await letters.settle(session, letter.id, "held", error="template" if templates else "window")
+                        return True
+                    template = _template(templates[letter.template], letter)
+                    most = channel.limits.people_a_day
+                    later = await pacing.open_to(session, letter, most) if most is not None else None
+                    if later is not None:
+                        await letters.settle(session, letter.id, "queued", error=PEOPLE, pause=later - letter.now)
+                        return True
+                if letter.media_id is not None and template is None:
+                    fetched, file = await media.of(session, self.database.vault, letter.media_id)
+                    if not fetched:
+                        await letters.settle(session, letter.id, "queued", error="media", pause=media.LOOK_AGAIN)
+                        return False
         buttons = tuple(Button(button_id, title) for button_id, title in content["buttons"])
         document, room = None, channel.room(buttons)
         if "document" in content and template is None and isinstance(channel, Documents):
@@ -165,7 +167,7 @@ class Delivery:
             external_id = await self._send(connection, channel, letter, message, parts)
         except SendError as error:
             metrics.DELIVERIES.labels(metrics.channel(letter.channel), type(error).__name__.lower()).inc()
-            async with AsyncSession(connection, expire_on_commit=False) as session:
+            async with together(connection) as session:
                 return await letters.refused(session, self.database.vault, channel.limits, letter, error)
         metrics.DELIVERIES.labels(metrics.channel(letter.channel), "sent").inc()
         faults.point("delivery.sent")

@@ -30,7 +30,7 @@ from bot.assistant.triage import Cue, Triage
 from bot.assistant.values import numerals
 from bot.conversation import guards, knowing, media, outbox, people, staff
 from bot.db.models import Alert, Appointment, Checkin, Conversation, Inbox, Person
-from bot.db.session import Database, Lane, each_alone, wake, wake_up_call
+from bot.db.session import Database, Lane, each_alone, together, wake, wake_up_call
 from bot.journeys import VERBS, checkins, corrections, first_contact, interviews, rights, safe_word, safety
 from bot.journeys.context import Choice, Context
 from bot.messages import OPENS, Kind, Language
@@ -231,7 +231,7 @@ class Turns:
         What arrives while the lock is being let go is not lost: its wake-up call reached this process too,
         whose worker then comes here again (`bot.jobs.Worker`).
         """
-        async with self._database.holding(Lane.TURN, conversation_id) as connection:
+        async with self._database.holding(Lane.TURN, conversation_id, alone=True) as connection:
             if connection is not None:
                 while await self._one(connection, conversation_id):
                     pass
@@ -250,7 +250,7 @@ class Turns:
         work = await self._claim(connection, conversation_id)
         if work is None:
             return False
-        async with AsyncSession(connection, expire_on_commit=False) as session:
+        async with together(connection) as session:
             if work.attempts > ATTEMPTS:
                 await self._set_aside(session, work)
                 self._count(work, "dead")

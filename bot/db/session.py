@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from enum import IntEnum
 
@@ -59,21 +59,30 @@ class Database:
             yield connection
 
     @asynccontextmanager
-    async def holding(self, lane: Lane, key: int) -> AsyncIterator[AsyncConnection | None]:
-        """A connection that holds the lane's lock, or None when somebody else holds it."""
-        async with self.engine.connect() as connection:
+    async def holding(self, lane: Lane, key: int, alone: bool = False) -> AsyncIterator[AsyncConnection | None]:
+        """A connection that holds the lane's lock, or None when somebody else holds it.
+
+        `alone`: each of its statements is its own transaction, but for those in `together`.
+        """
+        async with self.engine.connect() as connection, each_alone(connection) if alone else nullcontext():
             async with each_alone(connection):
                 got = await connection.scalar(_LOCK, {"lane": int(lane), "key": key})
             if not got:
                 yield None
                 return
-            try:
+            async with self._let_go(connection, lane, key):
                 yield connection
-            except BaseException:
-                with suppress(Exception):  # the caller must hear what came first, above all that it was cancelled
-                    await self._release(connection, lane, key)
-                raise
-            await self._release(connection, lane, key)
+
+    @asynccontextmanager
+    async def _let_go(self, connection: AsyncConnection, lane: Lane, key: int) -> AsyncIterator[None]:
+        """Afterwards the lane's lock is free."""
+        try:
+            yield
+        except BaseException:
+            with suppress(Exception):  # the caller must hear what came first, above all that it was cancelled
+                await self._release(connection, lane, key)
+            raise
+        await self._release(connection, lane, key)
 
     async def _release(self, connection: AsyncConnection, lane: Lane, key: int) -> None:
         if connection.invalidated:  # closed by SQLAlchemy when a statement was cancelled, and the lock freed
@@ -91,13 +100,39 @@ class Database:
 @asynccontextmanager
 async def each_alone(connection: AsyncConnection) -> AsyncIterator[None]:
     """Inside, every statement on this connection is its own transaction; no transaction may be open before."""
+    if _is_alone(connection):
+        yield
+        return
     await connection.execution_options(isolation_level="AUTOCOMMIT")
     try:
         yield
     finally:
         if not connection.invalidated:
-            await connection.commit()  # nothing on the wire: SQLAlchemy's own bookkeeping
-            await connection.execution_options(isolation_level="READ COMMITTED")
+            await _end(connection)
+
+
+@asynccontextmanager
+async def together(connection: AsyncConnection) -> AsyncIterator[AsyncSession]:
+    """A session on a connection on which otherwise each statement is alone; what is not committed is rolled back."""
+    alone = _is_alone(connection)
+    if alone:
+        await _end(connection)
+    async with AsyncSession(connection, expire_on_commit=False) as session:
+        yield session
+    if alone and not connection.invalidated:
+        if connection.in_transaction():
+            await connection.rollback()
+        await connection.execution_options(isolation_level="AUTOCOMMIT")
+
+
+def _is_alone(connection: AsyncConnection) -> bool:
+    options = connection.sync_connection.get_execution_options() if connection.sync_connection is not None else {}
+    return options.get("isolation_level") == "AUTOCOMMIT"
+
+
+async def _end(connection: AsyncConnection) -> None:
+    await connection.commit()  # nothing on the wire: SQLAlchemy's own bookkeeping
+    await connection.execution_options(isolation_level="READ COMMITTED")
 
 
 async def wake(session: AsyncSession | AsyncConnection, lane: Lane, key: int, unhurried: bool = False) -> None:

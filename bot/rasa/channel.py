@@ -123,6 +123,7 @@ class ServiceChannel(InputChannel):
             processor.action_endpoint = WatchedEndpoint(processor.action_endpoint)
             gc.collect()
             gc.freeze()  # the model stays: no collection need look at it
+            gc.set_threshold(20_000, 20, 20)
         failed: List[Text] = []
         FAILED.set(failed)
         collector = CollectingOutputChannel()
