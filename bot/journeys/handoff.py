@@ -101,8 +101,8 @@ async def _sooner(ctx: Context, reference: str, priority: str) -> None:
     """What waits already is more urgent than it was, if this says so: the team is told anew."""
     sooner = {"priority": priority, "due_at": due(ctx.settings, priority, ctx.now), "look_at": ctx.now}
     waits = (Handoff.reference == reference, Handoff.status == "waiting", Handoff.priority > priority)
-    await ctx.session.execute(update(Handoff).where(*waits).values(sooner))
-    await wake(ctx.session, Lane.HANDOFF, ctx.conversation_id)
+    if await ctx.session.scalar(update(Handoff).where(*waits).values(sooner).returning(Handoff.id)) is not None:
+        await wake(ctx.session, Lane.HANDOFF, ctx.conversation_id)
 
 
 async def settle(session: AsyncSession, person_id: int, now: datetime) -> None:
