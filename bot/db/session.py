@@ -8,18 +8,21 @@ transaction runs on that same connection, an owner that lost its lock cannot com
 from __future__ import annotations
 
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from enum import IntEnum
+from typing import Any
 
-from sqlalchemy import event, text
+from sqlalchemy import Executable, Row, event, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, create_async_engine
 
 from bot.db.encryption import Vault
 
 _LOCK = text("SELECT pg_try_advisory_lock(:lane, hashint8(:key))")
 _UNLOCK = text("SELECT pg_advisory_unlock(:lane, hashint8(:key))")
+# for a statement that takes the lane's lock itself, and reads in the same breath what there is to do (`holding_for`)
+TRY_LOCK = "SELECT pg_try_advisory_lock(:lane, hashint8(:key)) AS held"
 _CALL = text("SELECT pg_notify('rafiq', :call)")
 
 
@@ -74,6 +77,26 @@ class Database:
                 yield connection
 
     @asynccontextmanager
+    async def holding_for(
+        self, lane: Lane, key: int, first: Executable, values: Mapping[str, Any]
+    ) -> AsyncIterator[tuple[AsyncConnection, Row[Any]] | None]:
+        """As `holding(…, alone=True)`, with the row that `first` found, which takes the lock by `TRY_LOCK`.
+
+        What it read may be as old as the moment before the lock was free: who held it may have done it since.
+        """
+        async with self.engine.connect() as connection, each_alone(connection):
+            try:
+                row = (await connection.execute(first, {"lane": int(lane), "key": key, **values})).one()
+            except BaseException:
+                await connection.invalidate()  # it may hold the lock: the lock does not end with the statement
+                raise
+            if not row.held:
+                yield None
+                return
+            async with self._let_go(connection, lane, key):
+                yield connection, row
+
+    @asynccontextmanager
     async def _let_go(self, connection: AsyncConnection, lane: Lane, key: int) -> AsyncIterator[None]:
         """Afterwards the lane's lock is free."""
         try:
@@ -123,6 +146,22 @@ async def together(connection: AsyncConnection) -> AsyncIterator[AsyncSession]:
         if connection.in_transaction():
             await connection.rollback()
         await connection.execution_options(isolation_level="AUTOCOMMIT")
+
+
+async def conclude(session: AsyncSession, statement: Executable, values: Mapping[str, Any]) -> bool:
+    """The session's last statement, and commit; False, and nothing is written, when it returns nothing but NULL.
+
+    Where the session has done nothing before it, it is a transaction by itself: no BEGIN, no COMMIT on the wire.
+    """
+    connection = session.bind
+    if isinstance(connection, AsyncConnection) and not session.in_transaction():
+        async with each_alone(connection):
+            return await connection.scalar(statement, values) is not None
+    if await session.scalar(statement, values) is None:
+        await session.rollback()
+        return False
+    await session.commit()
+    return True
 
 
 def _is_alone(connection: AsyncConnection) -> bool:
