@@ -24,7 +24,7 @@ from bot.channels import Channel, Documents, Files, Limits
 from bot.conversation import letters, media, outbox, pacing
 from bot.conversation.splitting import split
 from bot.db.models import Address, Conversation, Outbox
-from bot.db.session import Database, Lane, each_alone, together
+from bot.db.session import Database, Lane, together
 from bot.jobs import SWEEP
 from bot.messages import Button, Document, Outgoing, SendError, Template
 
@@ -107,8 +107,7 @@ class Delivery:
         worker again.
         """
         if letter is None:
-            async with each_alone(connection):
-                letter = (await connection.execute(_NEXT, {"conversation": conversation_id})).first()
+            letter = (await connection.execute(_NEXT, {"conversation": conversation_id})).first()
         if letter is None or not letter.due or letter.channel not in self.channels:
             return False
         channel = self.channels[letter.channel]
@@ -167,9 +166,8 @@ class Delivery:
             parts.append("")
         else:
             parts = split(content["text"], channel.longest, min(room, under))
-        async with each_alone(connection):
-            left = max(len(parts) - _gone(letter, template), 1)
-            taken = await pacing.take(connection, letter, channel.limits, left)
+        left = max(len(parts) - _gone(letter, template), 1)
+        taken = await pacing.take(connection, letter, channel.limits, left)
         if not taken:
             return taken is None
         faults.point("delivery.sending")
@@ -192,10 +190,9 @@ class Delivery:
             "kind": kind,
             "messages": len(parts),
         }
-        async with each_alone(connection):
-            await connection.execute(_SENT, settled)
-            if letter.throttled:
-                await connection.execute(update(Address).where(Address.id == letter.address_id).values(throttled=0))
+        await connection.execute(_SENT, settled)
+        if letter.throttled:
+            await connection.execute(update(Address).where(Address.id == letter.address_id).values(throttled=0))
         faults.point("delivery.settled")
         return bool(letter.more)
 
@@ -229,8 +226,7 @@ class Delivery:
             )
             if not last:
                 faults.point("delivery.part_sent")
-                async with each_alone(connection):
-                    await connection.execute(update(Outbox).where(Outbox.id == letter.id).values(parts=number))
+                await connection.execute(update(Outbox).where(Outbox.id == letter.id).values(parts=number))
         return external_id
 
 

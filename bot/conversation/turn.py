@@ -30,7 +30,7 @@ from bot.assistant.triage import Cue, Triage
 from bot.assistant.values import numerals
 from bot.conversation import guards, knowing, media, outbox, people, staff
 from bot.db.models import Alert, Appointment, Checkin, Conversation, Inbox, Person
-from bot.db.session import TRY_LOCK, Database, Lane, conclude, each_alone, together, wake, wake_up_call
+from bot.db.session import TRY_LOCK, Database, Lane, conclude, together, wake, wake_up_call
 from bot.journeys import VERBS, checkins, corrections, first_contact, interviews, rights, safe_word, safety
 from bot.journeys.context import Choice, Context
 from bot.messages import OPENS, Kind, Language
@@ -321,8 +321,7 @@ class Turns:
     async def _claim(self, connection: AsyncConnection, conversation_id: int) -> _Work | None:
         """The oldest open row, its attempt counted and committed before the work begins."""
         which = {"key": conversation_id, "waiting": self._rasa.available}
-        async with each_alone(connection):
-            row = (await connection.execute(_NEXT, which)).one()
+        row = (await connection.execute(_NEXT, which)).one()
         return self._work(row, conversation_id) if row.inbox_id is not None else None
 
     def _work(self, row: Any, conversation_id: int) -> _Work:
