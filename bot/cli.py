@@ -260,7 +260,7 @@ def _in_database(settings: configuration.Settings, act: Callable[[Database], Awa
             await Wording(database).read()  # a command may write to people
             return await act(database)
         finally:
-            await database.engine.dispose()
+            await database.close()
 
     return asyncio.run(run())
 

@@ -142,7 +142,7 @@ class Service:
         await self.rasa.close()
         for channel in self.channels.values():
             await channel.close()
-        await self.database.engine.dispose()
+        await self.database.close()
 
     async def accept(self, events: Sequence[Incoming | Receipt | Notice]) -> list[int | None]:
         """Write down what a channel brought; when this returns it is safe. The inbox ids are of the incoming alone."""
@@ -306,19 +306,10 @@ def create_app(settings: Settings, database_url: str) -> FastAPI:
         log.error("the database failed a request", path=request.url.path, error=type(error).__name__)
         return JSONResponse({}, status_code=503, headers={"retry-after": "2"})
 
-    secure = (settings.rafiq_public_url or "").startswith("https://")
-    house = House(service.database, service.accept, service.conversation_of, service.signals)
-    app.include_router(web_chat.router(house, secure))
-    token = settings.local_token
-    app.include_router(terminal.router(house, token))
-    app.include_router(answers.router(service.database, settings.case_answer_keys))
-    app.include_router(
-        pages.router(Console(service.database, settings, service.live, service.chosen, provider=oidc.of(settings)))
-    )
     executor = ActionExecutor()
     executor.register_action(FormCheck(first_contact.FORM, first_contact.is_over))
+    token = settings.local_token
 
-    @app.post("/rasa/actions")
     async def actions(request: Request) -> Response:
         given = request.headers.get("authorization", "")
         if not hmac.compare_digest(given.encode(), f"Bearer {token}".encode()):
@@ -332,14 +323,12 @@ def create_app(settings: Settings, database_url: str) -> FastAPI:
         result = await executor.run(call)
         return JSONResponse(result.model_dump() if hasattr(result, "model_dump") else result)
 
-    @app.post("/telegram/webhook")
     async def telegram(request: Request) -> Response:
         channel = service.telegram
         if channel is None:
             return Response(status_code=404)
         return await _webhook(request, channel, lambda body: service.accept_telegram(channel, channel.parse(body)))
 
-    @app.get("/whatsapp/webhook")
     async def whatsapp_handshake(request: Request) -> Response:
         if service.whatsapp is None:
             return Response(status_code=404)
@@ -350,12 +339,25 @@ def create_app(settings: Settings, database_url: str) -> FastAPI:
             return Response(status_code=403)
         return PlainTextResponse(challenge, headers={"x-content-type-options": "nosniff"})
 
-    @app.post("/whatsapp/webhook")
     async def whatsapp(request: Request) -> Response:
         channel = service.whatsapp
         if channel is None:
             return Response(status_code=404)
         return await _webhook(request, channel, lambda body: service.accept(channel.parse(body)))
+
+    # first of all, and as they are: most requests are these
+    app.add_route("/telegram/webhook", telegram, ["POST"])
+    app.add_route("/whatsapp/webhook", whatsapp, ["POST"])
+    app.add_route("/rasa/actions", actions, ["POST"])
+    app.add_route("/whatsapp/webhook", whatsapp_handshake, ["GET"])
+    secure = (settings.rafiq_public_url or "").startswith("https://")
+    house = House(service.database, service.accept, service.conversation_of, service.signals)
+    app.include_router(web_chat.router(house, secure))
+    app.include_router(terminal.router(house, token))
+    app.include_router(answers.router(service.database, settings.case_answer_keys))
+    app.include_router(
+        pages.router(Console(service.database, settings, service.live, service.chosen, provider=oidc.of(settings)))
+    )
 
     @app.get("/metrics")
     async def prometheus(request: Request) -> Response:

@@ -137,14 +137,14 @@ async def alone_on(url: str, settings: Settings) -> AsyncIterator[Database]:
     """The database at this address, emptied, for one test."""
     database = connect(url, Vault(settings.master_key), 10)
     yield await emptied(database)
-    await database.engine.dispose()
+    await database.close()
 
 
 @pytest.fixture(scope="session")
 async def _database(settings: Settings, database_url: str) -> AsyncIterator[Database]:
     database = connect(database_url, Vault(settings.master_key))
     yield database
-    await database.engine.dispose()
+    await database.close()
 
 
 @pytest.fixture

@@ -104,7 +104,7 @@ async def test_a_call_of_another_process_hushes_and_an_unhurried_one_does_not(da
             assert (worker._room_for_found, began) == (room, worked)
     finally:
         await lanes.stop()
-        await database.engine.dispose()
+        await database.close()
 
 
 async def test_after_the_end_nothing_begins() -> None:

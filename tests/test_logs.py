@@ -106,7 +106,7 @@ async def running(debugging: Path) -> AsyncIterator[Running]:
                 meta.webhook, meta.secret = f"{stack.settings.own_url}/whatsapp/webhook", APP_SECRET
                 database = connect(stack.database_url, Vault(settings.master_key), 2)
                 yield Running(stack, stack.settings, telegram, meta, database, said)
-                await database.engine.dispose()
+                await database.close()
 
 
 async def request(talk: Talk) -> str:

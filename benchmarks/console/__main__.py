@@ -243,7 +243,7 @@ async def measured(given: argparse.Namespace, folder: Path) -> str:
         migrate.upgrade(url)
         database = connect(url, Vault(settings.master_key), 4)
         addresses, references, members = await prepared(database, settings, given.conversations, given.counsellors)
-        await database.engine.dispose()
+        await database.close()
         async with serving(settings, url) as service:
             times, before = Times(), service.memory_info().rss
             until = time.perf_counter() + given.seconds

@@ -81,6 +81,7 @@ async def _run(url: str, master: bytes, at: datetime, begin: Event, end: Event, 
     channel, queries = NullChannel(), Counter[str]()
 
     @event.listens_for(database.engine.sync_engine, "before_cursor_execute")
+    @event.listens_for(database.alone.sync_engine, "before_cursor_execute")
     def _count(*_: Any) -> None:
         queries[_part.get()] += 1
 
@@ -101,7 +102,7 @@ async def _run(url: str, master: bytes, at: datetime, begin: Event, end: Event, 
     await lanes.stop()
     seconds = time.process_time() - began
     megabytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    await database.engine.dispose()
+    await database.close()
     results.put(Worked(channel.sent, queries, seconds, megabytes))
 
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Text, bindparam, exists, func, select, text, update
+from sqlalchemy import BigInteger, Integer, Text, bindparam, exists, func, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.orm import aliased
 
@@ -24,7 +24,7 @@ from bot.channels import Channel, Documents, Files, Limits
 from bot.conversation import letters, media, outbox, pacing
 from bot.conversation.splitting import split
 from bot.db.models import Address, Conversation, Outbox
-from bot.db.session import Database, Lane, each_alone, together
+from bot.db.session import Database, Lane, together
 from bot.jobs import SWEEP
 from bot.messages import Button, Document, Outgoing, SendError, Template
 
@@ -44,6 +44,10 @@ _NEXT = (
     .order_by(Outbox.unasked, Outbox.id)
     .limit(1)
 )
+_lock = func.pg_try_advisory_lock(bindparam("lane", type_=Integer), func.hashint8(bindparam("key", type_=BigInteger)))
+_lane = select(_lock.label("held")).cte("lane")
+_letter = _NEXT.subquery("letter")
+_FIRST = select(_lane.c.held, _letter).select_from(_lane.outerjoin(_letter, _lane.c.held))  # with its lane's lock
 # Looked for every second: made once.
 _DUE = (
     select(Outbox.conversation_id, Address.channel, func.bool_and(Outbox.unasked).label("unasked"))
@@ -89,14 +93,20 @@ class Delivery:
 
     async def work(self, conversation_id: int) -> None:
         """Send everything that this conversation has waiting, in order, until one must wait."""
-        async with self.database.holding(Lane.DELIVERY, conversation_id, alone=True) as connection:
-            if connection is not None:
-                while await self._one(connection, conversation_id):
-                    pass
+        which = {"conversation": conversation_id}
+        async with self.database.holding_for(Lane.DELIVERY, conversation_id, _FIRST, which) as held:
+            if held is not None:
+                connection, row = held
+                # what is `sending` may be so by who has just let go of the lock: it is looked at anew
+                first = row if row.id is not None and row.status != "sending" else None
+                while await self._one(connection, conversation_id, first):
+                    first = None
 
-    async def _one(self, connection: AsyncConnection, conversation_id: int) -> bool:
-        """Send the next message; False when no other may go now. What is queued from now on wakes the worker again."""
-        async with each_alone(connection):
+    async def _one(self, connection: AsyncConnection, conversation_id: int, letter: Any) -> bool:
+        """Send this message, or else the next; False when no other may go now. What is queued from now on wakes the
+        worker again.
+        """
+        if letter is None:
             letter = (await connection.execute(_NEXT, {"conversation": conversation_id})).first()
         if letter is None or not letter.due or letter.channel not in self.channels:
             return False
@@ -156,10 +166,10 @@ class Delivery:
             parts.append("")
         else:
             parts = split(content["text"], channel.longest, min(room, under))
-        async with each_alone(connection):
-            left = max(len(parts) - _gone(letter, template), 1)
-            if not await pacing.take(connection, letter, channel.limits, left):
-                return False
+        left = max(len(parts) - _gone(letter, template), 1)
+        taken = await pacing.take(connection, letter, channel.limits, left)
+        if not taken:
+            return taken is None
         faults.point("delivery.sending")
         try:
             choices = buttons if template is None else ()
@@ -180,10 +190,9 @@ class Delivery:
             "kind": kind,
             "messages": len(parts),
         }
-        async with each_alone(connection):
-            await connection.execute(_SENT, settled)
-            if letter.throttled:
-                await connection.execute(update(Address).where(Address.id == letter.address_id).values(throttled=0))
+        await connection.execute(_SENT, settled)
+        if letter.throttled:
+            await connection.execute(update(Address).where(Address.id == letter.address_id).values(throttled=0))
         faults.point("delivery.settled")
         return bool(letter.more)
 
@@ -217,8 +226,7 @@ class Delivery:
             )
             if not last:
                 faults.point("delivery.part_sent")
-                async with each_alone(connection):
-                    await connection.execute(update(Outbox).where(Outbox.id == letter.id).values(parts=number))
+                await connection.execute(update(Outbox).where(Outbox.id == letter.id).values(parts=number))
         return external_id
 
 

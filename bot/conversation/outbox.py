@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import LargeBinary, bindparam, func, select, text
+from sqlalchemy import ARRAY, BigInteger, Boolean, LargeBinary, bindparam, func, select, text
 from sqlalchemy.dialects.postgresql import JSONB, insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -23,31 +23,56 @@ BUTTON_LIFE = timedelta(days=7)
 ANNOUNCED_LIFE = timedelta(days=30)  # of those under a message that may wait for the person to write
 
 
-# one message with its buttons; what this conversation's expired buttons were goes in passing
-_WRITE = text("""
-    WITH expired AS (
-        DELETE FROM issued_button WHERE conversation_id = :conversation AND expires_at < now()
+# The parts of a statement that write messages with their buttons into the conversation that the part `thread` names, if
+# it names any; what the conversation's expired buttons were goes in passing. Their values: `written`.
+SAID = """
+    expired AS (
+        DELETE FROM issued_button USING thread WHERE conversation_id = thread.id AND expires_at < now()
+    ), before AS (
+        SELECT coalesce(max(seq), 0) AS seq FROM outbox WHERE inbox_id = :inbox
     ), said AS (
         INSERT INTO outbox (conversation_id, inbox_id, seq, content_sealed, sensitive, status, error)
-        SELECT :conversation, :inbox, coalesce(max(seq), 0) + 1, :content, :sensitive,
-            CASE WHEN :held THEN 'held' ELSE 'queued' END, CASE WHEN :held THEN 'identity' END
-        FROM outbox WHERE inbox_id = :inbox
-        RETURNING id
+        SELECT thread.id, :inbox, before.seq + number, content, sensitive,
+            CASE WHEN held THEN 'held' ELSE 'queued' END, CASE WHEN held THEN 'identity' END
+        FROM thread, before, unnest(:contents, :sensitive, :held) WITH ORDINALITY
+            AS saying (content, sensitive, held, number)
+        ORDER BY number
+        RETURNING id, seq
+    ), issued AS (
+        INSERT INTO issued_button (id, conversation_id, outbox_id, position, title, action, expires_at)
+        SELECT button.id, thread.id, said.id, button.position, button.title, button.action, :expires_at
+        FROM thread, before, said
+        JOIN jsonb_to_recordset(:buttons)
+            AS button (number smallint, id text, position smallint, title text, action jsonb) ON true
+        WHERE said.seq = before.seq + button.number
     )
-    INSERT INTO issued_button (id, conversation_id, outbox_id, position, title, action, expires_at)
-    SELECT button.id, :conversation, said.id, button.position, button.title, button.action, :expires_at
-    FROM said, jsonb_to_recordset(:buttons) AS button (id text, position smallint, title text, action jsonb)
-""").bindparams(bindparam("buttons", type_=JSONB), bindparam("content", type_=LargeBinary))
+"""
+SAID_TYPES = (
+    bindparam("inbox", type_=BigInteger),
+    bindparam("contents", type_=ARRAY(LargeBinary)),
+    bindparam("sensitive", type_=ARRAY(Boolean)),
+    bindparam("held", type_=ARRAY(Boolean)),
+    bindparam("buttons", type_=JSONB),
+)
+_WRITE = text(
+    f"WITH thread AS (SELECT cast(:conversation AS bigint) AS id), {SAID} SELECT count(*) FROM said"  # noqa: S608
+).bindparams(*SAID_TYPES)
 
 
 async def write(ctx: Context, inbox_id: int | None) -> None:
     """Put the turn's sayings into the outbox, as few messages as fit, with their buttons issued."""
+    await ctx.session.execute(_WRITE, {"conversation": ctx.conversation_id, **await written(ctx, inbox_id)})
+
+
+async def written(ctx: Context, inbox_id: int | None) -> dict[str, Any]:
+    """The turn's sayings as the values of `SAID`."""
     sayings = together(ctx.sayings)
     doubted = any(saying.sensitive for saying in sayings) and await knowing.doubted(ctx)
     if doubted:
         ctx.say("identity.held", [ctx.do("button.person", "handoff", reason="asked")])
         sayings.append(ctx.sayings[-1])
-    for saying in sayings:
+    contents, issued = [], []
+    for number, saying in enumerate(sayings, 1):
         buttons = [(secrets.token_urlsafe(9), choice) for choice in saying.choices]
         content = {
             "text": saying.text,
@@ -55,21 +80,25 @@ async def write(ctx: Context, inbox_id: int | None) -> None:
             "language": ctx.language,
             **_attached(saying.document),
         }
-        await ctx.session.execute(
-            _WRITE,
+        contents.append(ctx.vault.seal(ctx.person_key, content))
+        issued += [
             {
-                "conversation": ctx.conversation_id,
-                "inbox": inbox_id,
-                "content": ctx.vault.seal(ctx.person_key, content),
-                "sensitive": saying.sensitive,
-                "held": doubted and saying.sensitive,
-                "expires_at": ctx.now + BUTTON_LIFE,
-                "buttons": [
-                    {"id": button_id, "position": position, "title": choice.title, "action": dict(choice.action)}
-                    for position, (button_id, choice) in enumerate(buttons, 1)
-                ],
-            },
-        )
+                "number": number,
+                "id": button_id,
+                "position": position,
+                "title": choice.title,
+                "action": dict(choice.action),
+            }
+            for position, (button_id, choice) in enumerate(buttons, 1)
+        ]
+    return {
+        "inbox": inbox_id,
+        "contents": contents,
+        "sensitive": [saying.sensitive for saying in sayings],
+        "held": [bool(doubted and saying.sensitive) for saying in sayings],
+        "expires_at": ctx.now + BUTTON_LIFE,
+        "buttons": issued,
+    }
 
 
 async def wanted(session: AsyncSession, conversation_id: int) -> bytes | None:

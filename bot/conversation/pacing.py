@@ -76,10 +76,10 @@ WHERE id = :outbox_id AND status = 'sending' AND :letter
 _MAKE = text("INSERT INTO channel_pace (channel) VALUES (:channel) ON CONFLICT DO NOTHING")
 
 
-async def take(connection: AsyncConnection, letter: Any, limits: Limits, messages: int) -> bool:
+async def take(connection: AsyncConnection, letter: Any, limits: Limits, messages: int) -> bool | None:
     """Mark the message `sending`, if the limits let that many messages go now; else it waits until they do.
 
-    The connection commits each statement by itself.
+    None when it is not to be sent any more. The connection commits each statement by itself.
     """
     values = {
         "outbox_id": letter.id,
@@ -102,7 +102,7 @@ async def take(connection: AsyncConnection, letter: Any, limits: Limits, message
         # the first message of a channel finds no row of it yet
         made = 0 if taken.whole else (await connection.execute(_MAKE, {"channel": letter.channel})).rowcount
         await connection.execute(_GIVE_BACK, {**values, **given, "status": letter.status})
-    return False
+    return False if taken.letter else None
 
 
 async def open_to(session: AsyncSession, letter: Any, people_a_day: int) -> datetime | None:

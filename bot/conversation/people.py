@@ -35,6 +35,20 @@ _FIND = text("""
 """)
 
 
+# all three or, where somebody else began with this address in the same moment, none
+_BEGIN = text("""
+    WITH at AS (
+        INSERT INTO address (person_id, channel, digest, address_sealed)
+        VALUES (nextval(pg_get_serial_sequence('person', 'id')), :channel, :digest, :sealed)
+        ON CONFLICT DO NOTHING
+        RETURNING id, person_id
+    ), who AS (
+        INSERT INTO person (id, key) OVERRIDING SYSTEM VALUE SELECT person_id, :key FROM at
+    )
+    INSERT INTO conversation (address_id, person_id, rasa_id) SELECT id, person_id, :rasa_id FROM at RETURNING id
+""")
+
+
 async def find(database: Database, channel: str, address: str) -> Known | None:
     """The conversation of this address, by whatever name the platform has for it, if it has one."""
     async with database.autocommit() as connection:
@@ -83,28 +97,17 @@ async def begin(database: Database, channel: str, address: str) -> Known:
     """A conversation for an address that has none; two at once begin one."""
     vault = database.vault
     key = vault.new_key()
-    async with database.session() as session:
-        person_id = await session.scalar(insert(Person).values(key=key).returning(Person.id))
-        address_id = await session.scalar(
-            insert(Address)
-            .values(
-                person_id=person_id,
-                channel=channel,
-                digest=vault.digest(channel, address),
-                address_sealed=vault.seal(key, address),
-            )
-            .on_conflict_do_nothing()
-            .returning(Address.id)
-        )
-        if address_id is not None:
-            conversation_id = await session.scalar(
-                insert(Conversation)
-                .values(address_id=address_id, person_id=person_id, rasa_id=new_rasa_id())
-                .returning(Conversation.id)
-            )
-            await session.commit()
-            assert conversation_id is not None  # noqa: S101 (RETURNING of a successful insert)
-            return Known(conversation_id, key)
+    values = {
+        "channel": channel,
+        "digest": vault.digest(channel, address),
+        "sealed": vault.seal(key, address),
+        "key": key,
+        "rasa_id": new_rasa_id(),
+    }
+    async with database.autocommit() as connection:
+        conversation_id: int | None = await connection.scalar(_BEGIN, values)
+    if conversation_id is not None:
+        return Known(conversation_id, key)
     known = await find(database, channel, address)  # begun by another request in this moment: theirs stands
     if known is None:
         raise RuntimeError("the address vanished while it was being made")

@@ -30,7 +30,7 @@ from bot.assistant.triage import Cue, Triage
 from bot.assistant.values import numerals
 from bot.conversation import guards, knowing, media, outbox, people, staff
 from bot.db.models import Alert, Appointment, Checkin, Conversation, Inbox, Person
-from bot.db.session import Database, Lane, each_alone, together, wake, wake_up_call
+from bot.db.session import TRY_LOCK, Database, Lane, conclude, together, wake, wake_up_call
 from bot.journeys import VERBS, checkins, corrections, first_contact, interviews, rights, safe_word, safety
 from bot.journeys.context import Choice, Context
 from bot.messages import OPENS, Kind, Language
@@ -70,37 +70,43 @@ _WORD = re.compile(r"\w+")
 # The oldest open row with all that its turn has to know, in one statement. The buttons are those under the last message
 # with buttons that went, or is going: nobody means what they never saw. Whether the disk has it is not waited for: when
 # the machine dies before, one try is not counted.
-_CLAIM = text("""
-    UPDATE inbox SET attempts = attempts + 1
-    FROM person, conversation LEFT JOIN staff_member ON staff_member.conversation_id = conversation.id AND active
-    WHERE conversation.id = inbox.conversation_id AND person.id = conversation.person_id AND inbox.id = (
-        SELECT id FROM inbox
-        WHERE conversation_id = :conversation AND status IN ('pending', 'waiting')
-            AND (:waiting OR status = 'pending') AND (next_at IS NULL OR next_at <= now())
-        ORDER BY id LIMIT 1
-    )
-    RETURNING inbox.id AS inbox_id, inbox.kind, inbox.content_sealed, inbox.attempts, inbox.status, inbox.received_at,
-        inbox.channel, conversation.rasa_id, conversation.rasa_turns, conversation.form, conversation.turns,
-        conversation.misunderstood, conversation.noticed_at, conversation.exchanges, conversation.address_id,
-        conversation.owner_id, staff_member.id AS staff_id, person.id AS person_id, person.key, person.language,
-        person.language_chosen, person.safe_word, conversation.hidden_at,
-        (SELECT id FROM appointment WHERE person_id = person.id AND status IN ('draft', 'held')) AS draft,
-        (SELECT id FROM checkin WHERE person_id = person.id AND status = 'open' AND asked IS NOT NULL) AS checkin,
-        CASE WHEN inbox.kind = 'text' THEN (
-            SELECT json_agg(json_build_array(position, title, action, unasked) ORDER BY position)
-            FROM issued_button JOIN outbox ON outbox.id = outbox_id
-            WHERE issued_button.conversation_id = :conversation AND issued_button.expires_at > now() AND outbox_id = (
-                SELECT max(outbox_id) FROM issued_button JOIN outbox ON outbox.id = outbox_id
-                WHERE issued_button.conversation_id = :conversation AND status NOT IN ('held', 'failed', 'cancelled')
+_CLAIM = """
+    WITH lane AS ({lane}), claimed AS (
+        UPDATE inbox SET attempts = attempts + 1
+        FROM person, conversation LEFT JOIN staff_member ON staff_member.conversation_id = conversation.id AND active
+        WHERE (SELECT held FROM lane) AND conversation.id = inbox.conversation_id AND person.id = conversation.person_id
+            AND inbox.status IN ('pending', 'waiting') AND (:waiting OR inbox.status = 'pending')
+            AND inbox.id = (
+                SELECT id FROM inbox
+                WHERE conversation_id = :key AND status IN ('pending', 'waiting')
+                    AND (:waiting OR status = 'pending') AND (next_at IS NULL OR next_at <= now())
+                ORDER BY id LIMIT 1
             )
-        ) END AS buttons,
-        EXISTS (
-            SELECT 1 FROM inbox AS later
-            WHERE later.conversation_id = :conversation AND later.status IN ('pending', 'waiting')
-                AND later.id > inbox.id
-        ) AS more,
-        set_config('synchronous_commit', 'off', true)
-""")
+        RETURNING inbox.id AS inbox_id, inbox.kind, inbox.content_sealed, inbox.attempts, inbox.status,
+            inbox.received_at, inbox.channel, conversation.rasa_id, conversation.rasa_turns, conversation.form,
+            conversation.turns, conversation.misunderstood, conversation.noticed_at, conversation.exchanges,
+            conversation.address_id, conversation.owner_id, staff_member.id AS staff_id, person.id AS person_id,
+            person.key, person.language, person.language_chosen, person.safe_word, conversation.hidden_at,
+            (SELECT id FROM appointment WHERE person_id = person.id AND status IN ('draft', 'held')) AS draft,
+            (SELECT id FROM checkin WHERE person_id = person.id AND status = 'open' AND asked IS NOT NULL) AS checkin,
+            CASE WHEN inbox.kind = 'text' THEN (
+                SELECT json_agg(json_build_array(position, title, action, unasked) ORDER BY position)
+                FROM issued_button JOIN outbox ON outbox.id = outbox_id
+                WHERE issued_button.conversation_id = :key AND issued_button.expires_at > now() AND outbox_id = (
+                    SELECT max(outbox_id) FROM issued_button JOIN outbox ON outbox.id = outbox_id
+                    WHERE issued_button.conversation_id = :key AND status NOT IN ('held', 'failed', 'cancelled')
+                )
+            ) END AS buttons,
+            EXISTS (
+                SELECT 1 FROM inbox AS later
+                WHERE later.conversation_id = :key AND later.status IN ('pending', 'waiting') AND later.id > inbox.id
+            ) AS more,
+            set_config('synchronous_commit', 'off', true)
+    )
+    SELECT lane.held, claimed.* FROM lane LEFT JOIN claimed ON true
+"""
+_FIRST = text(_CLAIM.format(lane=TRY_LOCK))  # with the lock of its conversation
+_NEXT = text(_CLAIM.format(lane="SELECT true AS held"))  # whoever has it already
 # a button that counts still, and the message in which the form asked last
 _PRESSED = text("""
     SELECT title, action, outbox_id, (
@@ -128,8 +134,9 @@ _CHOICES = text("""
         AND of_a_form = :in_form AND expires_at > now() AND used_at IS NULL
     ORDER BY position
 """)
-# the turn's last words in one statement: where the conversation stands, that the event is done, the call to send
-_DONE = text("""
+# the turn's last words in one statement: where the conversation stands, what is said, that the event is done, the call
+# to send; nothing of it when somebody of the team took or left the conversation meanwhile
+_DONE = text(f"""
     WITH thread AS (
         UPDATE conversation SET turns = :turns, misunderstood = :misunderstood, noticed_at = :noticed_at,
             form = :form, rasa_turns = :rasa_turns, rasa_id = :rasa_id, exchanges = :exchanges
@@ -138,10 +145,11 @@ _DONE = text("""
     ), event AS (
         UPDATE inbox SET status = 'done', done_at = :now, turn = :turns, topic = :topic, error = NULL,
             content_sealed = CASE WHEN :forgotten THEN NULL ELSE content_sealed END
-        WHERE id = :inbox
-    )
-    SELECT (SELECT id FROM thread), pg_notify('rafiq', :call)
-""").bindparams(
+        FROM thread WHERE inbox.id = :inbox
+    ), {outbox.SAID}
+    SELECT id, pg_notify('rafiq', :call) FROM thread
+""").bindparams(  # noqa: S608 (our own words)
+    *outbox.SAID_TYPES,
     bindparam("owner", type_=Uuid),
     bindparam("noticed_at", type_=DateTime(timezone=True)),
     bindparam("form", type_=Text),
@@ -231,10 +239,13 @@ class Turns:
         What arrives while the lock is being let go is not lost: its wake-up call reached this process too,
         whose worker then comes here again (`bot.jobs.Worker`).
         """
-        async with self._database.holding(Lane.TURN, conversation_id, alone=True) as connection:
-            if connection is not None:
-                while await self._one(connection, conversation_id):
-                    pass
+        which = {"waiting": self._rasa.available}
+        async with self._database.holding_for(Lane.TURN, conversation_id, _FIRST, which) as held:
+            if held is not None:
+                connection, row = held
+                first = self._work(row, conversation_id) if row.inbox_id is not None else None
+                while await self._one(connection, conversation_id, first):
+                    first = None
 
     async def vector_of(self, text: str) -> Any:
         """The sentence vector of a message, for the triage and for Rasa."""
@@ -245,9 +256,12 @@ class Turns:
         if self._ahead is None or self._ahead.done():  # one at most: in a flood each waits for its turn
             self._ahead = self._encoding.submit(_vector, visible(text).strip())
 
-    async def _one(self, connection: AsyncConnection, conversation_id: int) -> bool:
-        """Take the oldest turn; False when none is left. What comes from now on wakes the worker again."""
-        work = await self._claim(connection, conversation_id)
+    async def _one(self, connection: AsyncConnection, conversation_id: int, first: _Work | None) -> bool:
+        """Take this turn, or else the oldest; False when none is left. What comes from now on wakes the worker again.
+
+        Where the first statement found nothing, whoever held the lock may have done it in the same moment.
+        """
+        work = first or await self._claim(connection, conversation_id)
         if work is None:
             return False
         async with together(connection) as session:
@@ -306,11 +320,11 @@ class Turns:
 
     async def _claim(self, connection: AsyncConnection, conversation_id: int) -> _Work | None:
         """The oldest open row, its attempt counted and committed before the work begins."""
-        which = {"conversation": conversation_id, "waiting": self._rasa.available}
-        async with each_alone(connection):
-            row = (await connection.execute(_CLAIM, which)).first()
-        if row is None:
-            return None
+        which = {"key": conversation_id, "waiting": self._rasa.available}
+        row = (await connection.execute(_NEXT, which)).one()
+        return self._work(row, conversation_id) if row.inbox_id is not None else None
+
+    def _work(self, row: Any, conversation_id: int) -> _Work:
         return _Work(
             inbox_id=row.inbox_id,
             kind=Kind(row.kind),
@@ -724,7 +738,7 @@ class Turns:
         if ctx.erased:
             await staff.erased(ctx)
             await rights.erase_person(ctx)
-        await outbox.write(ctx, work.inbox_id)
+        said = await outbox.written(ctx, work.inbox_id)
         if ctx.language_chosen or (work.kind is Kind.TEXT and ctx.language != work.language):
             values: dict[str, Any] = {"language": ctx.language}
             if ctx.language_chosen:
@@ -738,9 +752,12 @@ class Turns:
         elif ctx.forget_dialogue or (form is None and rasa_turns >= ROTATE_AFTER):
             await session.execute(text("DELETE FROM rasa_tracker WHERE conversation = :c"), {"c": work.rasa_id})
             rasa_id, rasa_turns, form = people.new_rasa_id(), 0, None
-        thread = await session.scalar(
+        faults.point("turn.before_commit")
+        theirs = await conclude(
+            session,
             _DONE,
             {
+                **said,
                 "conversation": work.conversation_id,
                 "turns": work.turns + 1,
                 "misunderstood": ctx.misunderstood,
@@ -750,17 +767,14 @@ class Turns:
                 "rasa_id": rasa_id,
                 "exchanges": self._exchanges(ctx, work),
                 "now": ctx.now,
-                "inbox": work.inbox_id,
                 "forgotten": ctx.erased or ctx.forget_words,
                 "topic": None if ctx.erased else ctx.topic,
                 "call": wake_up_call(Lane.DELIVERY, work.conversation_id, self._database.name if self._said else ""),
                 "owner": ctx.owner_id,
             },
         )
-        if thread is None:
+        if not theirs:
             raise _OtherVoice
-        faults.point("turn.before_commit")
-        await session.commit()
         faults.point("turn.committed")
         if self._said is not None:
             self._said(work.conversation_id)

@@ -8,18 +8,22 @@ transaction runs on that same connection, an owner that lost its lock cannot com
 from __future__ import annotations
 
 import secrets
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, nullcontext, suppress
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from enum import IntEnum
+from typing import Any
 
-from sqlalchemy import event, text
+from sqlalchemy import Connection, Executable, Row, event, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, create_async_engine
+from sqlalchemy.orm import Session, SessionTransaction
 
 from bot.db.encryption import Vault
 
 _LOCK = text("SELECT pg_try_advisory_lock(:lane, hashint8(:key))")
 _UNLOCK = text("SELECT pg_advisory_unlock(:lane, hashint8(:key))")
+# for a statement that takes the lane's lock itself, and reads in the same breath what there is to do (`holding_for`)
+TRY_LOCK = "SELECT pg_try_advisory_lock(:lane, hashint8(:key)) AS held"
 _CALL = text("SELECT pg_notify('rafiq', :call)")
 
 
@@ -42,36 +46,58 @@ class Lane(IntEnum):
 
 @dataclass(frozen=True)
 class Database:
-    """An engine and the vault that reads what it stores."""
+    """Two engines and the vault that reads what they store."""
 
     engine: AsyncEngine
+    alone: AsyncEngine  # on its connections each statement is its own transaction: no BEGIN, no COMMIT on the wire
     vault: Vault
     name: str = field(default_factory=lambda: secrets.token_hex(6))  # whose wake-up calls these are
+
+    async def close(self) -> None:
+        """Let every connection go."""
+        await self.engine.dispose()
+        await self.alone.dispose()
 
     def session(self) -> AsyncSession:
         """A session of its own connection; use it with `async with` and commit."""
         return AsyncSession(self.engine, expire_on_commit=False)
 
-    @asynccontextmanager
-    async def autocommit(self) -> AsyncIterator[AsyncConnection]:
-        """A connection on which every statement is its own transaction: no BEGIN, no COMMIT on the wire."""
-        async with self.engine.connect() as connection, each_alone(connection):
-            yield connection
+    def autocommit(self) -> AsyncConnection:
+        """A connection, for `async with`, on which every statement is its own transaction."""
+        return self.alone.connect()
 
     @asynccontextmanager
-    async def holding(self, lane: Lane, key: int, alone: bool = False) -> AsyncIterator[AsyncConnection | None]:
-        """A connection that holds the lane's lock, or None when somebody else holds it.
-
-        `alone`: each of its statements is its own transaction, but for those in `together`.
-        """
-        async with self.engine.connect() as connection, each_alone(connection) if alone else nullcontext():
-            async with each_alone(connection):
-                got = await connection.scalar(_LOCK, {"lane": int(lane), "key": key})
+    async def holding(self, lane: Lane, key: int) -> AsyncIterator[AsyncConnection | None]:
+        """A connection that holds the lane's lock, or None when somebody else holds it."""
+        async with self.engine.connect() as connection:
+            got = await connection.scalar(_LOCK, {"lane": int(lane), "key": key})
             if not got:
                 yield None
                 return
             async with self._let_go(connection, lane, key):
+                await connection.commit()
                 yield connection
+
+    @asynccontextmanager
+    async def holding_for(
+        self, lane: Lane, key: int, first: Executable, values: Mapping[str, Any]
+    ) -> AsyncIterator[tuple[AsyncConnection, Row[Any]] | None]:
+        """As `holding`, with the row that `first` found, which takes the lock by `TRY_LOCK`.
+
+        Each of the connection's statements is its own transaction, but for those in `together`. What `first` read may
+        be as old as the moment before the lock was free: who held it may have done it since.
+        """
+        async with self.alone.connect() as connection:
+            try:
+                row = (await connection.execute(first, {"lane": int(lane), "key": key, **values})).one()
+            except BaseException:
+                await connection.invalidate()  # it may hold the lock, which does not end with the statement
+                raise
+            if not row.held:
+                yield None
+                return
+            async with self._let_go(connection, lane, key):
+                yield connection, row
 
     @asynccontextmanager
     async def _let_go(self, connection: AsyncConnection, lane: Lane, key: int) -> AsyncIterator[None]:
@@ -90,49 +116,51 @@ class Database:
         try:
             if connection.in_transaction():
                 await connection.rollback()
-            async with each_alone(connection):
-                await connection.execute(_UNLOCK, {"lane": int(lane), "key": key})
+            await connection.execute(_UNLOCK, {"lane": int(lane), "key": key})
+            await connection.commit()
         except BaseException:
             await connection.invalidate()  # closing it is what frees the lock
             raise
 
 
-@asynccontextmanager
-async def each_alone(connection: AsyncConnection) -> AsyncIterator[None]:
-    """Inside, every statement on this connection is its own transaction; no transaction may be open before."""
-    if _is_alone(connection):
-        yield
-        return
-    await connection.execution_options(isolation_level="AUTOCOMMIT")
-    try:
-        yield
-    finally:
-        if not connection.invalidated:
-            await _end(connection)
+class _Together(Session):
+    """What it does is one transaction, on a connection on which otherwise each statement is one."""
+
+
+@event.listens_for(_Together, "after_begin")
+def _begin(session: Session, transaction: SessionTransaction, connection: Connection) -> None:
+    if not transaction.nested:
+        connection.exec_driver_sql("BEGIN")
 
 
 @asynccontextmanager
 async def together(connection: AsyncConnection) -> AsyncIterator[AsyncSession]:
-    """A session on a connection on which otherwise each statement is alone; what is not committed is rolled back."""
-    alone = _is_alone(connection)
-    if alone:
-        await _end(connection)
-    async with AsyncSession(connection, expire_on_commit=False) as session:
+    """A session on a connection of `Database.alone`; it begins with its first statement.
+
+    What is not committed is rolled back.
+    """
+    await _end(connection)
+    async with AsyncSession(connection, expire_on_commit=False, sync_session_class=_Together) as session:
         yield session
-    if alone and not connection.invalidated:
-        if connection.in_transaction():
-            await connection.rollback()
-        await connection.execution_options(isolation_level="AUTOCOMMIT")
 
 
-def _is_alone(connection: AsyncConnection) -> bool:
-    options = connection.sync_connection.get_execution_options() if connection.sync_connection is not None else {}
-    return options.get("isolation_level") == "AUTOCOMMIT"
+async def conclude(session: AsyncSession, statement: Executable, values: Mapping[str, Any]) -> bool:
+    """The last statement of a session of `together`, and commit; False, and nothing is written, when it finds nothing.
+
+    Where the session has done nothing before, it needs no BEGIN and no COMMIT.
+    """
+    connection = session.bind
+    if isinstance(connection, AsyncConnection) and not session.in_transaction():
+        found = await connection.scalar(statement, values)
+        await _end(connection)
+    else:
+        found = await session.scalar(statement, values)
+        await (session.commit() if found is not None else session.rollback())
+    return found is not None
 
 
 async def _end(connection: AsyncConnection) -> None:
     await connection.commit()  # nothing on the wire: SQLAlchemy's own bookkeeping
-    await connection.execution_options(isolation_level="READ COMMITTED")
 
 
 async def wake(session: AsyncSession | AsyncConnection, lane: Lane, key: int, unhurried: bool = False) -> None:
@@ -150,22 +178,25 @@ def wake_up_call(lane: Lane, key: int, by: str = "") -> str:
 
 def connect(url: str, vault: Vault, pool_size: int = 24) -> Database:
     """Open the database at a `postgresql://` address."""
-    engine = create_async_engine(
-        url.replace("postgresql://", "postgresql+psycopg://", 1),
-        pool_size=pool_size,
-        max_overflow=8,
-        pool_pre_ping=False,
-        pool_recycle=1800,
-        pool_use_lifo=True,  # the same few connections again and again: their statements are prepared and planned
-        hide_parameters=True,  # an error's text gets into logs, and what people wrote is among them
-        connect_args={"application_name": "rafiq", "prepare_threshold": 2},
-    )
+    address = url.replace("postgresql://", "postgresql+psycopg://", 1)
+    given: dict[str, Any] = {
+        "pool_size": pool_size,
+        "max_overflow": 8,
+        "pool_pre_ping": False,
+        "pool_recycle": 1800,
+        "pool_use_lifo": True,  # the same few connections again and again: their statements are prepared and planned
+        "hide_parameters": True,  # an error's text gets into logs, and what people wrote is among them
+        "connect_args": {"application_name": "rafiq", "prepare_threshold": 2},
+    }
+    engine = create_async_engine(address, **given)
+    alone = create_async_engine(address, isolation_level="AUTOCOMMIT", **given)
 
-    @event.listens_for(engine.sync_engine, "connect")
-    def _in_utc(connection: object, record: object) -> None:
-        cursor = connection.cursor()  # type: ignore[attr-defined]
+    def in_utc(connection: Any, record: object) -> None:
+        cursor = connection.cursor()
         cursor.execute("SET TIME ZONE 'UTC'")
         cursor.close()
-        connection.commit()  # type: ignore[attr-defined]
+        connection.commit()
 
-    return Database(engine, vault)
+    event.listen(engine.sync_engine, "connect", in_utc)
+    event.listen(alone.sync_engine, "connect", in_utc)
+    return Database(engine, alone, vault)

@@ -105,7 +105,7 @@ async def test_all_of_them_leave_the_right_rows(
                     headers = {"x-hub-signature-256": signed(body)} if name == "whatsapp" else {SECRET_HEADER: SECRET}
                     answer = await client.post(f"/{name}/webhook", content=body, headers=headers)
                     assert (answer.status_code, answer.content) == (200, b""), one["shape"]
-    await app.state.service.database.engine.dispose()
+    await app.state.service.database.close()
     counts = await rows(database, "SELECT channel, kind, count(*) AS n FROM inbox GROUP BY 1, 2")
     for name, cases in CASES.items():
         assert {row.kind: row.n for row in counts if row.channel == name} == expected(cases), name

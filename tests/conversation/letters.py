@@ -88,4 +88,4 @@ async def deliverers(
     own = [connect(url, database.vault, 6) for _ in range(count)]
     yield [Delivery(one, channels) for one in own]
     for one in own:
-        await one.engine.dispose()
+        await one.close()

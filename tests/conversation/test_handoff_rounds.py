@@ -276,7 +276,7 @@ async def test_two_watches_make_one_round(database: Database, settings: Settings
     others = [connect(own_url, database.vault, 2) for _ in range(3)]
     await asyncio.gather(*(Watch(one, configured).work(conversation) for one in others for _ in range(2)))
     for one in others:
-        await one.engine.dispose()
+        await one.close()
     assert await value(database, "SELECT count(*) FROM handoff_notice") == 1 == await value(database, "SELECT count(*) FROM outbox")  # fmt: skip
 
 
@@ -406,7 +406,7 @@ async def _any_sequence(own_url: str, given_settings: Settings, sequence: list[t
             _allowed(before, after, now, action)
             before = after
     finally:
-        await database.engine.dispose()
+        await database.close()
 
 
 async def _act(

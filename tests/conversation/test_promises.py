@@ -303,7 +303,7 @@ async def test_the_database_goes_away_and_comes_back(fake_rasa: tuple[FakeRasa, 
             await until(lambda: all_done(database), 10)
             assert await value(database, "SELECT count(*) FROM inbox WHERE status = 'done'") == 2
             assert await value(database, "SELECT count(*) FROM outbox") == 2
-            await database.engine.dispose()
+            await database.close()
     finally:
         await _in_another_process(f"embedded.stop(Path({str(folder)!r}))")
 

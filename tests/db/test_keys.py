@@ -41,7 +41,7 @@ async def names(url: str) -> list[str]:
     async with database.session() as session:
         await session.execute(text("UPDATE person SET key = substring(key FROM 5) WHERE id % 2 = 0"))
         await session.commit()
-    await database.engine.dispose()
+    await database.close()
     return names
 
 
@@ -49,7 +49,7 @@ async def read(url: str, vault: Vault, names: list[str]) -> list[str]:
     """Their addresses, found by look-up and opened."""
     database = connect(url, vault, 2)
     found = [await opened(database, name) for name in names]
-    await database.engine.dispose()
+    await database.close()
     return found
 
 

@@ -207,4 +207,4 @@ async def outside(settings: Settings, url: str, log: Path) -> AsyncIterator[Outs
         database = connect(url, Vault(given.master_key), 8)
         async with rasa.serving(given.rafiq_rasa_port), backend.serving(given.case_receiver_port):
             yield Outside(given, url, database, whatsapp, telegram, rasa, backend, log)
-        await database.engine.dispose()
+        await database.close()
