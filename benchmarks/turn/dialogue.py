@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
+from random import Random
+
+import yaml
 
 from bot.messages import Language
+from bot.settings import ROOT
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,15 +18,20 @@ class Press:
     """The first button of the answer before is pressed."""
 
 
-Step = str | Press
+@dataclass(frozen=True, slots=True)
+class Question:
+    """Any question about the programme, as nlu/ has them: thousands a language, so that no vector is remembered."""
+
+
+Step = str | Press | Question
 
 # small talk, questions, the beginning of a first contact, a person is asked for in the middle of it
 DIALOGUES: Mapping[Language, Sequence[Step]] = {
     "fr": (
         "Bonjour",
-        "C'est quoi le retour volontaire ?",
-        "Est-ce que c'est gratuit ?",
-        "Quels documents il faut pour voyager ?",
+        Question(),
+        Question(),
+        Question(),
         "Merci beaucoup",
         "Je veux rentrer dans mon pays",
         Press(),  # consent
@@ -33,9 +43,9 @@ DIALOGUES: Mapping[Language, Sequence[Step]] = {
     ),
     "en": (
         "Hello",
-        "What is voluntary return?",
-        "Is it free?",
-        "Which documents do I need to travel?",
+        Question(),
+        Question(),
+        Question(),
         "Thank you very much",
         "I want to go back to my country",
         Press(),
@@ -47,9 +57,9 @@ DIALOGUES: Mapping[Language, Sequence[Step]] = {
     ),
     "ar": (
         "السلام عليكم",
-        "ما هو برنامج العودة الطوعية؟",
-        "واش هادشي فابور",
-        "ما هي الوثائق المطلوبة للسفر؟",
+        Question(),
+        Question(),
+        Question(),
         "شكرا جزيلا",
         "بغيت نرجع لبلادي",
         Press(),
@@ -60,3 +70,14 @@ DIALOGUES: Mapping[Language, Sequence[Step]] = {
         "أريد التحدث مع شخص",
     ),
 }
+
+
+def talk(language: Language, chance: Random) -> Sequence[str | Press]:
+    """One person's dialogue, its questions drawn by chance."""
+    return [chance.choice(_questions(language)) if isinstance(step, Question) else step for step in DIALOGUES[language]]
+
+
+@cache
+def _questions(language: Language) -> Sequence[str]:
+    described = yaml.safe_load((ROOT / "nlu" / language / "questions.yml").read_text(encoding="utf-8"))
+    return [line.removeprefix("- ") for block in described["nlu"] for line in block["examples"].splitlines() if line]

@@ -7,9 +7,10 @@ import statistics
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from random import Random
 from typing import Protocol
 
-from benchmarks.turn.dialogue import DIALOGUES, Press, Step
+from benchmarks.turn.dialogue import Press, talk
 from bot.messages import LANGUAGES, Language
 
 PATIENCE = 60.0  # seconds until an answer counts as lost
@@ -87,7 +88,8 @@ async def measure(side: Side, level: Level, warm_up: float) -> Measured:
     """Have `level.people` talk at once. What is answered in the first `warm_up` seconds is not counted."""
     measured = Measured(level, time.perf_counter() + warm_up)
     until = measured.began + level.seconds
-    await asyncio.gather(*(_talk(side, LANGUAGES[n % 3], until, measured) for n in range(level.people)))
+    chance = Random(level.name)  # noqa: S311 (the same on both sides)
+    await asyncio.gather(*(_talk(side, LANGUAGES[n % 3], chance, until, measured) for n in range(level.people)))
     return measured
 
 
@@ -96,16 +98,16 @@ async def rehearse(side: Side) -> None:
     for language in LANGUAGES:
         conversation = side.begin(language)
         last = None
-        for step in DIALOGUES[language]:
+        for step in talk(language, Random(0)):  # noqa: S311
             last = await _take(conversation, step, last)
         conversation.close()
 
 
-async def _talk(side: Side, language: Language, until: float, measured: Measured) -> None:
+async def _talk(side: Side, language: Language, chance: Random, until: float, measured: Measured) -> None:
     while True:
         conversation, last = side.begin(language), None
         try:
-            for step in DIALOGUES[language]:
+            for step in talk(language, chance):
                 began = time.perf_counter()
                 if began >= until:
                     return
@@ -117,7 +119,7 @@ async def _talk(side: Side, language: Language, until: float, measured: Measured
             conversation.close()
 
 
-async def _take(conversation: Conversation, step: Step, last: Answer | None) -> Answer:
+async def _take(conversation: Conversation, step: str | Press, last: Answer | None) -> Answer:
     async with asyncio.timeout(PATIENCE):
         if not isinstance(step, Press):
             return await conversation.say(step)
