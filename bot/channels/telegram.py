@@ -71,6 +71,7 @@ Accept = Callable[[Sequence[Incoming]], Awaitable[object]]
 
 WEBHOOK_PATH = "/telegram/webhook"
 SECRET_HEADER = "x-telegram-bot-api-secret-token"  # noqa: S105 (a header's name)
+LATE_EDIT = 24 * 3600  # seconds for which Telegram keeps updates: an older message came long ago
 ALLOWED_UPDATES = ("message", "edited_message", "callback_query", "my_chat_member")
 MAX_CONNECTIONS = 40
 COMMANDS = {  # what the menu offers, and the text that says what it does
@@ -257,7 +258,9 @@ class Telegram:
         edited = _number(message.get("edit_date", message.get("date")))
         words = _words(message.get("text", message.get("caption", "")))
         address = str(_number(chat.get("id")))
-        details = {"original": self._message_id(address, message)}
+        details: dict[str, Any] = {"original": self._message_id(address, message)}
+        if "text" in message and edited - _number(message.get("date")) < LATE_EDIT:
+            details["whole"] = True  # what it says is all that its message said
         return [self._event(f"u{update_id}:{edited}", address, Kind.EDITED, sender, text=words, details=details)]
 
     def _read_press(self, update_id: int, query: Mapping[str, Any]) -> list[Incoming]:

@@ -178,6 +178,8 @@ def _taken_back(
         return _event(message_id, sender, Kind.REVOKED, details)
     edited = _object(content.get("message"))
     now = _object(edited.get(_words(edited.get("type"))))
+    if edited.get("type") == "text":
+        details["whole"] = True  # what it says is all that its message said
     return _event(message_id, sender, Kind.EDITED, details, _words(now.get("body", now.get("caption"))))
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import timedelta
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
-from sqlalchemy import ARRAY, Interval, LargeBinary, bindparam, delete, func, select, text
+from sqlalchemy import ARRAY, DateTime, Interval, LargeBinary, bindparam, delete, func, select, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -32,7 +34,7 @@ _ACCEPT = text("""
         ON CONFLICT DO NOTHING
         RETURNING id
     ), heard AS (
-        UPDATE address SET last_heard_at = now(), unreachable_at = NULL,
+        UPDATE address SET last_heard_at = greatest(last_heard_at, least(:said_at, now())), unreachable_at = NULL,
             unsure_at = CASE WHEN last_heard_at < now() - :silence THEN coalesce(unsure_at, now()) ELSE unsure_at END
         FROM conversation
         WHERE conversation.id = :conversation AND address.id = conversation.address_id AND :spoken
@@ -57,6 +59,7 @@ _ACCEPT = text("""
     bindparam("digest", type_=LargeBinary),
     bindparam("names", type_=ARRAY(LargeBinary)),
     bindparam("silence", type_=Interval),
+    bindparam("said_at", type_=DateTime(timezone=True)),
 )
 
 
@@ -89,6 +92,8 @@ async def accept(
         if known is None:
             known = await people.begin(database, event.channel, event.address)
         if event.kind in AFTERTHOUGHTS:
+            if event.details.get("whole"):
+                await _instead(database, event, known, begin)
             inbox_id = await _afterthought(database, event, known)
         else:
             inbox_id = await _accept(database, event, known, by=database.name if begin is not None else "")
@@ -118,6 +123,7 @@ async def _accept(database: Database, event: Incoming, known: people.Known, by: 
         "kind": scanned.kind.value,
         "content": database.vault.seal(known.key, content),
         "spoken": event.kind in SPOKEN,
+        "said_at": _said_at(event),
         "silence": SILENCE,
         "names": [database.vault.digest(event.channel, alias) for alias in aliases],
         "call": wake_up_call(Lane.TURN, known.conversation_id, by),
@@ -125,6 +131,26 @@ async def _accept(database: Database, event: Incoming, known: people.Known, by: 
     async with database.autocommit() as connection:
         inbox_id: int | None = await connection.scalar(_ACCEPT, values)
     return inbox_id
+
+
+async def _instead(
+    database: Database, edit: Incoming, known: people.Known, begin: Callable[[Incoming, int], None] | None
+) -> None:
+    """An edit that came before its message is its message, which is known when it comes."""
+    details = {key: value for key, value in edit.details.items() if key not in ("original", "whole")}
+    said = replace(edit, external_id=str(edit.details["original"]), kind=Kind.TEXT, details=details)
+    inbox_id = await _accept(database, said, known, by=database.name if begin is not None else "")
+    if begin is not None and inbox_id is not None:
+        begin(said, known.conversation_id)
+
+
+def _said_at(event: Incoming) -> datetime:
+    """When the person did it, as the platform tells: its 24 hours begin then, however late we hear of it."""
+    told: Any = event.details.get("sent_at")
+    try:
+        return datetime.fromtimestamp(told, UTC)
+    except (TypeError, ValueError, OverflowError, OSError):
+        return datetime.now(UTC)
 
 
 async def _afterthought(database: Database, event: Incoming, known: people.Known) -> int | None:

@@ -15,7 +15,7 @@ from typing import Any
 
 import structlog
 from PIL import Image, ImageOps
-from sqlalchemy import bindparam, delete, func, select, update
+from sqlalchemy import Interval, bindparam, delete, func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
@@ -36,7 +36,18 @@ FOR_A_PERSON = (*VOICES, *PICTURES, "video", "video_note", "document")  # what s
 LARGEST = 16 * 1024 * 1024  # bytes
 MOST_PIXELS = 25_000_000  # three copies of four bytes each while it is drawn: 300 MB
 ATTEMPTS = 8
+RIGHT_AFTER = timedelta(minutes=1)  # what comes so soon after another is answered with it
 LOOK_AGAIN = timedelta(seconds=5)  # when a message that waits for its file is looked at again, if nobody wakes it
+
+# whether the last thing that happened before this in its conversation was another picture or paper, right before it
+_FOLLOWS = text("""
+    SELECT earlier.received_at > this.received_at - :right_after AND media.album IS NULL AND media.kind <> ALL(:voices)
+    FROM inbox AS this
+    JOIN inbox AS earlier ON earlier.conversation_id = this.conversation_id AND earlier.id < this.id
+    LEFT JOIN media ON media.inbox_id = earlier.id
+    WHERE this.id = :inbox
+    ORDER BY earlier.id DESC LIMIT 1
+""").bindparams(bindparam("right_after", RIGHT_AFTER, Interval), voices=list(VOICES))
 
 Image.MAX_IMAGE_PIXELS = None  # the size is looked at here, before anything is unpacked
 
@@ -46,8 +57,8 @@ class Unusable(Exception):
 
 
 async def keep(ctx: Context, details: Mapping[str, Any]) -> bool:
-    """Write down, in the turn's transaction, that this is to be fetched; False when it belongs to an album
-    of which something came before.
+    """Write down, in the turn's transaction, that this is to be fetched; False when it was sent together with something
+    that came before: in an album, or, where the platform knows none, pictures and papers right after each other.
     """
     kind = str(details["media"])
     wanted = kind in VOICES + PICTURES
@@ -73,6 +84,8 @@ async def keep(ctx: Context, details: Mapping[str, Any]) -> bool:
     )
     if wanted and media_id is not None:
         await wake(ctx.session, Lane.MEDIA, media_id)
+    if album is None and kind not in VOICES:
+        before = await ctx.session.scalar(_FOLLOWS, {"inbox": ctx.inbox_id})
     return not before
 
 

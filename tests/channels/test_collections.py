@@ -108,7 +108,8 @@ async def test_all_of_them_leave_the_right_rows(
     await app.state.service.database.close()
     counts = await rows(database, "SELECT channel, kind, count(*) AS n FROM inbox GROUP BY 1, 2")
     for name, cases in CASES.items():
-        assert {row.kind: row.n for row in counts if row.channel == name} == expected(cases), name
+        unseen = Counter({"text": 1} if name == "telegram" else {})  # only its edit is in the collections
+        assert {row.kind: row.n for row in counts if row.channel == name} == expected(cases) + unseen, name
     kept = await rows(
         database,
         """SELECT content_sealed, key FROM inbox JOIN conversation ON conversation.id = conversation_id

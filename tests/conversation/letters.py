@@ -17,9 +17,11 @@ from bot.db.session import Database, connect
 from bot.messages import Incoming, Kind, Receipt
 
 
-async def writes(database: Database, address: str = "awa", channel: str = "fake", words: str = "bonjour") -> int:
+async def writes(
+    database: Database, address: str = "awa", channel: str = "fake", words: str = "bonjour", **details: Any
+) -> int:
     """A person writes, and the turn is over; their conversation."""
-    event = Incoming(channel, str(uuid.uuid4()), address, Kind.TEXT, words)
+    event = Incoming(channel, str(uuid.uuid4()), address, Kind.TEXT, words, details=details)
     [inbox_id] = await inbox.accept(database, [event])
     async with database.session() as session:
         await session.execute(text("UPDATE inbox SET status = 'done' WHERE id = :id"), {"id": inbox_id})

@@ -73,13 +73,17 @@ async def delivered(database: Database, seen: list[str], crashes: int = 0) -> li
 async def never_silent(database: Database) -> list[Any]:
     """I5: every message of a person led to something said, or to a notice that covers it.
 
-    What was set aside with one notice for all is covered, and so is STOP said again.
+    What was set aside with one notice for all is covered, and so is STOP said again, and a picture right after another.
     """
     return await _rows(
         database,
         """SELECT i.id, i.kind, i.status FROM inbox i
         WHERE i.kind IN ('text', 'press', 'start', 'media', 'unknown') AND i.content_sealed IS NOT NULL
-            AND i.error IS NULL AND NOT EXISTS (SELECT 1 FROM outbox o WHERE o.inbox_id = i.id)""",
+            AND i.error IS NULL AND NOT EXISTS (SELECT 1 FROM outbox o WHERE o.inbox_id = i.id)
+            AND NOT (i.kind = 'media' AND EXISTS (
+                SELECT 1 FROM inbox b WHERE b.conversation_id = i.conversation_id AND b.kind = 'media' AND b.id < i.id
+                    AND b.received_at > i.received_at - interval '1 minute'
+            ))""",
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -282,6 +283,28 @@ async def test_just_inside_the_window_free_text_goes(database: Database, deliver
     message = await queue(database, conversation)
     await delivery.work(conversation)
     assert await state(database, message) == ("sent", None)
+
+
+@pytest.mark.parametrize(
+    ("hours_ago", "open_"), [((25,), False), ((23.9,), True), ((1, 30), True), ((30, 1), True), ((-5,), True)]
+)
+async def test_the_window_begins_when_the_person_wrote(
+    database: Database, delivery: Delivery, hours_ago: Sequence[float], open_: bool
+) -> None:
+    """Not when we hear of it, which may be days later and in any order; never in the future."""
+    for hours in hours_ago:
+        conversation = await writes(database, sent_at=int(time.time() - hours * 3600))
+    message = await queue(database, conversation)
+    await delivery.work(conversation)
+    assert await state(database, message) == (("sent", None) if open_ else ("held", "window"))
+    assert await value(database, "SELECT last_heard_at <= now() FROM address")
+
+
+@pytest.mark.parametrize("told", [None, "yesterday", -1, 10**18, True])
+async def test_a_platforms_clock_that_cannot_be_read(database: Database, told: object) -> None:
+    """Then it is the moment in which we heard of it, or long ago, and nobody is lost."""
+    conversation = await writes(database, sent_at=told)
+    assert conversation and await value(database, "SELECT last_heard_at <= now() FROM address")
 
 
 async def test_without_a_window_silence_changes_nothing(

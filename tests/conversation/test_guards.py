@@ -245,6 +245,41 @@ async def test_an_edit_changes_what_is_stored(worker: Worker, database: Database
     assert await value(database, "SELECT content_sealed FROM inbox WHERE kind = 'text'") is None
 
 
+async def test_an_edit_before_its_message_is_the_message(worker: Worker, database: Database) -> None:
+    """It is answered as it is now; when the first version comes, late or at the same time, it is known. The edit of a
+    message of which more than its words is unknown (« whole » is not said) is none.
+    """
+    first = typed("bonjour", external_id="m1")
+    edit = Incoming(
+        "web", "e1", first.address, Kind.EDITED, "c'est gratuit ?", details={"original": "m1", "whole": True}
+    )
+    assert (await inbox.accept(database, [edit]))[0] is not None
+    await until(lambda: value(database, "SELECT count(*) > 0 FROM outbox"))
+    await tell(database, first)
+    assert await inbox.accept(database, [edit]) == [None]
+    kept = "SELECT p.key, i.content_sealed FROM inbox i, person p WHERE i.kind = 'text'"
+    [row] = await rows(database, kept)
+    assert database.vault.open(row.key, row.content_sealed)["text"] == "c'est gratuit ?"
+    assert await value(database, "SELECT turns FROM conversation") == 1
+    caption = Incoming("web", "e2", first.address, Kind.EDITED, "ma carte", details={"original": "m2"})
+    await inbox.accept(database, [caption])
+    for number in range(3, 9):
+        late = typed("un", external_id=f"m{number}")
+        changed = Incoming(
+            "web",
+            f"e{number}",
+            first.address,
+            Kind.EDITED,
+            "deux",
+            details={"original": late.external_id, "whole": True},
+        )
+        await asyncio.gather(*(inbox.accept(database, [one]) for one in (late, changed, late, changed)))
+    await until(lambda: over(database))
+    found = [database.vault.open(one.key, one.content_sealed)["text"] for one in await rows(database, kept)]
+    assert found == ["c'est gratuit ?"] + ["deux"] * 6
+    assert await value(database, "SELECT turns FROM conversation") == 7
+
+
 async def test_what_is_taken_back_is_no_example_any_more(worker: Worker, database: Database) -> None:
     """A sentence left for learning goes with the message that it stood in."""
     await tell(database, first := typed("le machin", external_id="m1"))

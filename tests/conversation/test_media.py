@@ -26,7 +26,7 @@ from bot.conversation.media import Keeper, Unusable, cleaned
 from bot.db.session import Database
 from bot.messages import LANGUAGES, Incoming, Kind, Language, Refused, Retryable, SendError
 from bot.web import Service
-from tests.conversation import sounds
+from tests.conversation import oracles, sounds
 from tests.conversation.conftest import rows, typed, until, value
 from tests.conversation.letters import change
 from tests.conversation.test_guards import over, said, tell
@@ -157,6 +157,25 @@ async def test_an_album_is_kept_whole_and_answered_once(
     await tell(database, of("b"))
     assert len(await said(database)) == before + 1
     assert {row.status for row in await kept(database, 5)} == {"kept"}
+
+
+async def test_pictures_right_after_each_other_are_answered_once(
+    worker: Worker, fetching: FakeChannel, database: Database
+) -> None:
+    """Where the platform knows no albums: all are kept; later ones, and voices, are answered again."""
+    for _ in range(3):
+        await tell(database, sent("photo", "p1"))
+    assert len(await said(database)) == 1 and await value(database, "SELECT count(*) FROM handoff") == 1
+    await tell(database, sent("voice"))
+    await tell(database, sent("photo", "p1"))
+    assert len(await said(database)) == 3
+    await tell(database, sent("photo", "p1", text="mon passeport"))
+    assert len(await said(database)) == 4
+    await change(database, "UPDATE inbox SET received_at = received_at - interval '61 s'")
+    await tell(database, sent("photo", "p1"))
+    assert len(await said(database)) == 5
+    assert {row.status for row in await kept(database, 7)} == {"kept"}
+    assert not await oracles.never_silent(database)
 
 
 async def test_a_cry_under_a_picture_is_read(worker: Worker, fetching: FakeChannel, database: Database) -> None:
