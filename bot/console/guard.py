@@ -21,11 +21,12 @@ from bot.channels.body import TooLarge, read_body, readable
 from bot.console import access, accounts, audit
 from bot.console.access import Field
 from bot.console.accounts import Limits, Staff
-from bot.console.live import Live
+from bot.console.live import Live, Shared
 from bot.console.oidc import Provider
 from bot.conversation import media
 from bot.conversation.chosen import Chosen
 from bot.db.invented import Notice
+from bot.db.models import Handoff
 from bot.db.session import Database
 from bot.messages import LANGUAGES, Language
 from bot.settings import Settings, reading_hours
@@ -76,6 +77,7 @@ class Console:
     chosen: Chosen
     invented: Notice = field(default_factory=Notice)
     provider: Provider | None = None
+    queue: Shared[list[tuple[Handoff, str | None]]] = field(default_factory=Shared)  # what is open, for all viewers
 
     @property
     def secure(self) -> bool:
@@ -321,7 +323,7 @@ def _form(request: Request, body: bytes) -> tuple[dict[str, str], dict[str, byte
 
 async def _misses(visit: Visit) -> int:
     """How often they lately asked for what is not there for them: nobody tries references one after the other."""
-    async with visit.console.database.session() as session:
+    async with visit.console.database.looking() as session:
         return await audit.lately(session, visit.staff.id, "access.missing", LATELY)
 
 

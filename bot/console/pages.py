@@ -129,8 +129,7 @@ async def inbox_list(visit: Visit) -> Response:
 
 
 async def _inbox(visit: Visit) -> dict[str, Any]:
-    async with visit.console.database.session() as session:
-        rows = await reading.queue(session, visit.staff)
+    rows = await _queue(visit)
     return {
         "rows": rows[: reading.WAITING],
         "number": len(rows),
@@ -141,13 +140,18 @@ async def _inbox(visit: Visit) -> dict[str, Any]:
     }
 
 
+async def _queue(visit: Visit) -> list[tuple[Handoff, str | None]]:
+    """What is open and there for them; read once for all who look at this moment."""
+    console, staff = visit.console, visit.staff
+    rows = await console.queue.get(lambda: reading.queue(console.database))
+    return [(one, name) for one, name in rows if reading.visible(one, staff)]
+
+
 async def live(visit: Visit) -> Response:
     """Events for the inbox: one when it is no longer what it was."""
-    staff, database = visit.staff, visit.console.database
 
     async def state() -> list[tuple[Any, ...]]:
-        async with database.session() as session:
-            return [(one.id, one.status, one.priority, name) for one, name in await reading.queue(session, staff)]
+        return [(one.id, one.status, one.priority, name) for one, name in await _queue(visit)]
 
     seen = await state()
 

@@ -59,6 +59,12 @@ class Database:
             yield connection
 
     @asynccontextmanager
+    async def looking(self) -> AsyncIterator[AsyncSession]:
+        """A session for a look at something: every statement is its own transaction."""
+        async with self.autocommit() as connection, AsyncSession(connection, expire_on_commit=False) as session:
+            yield session
+
+    @asynccontextmanager
     async def holding(self, lane: Lane, key: int, alone: bool = False) -> AsyncIterator[AsyncConnection | None]:
         """A connection that holds the lane's lock, or None when somebody else holds it.
 
