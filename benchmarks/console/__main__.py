@@ -28,13 +28,14 @@ from pathlib import Path
 import httpx
 import psutil
 import pyotp
-from sqlalchemy import insert, text
+from sqlalchemy import insert, select, text
 
 from bot.console import accounts
 from bot.conversation import inbox, staff
+from bot.conversation.handoffs import Desk
 from bot.db import embedded, migrate
 from bot.db.encryption import Vault
-from bot.db.models import Handoff
+from bot.db.models import Handoff, StaffMember
 from bot.db.session import Database, connect
 from bot.journeys.context import ALPHABET
 from bot.messages import Incoming, Kind
@@ -44,6 +45,7 @@ from bot.supervisor import free_port
 PASSWORD = "seven green lanterns"  # noqa: S105 (guards a database that lives for minutes)
 PAGE = ROOT / "docs" / "console.md"
 THINK = 4.0  # seconds between two clicks of a counsellor: read or write a line, click, all day long
+WAITING = 1  # of each counsellor's conversations, that nobody took yet
 SILENCE = 30.0  # seconds between two messages of a person
 _TOKEN = re.compile(r'name="form_token" value="([0-9a-f]+)"')
 _FRESH = re.compile(r'name="fresh" value="([0-9a-f-]+)"')
@@ -89,7 +91,7 @@ class Counsellor:
         """Follow the list, and click until it is over: read, then write; what was taken is gone on with."""
         live = asyncio.create_task(self._follow("/console/live", "list", lambda: "/console/handoffs/list"))
         self._streams.append(live)
-        waiting, taken = list(self.own), list[str]()
+        taken, waiting = self.own[WAITING:], self.own[:WAITING]
         await self._think(dice, until)
         while time.perf_counter() < until:
             what = dice.choice(("take", "open", "reply", "reply", "inbox", "note")) if taken else "take"
@@ -174,6 +176,14 @@ async def prepared(
         await session.execute(insert(Handoff), rows)
         for number in range(team):
             await staff.add(session, settings, f"Counsellor {number}", f"c{number}@bench.invalid", languages=["fr"])
+        await session.commit()
+        share = -(-people // team)
+        ids = dict((await session.execute(select(StaffMember.email, StaffMember.id))).tuples().all())
+        for number, reference in enumerate(references):
+            if number % share >= WAITING:  # the others are taken while it is measured
+                owner = ids[f"c{number // share}@bench.invalid"]
+                await Desk(session, database.vault, settings, datetime.now(UTC)).claim(reference, owner)
+        await session.execute(text("UPDATE outbox SET status = 'delivered'"))
         await session.commit()
     members = []
     for number in range(team):
