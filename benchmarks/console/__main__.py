@@ -178,7 +178,7 @@ async def prepared(
             await staff.add(session, settings, f"Counsellor {number}", f"c{number}@bench.invalid", languages=["fr"])
         await session.commit()
         share = -(-people // team)
-        ids = dict((await session.execute(select(StaffMember.email, StaffMember.id))).tuples().all())
+        ids = {row.email: row.id for row in await session.execute(select(StaffMember.email, StaffMember.id))}
         for number, reference in enumerate(references):
             if number % share >= WAITING:  # the others are taken while it is measured
                 owner = ids[f"c{number // share}@bench.invalid"]

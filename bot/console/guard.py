@@ -78,6 +78,7 @@ class Console:
     invented: Notice = field(default_factory=Notice)
     provider: Provider | None = None
     queue: Shared[list[tuple[Handoff, str | None]]] = field(default_factory=Shared)  # what is open, for all viewers
+    notes: audit.Notes = field(default_factory=audit.Notes)
 
     @property
     def secure(self) -> bool:
@@ -218,9 +219,7 @@ class Visit:
 
     async def note(self, action: str, target: str = "", **detail: str | int) -> None:
         """Write into the audit what is seen or done now."""
-        async with self.console.database.session() as session:
-            await audit.record(session, self.console.database.vault, self.staff.id, action, target, detail)
-            await session.commit()
+        await self.console.notes.add(self.console.database, self.staff.id, action, target, detail)
 
 
 Handler = Callable[[Visit], Awaitable[Response]]

@@ -186,8 +186,7 @@ async def _handoff(visit: Visit, error: str = "", words: str = "", status: int =
             "names": await reading.names(session),
             "colleagues": [them for them in await reading.colleagues(session, one.place) if them.id != one.owner_id],
         }
-        await audit.record(session, database.vault, visit.staff.id, "conversation.seen", reference)
-        await session.commit()
+    await visit.note("conversation.seen", reference)
     mine = _mine(visit, one)
     return visit.show(
         "handoff.html",
@@ -237,10 +236,10 @@ async def thread(visit: Visit) -> Response:
         if found is None:
             raise NotThere
         shown = await _talk(visit, session, *found)
-        me, reference, vault = visit.staff.id, found[0].reference, visit.console.database.vault
-        if not await audit.lately(session, me, "conversation.seen", SEEN_FOR, reference):
-            await audit.record(session, vault, me, "conversation.seen", reference)
-            await session.commit()
+        reference = found[0].reference
+        seen = await audit.lately(session, visit.staff.id, "conversation.seen", SEEN_FOR, reference)
+    if not seen:
+        await visit.note("conversation.seen", reference)
     return visit.show("thread.html", one=found[0], case=found[1], mine=_mine(visit, found[0]), **shown)
 
 

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 import pytest
 from sqlalchemy import update
 
+from bot.console import audit
 from bot.console.live import Shared
 from bot.conversation.handoffs import Desk
 from bot.db.models import Conversation, Handoff
@@ -109,3 +110,31 @@ async def test_a_message_and_a_click_at_once_do_not_wait_for_each_other(
         await session.commit()
         await clicking
     assert await value(database, "SELECT count(*) FROM handoff_entry WHERE staff_id = :id", id=me) == 1
+
+
+async def test_what_many_read_at_once_is_in_the_audit_when_they_have_read_it(team: Team, database: Database) -> None:
+    """Twelve pages at once: twelve rows, and the chain fits."""
+    person = await somebody(database)
+    browser = await team.at_work()
+    pages = await asyncio.gather(*(browser.get(f"/console/handoffs/{person.handoff}") for _ in range(12)))
+    assert [page.status_code for page in pages] == [200] * 12
+    seen = "SELECT count(*) FROM audit WHERE action = 'conversation.seen' AND staff_id = :id AND target = :one"
+    assert await value(database, seen, id=browser.staff_id, one=person.handoff) == 12
+    async with database.session() as session:
+        verdict = await audit.verify(session, database.vault)
+    assert verdict.broken is None and verdict.rows >= 12
+
+
+async def test_nothing_is_shown_that_the_audit_cannot_take(
+    team: Team, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the row cannot be written, the page is not there either."""
+    person = await somebody(database)
+    browser = await team.at_work()
+
+    async def fails(*_: object) -> None:
+        raise OSError("no room")
+
+    monkeypatch.setattr(audit, "_add", fails)
+    with pytest.raises(OSError, match="no room"):
+        await browser.get(f"/console/handoffs/{person.handoff}")
