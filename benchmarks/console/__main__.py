@@ -28,13 +28,14 @@ from pathlib import Path
 import httpx
 import psutil
 import pyotp
-from sqlalchemy import insert, text
+from sqlalchemy import insert, select, text
 
 from bot.console import accounts
 from bot.conversation import inbox, staff
+from bot.conversation.handoffs import Desk
 from bot.db import embedded, migrate
 from bot.db.encryption import Vault
-from bot.db.models import Handoff
+from bot.db.models import Handoff, StaffMember
 from bot.db.session import Database, connect
 from bot.journeys.context import ALPHABET
 from bot.messages import Incoming, Kind
@@ -43,8 +44,10 @@ from bot.supervisor import free_port
 
 PASSWORD = "seven green lanterns"  # noqa: S105 (guards a database that lives for minutes)
 PAGE = ROOT / "docs" / "console.md"
-THINK = 3.0  # seconds between two clicks of a counsellor
+THINK = 4.0  # seconds between two clicks of a counsellor: read or write a line, click, all day long
+WAITING = 1  # of each counsellor's conversations, that nobody took yet
 SILENCE = 30.0  # seconds between two messages of a person
+CLICKS = ("open", "take", "reply", "note", "inbox")  # of counsellors; the page itself fetches the others
 _TOKEN = re.compile(r'name="form_token" value="([0-9a-f]+)"')
 _FRESH = re.compile(r'name="fresh" value="([0-9a-f-]+)"')
 
@@ -75,6 +78,7 @@ class Counsellor:
     client: httpx.AsyncClient
     own: list[str]
     times: Times
+    think: float
     open: str = ""
     _streams: list[asyncio.Task[None]] = field(default_factory=list)
 
@@ -85,28 +89,38 @@ class Counsellor:
         assert answer.status_code == 303, answer.status_code
 
     async def work(self, until: float, dice: random.Random) -> None:
-        """Take what is theirs, then click until it is over."""
-        for reference in self.own:
-            await _pause(dice.uniform(0.2, 0.6) * THINK, until)
-            page = await self._page(reference)
-            await self._post("take", f"/console/handoffs/{reference}/take", form_token=_TOKEN.findall(page)[0])
+        """Follow the list, and click until it is over: read, then write; what was taken is gone on with."""
         live = asyncio.create_task(self._follow("/console/live", "list", lambda: "/console/handoffs/list"))
         self._streams.append(live)
+        taken, waiting = self.own[WAITING:], self.own[:WAITING]
+        await self._think(dice, until)
         while time.perf_counter() < until:
-            await _pause(dice.uniform(0.5, 1.5) * THINK, until)
-            what = dice.choice(("open", "open", "reply", "reply", "inbox", "note"))
+            what = dice.choice(("take", "open", "reply", "reply", "inbox", "note")) if taken else "take"
             if what == "inbox":
                 await self.times.take("inbox", self.client.build_request("GET", "/console"), self.client)
+                await self._think(dice, until)
                 continue
-            page = await self._page(dice.choice(self.own))
+            if what == "take":
+                if not waiting:
+                    continue
+                taken.append(waiting.pop())
+            page = await self._page(taken[-1] if what == "take" else dice.choice(taken))
+            await self._think(dice, until)
+            if what == "open" or time.perf_counter() >= until:
+                continue
+            form = {"form_token": _TOKEN.findall(page)[0]}
             if what in ("reply", "note"):
-                form = {"form_token": _TOKEN.findall(page)[0], "words": "Je regarde cela avec vous."}
-                if what == "reply":
-                    form["fresh"] = _FRESH.findall(page)[0]
-                await self._post(what, f"/console/handoffs/{self.open}/{what}", **form)
+                form["words"] = "Je regarde cela avec vous."
+            if what == "reply":
+                form["fresh"] = _FRESH.findall(page)[0]
+            await self._post(what, f"/console/handoffs/{self.open}/{what}", **form)
+            await self._think(dice, until)
         for stream in self._streams:
             stream.cancel()
         await asyncio.gather(*self._streams, return_exceptions=True)
+
+    async def _think(self, dice: random.Random, until: float) -> None:
+        await _pause(dice.uniform(0.5, 1.5) * self.think, until)
 
     async def _page(self, reference: str) -> str:
         """Open a conversation: its stream takes the place of the one before."""
@@ -128,8 +142,8 @@ class Counsellor:
         """As the page's script does: each event has its part fetched anew."""
         async with self.client.stream("GET", path, headers={"accept": "text/event-stream"}, timeout=None) as stream:
             async for line in stream.aiter_lines():
-                if line == "event: change":
-                    self.times.events += 1
+                if line in ("event: change", "retry: 1000"):  # the latter as it opens
+                    self.times.events += line == "event: change"
                     part = again() if callable(again) else ""
                     await self.times.take(what, self.client.build_request("GET", part), self.client)
 
@@ -163,6 +177,14 @@ async def prepared(
         await session.execute(insert(Handoff), rows)
         for number in range(team):
             await staff.add(session, settings, f"Counsellor {number}", f"c{number}@bench.invalid", languages=["fr"])
+        await session.commit()
+        share = -(-people // team)
+        ids = {row.email: row.id for row in await session.execute(select(StaffMember.email, StaffMember.id))}
+        for number, reference in enumerate(references):
+            if number % share >= WAITING:  # the others are taken while it is measured
+                owner = ids[f"c{number // share}@bench.invalid"]
+                await Desk(session, database.vault, settings, datetime.now(UTC)).claim(reference, owner)
+        await session.execute(text("UPDATE outbox SET status = 'delivered'"))
         await session.commit()
     members = []
     for number in range(team):
@@ -221,13 +243,18 @@ def percentile(values: Sequence[float], share: float) -> float:
 def table(times: Times, before: int, after: int, given: argparse.Namespace) -> str:
     """What was measured, as Markdown."""
     lines = ["| click | times | half | 95 of 100 | 99 of 100 |", "|---|---|---|---|---|"]
-    clicks = {**times.clicks, "all": [one for some in times.clicks.values() for one in some]}
-    for what in ("open", "take", "reply", "note", "inbox", "list", "thread", "all"):
+    clicks = {
+        **times.clicks,
+        "clicks": [one for what in CLICKS for one in times.clicks[what]],
+        "all": [one for some in times.clicks.values() for one in some],
+    }
+    for what in (*CLICKS, "clicks", "list", "thread", "all"):
         if values := clicks.get(what):
             cells = [f"{percentile(values, share) * 1000:.0f} ms" for share in (50, 95, 99)]
             lines.append(f"| {what} | {len(values)} | {' | '.join(cells)} |")
     said = (
-        f"{given.conversations} conversations, {given.counsellors} counsellors, {given.seconds} s: "
+        f"{given.conversations} conversations, {given.counsellors} counsellors, {given.seconds} s, a click each "
+        f"{given.think:g} s: "
         f"{times.written} messages of people, {times.events} live updates, {times.failed} failed clicks. "
         f"The service: {before // 2**20} MiB before, {after // 2**20} MiB after."
     )
@@ -255,7 +282,7 @@ async def measured(given: argparse.Namespace, folder: Path) -> str:
             ]
             share = -(-len(references) // len(members))
             team = [
-                Counsellor(client, references[number * share : (number + 1) * share], times)
+                Counsellor(client, references[number * share : (number + 1) * share], times, given.think)
                 for number, client in enumerate(clients)
             ]
             for one, (email, secret) in zip(team, members, strict=True):
@@ -279,6 +306,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=int, default=60)
     parser.add_argument("--conversations", type=int, default=200)
     parser.add_argument("--counsellors", type=int, default=20)
+    parser.add_argument("--think", type=float, default=THINK, help="seconds between two clicks of a counsellor")
     parser.add_argument("--write", action="store_true", help="put the table into docs/console.md")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:

@@ -30,6 +30,7 @@ MOST_FAILURES = 5  # for one e-mail address
 MOST_FROM_ONE_PLACE = 30  # for one network address
 KEPT = timedelta(days=30)  # attempts, and sessions that are over
 RECENT = timedelta(minutes=10)  # how long the password and code just given stand for what is grave
+SEEN = timedelta(seconds=30)  # a click sooner after the last is not written down
 _hasher = PasswordHasher()
 _HASH_OF_NOBODY = _hasher.hash(secrets.token_hex())  # unknown addresses take as long as known ones
 
@@ -335,10 +336,10 @@ async def change_password(database: Database, staff: Staff, new: str) -> None:
 
 async def find(database: Database, token: str, limits: Limits, *, quietly: bool = False) -> Staff | None:
     """Who this session's token belongs to, while it lives. `quietly`: the page asked by itself, nobody clicked."""
-    async with database.session() as session:
+    async with database.looking() as session:
         row = (
             await session.execute(
-                select(StaffMember, StaffSession)
+                select(StaffMember, StaffSession, StaffSession.seen_at < func.now() - SEEN)
                 .join(StaffSession, StaffSession.staff_id == StaffMember.id)
                 .where(StaffSession.digest == _digest(database, token), StaffSession.ended_at.is_(None))
                 .where(StaffSession.seen_at > func.now() - limits.idle)
@@ -348,10 +349,9 @@ async def find(database: Database, token: str, limits: Limits, *, quietly: bool 
         ).first()
         if row is None:
             return None
-        member, own = row
-        if not quietly:
+        member, own, stale = row
+        if stale and not quietly:
             await session.execute(update(StaffSession).where(StaffSession.id == own.id).values(seen_at=func.now()))
-            await session.commit()
     return Staff(
         member.id, member.name, member.role, member.offices, member.languages, own.id, own.verified_at, member.places
     )

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -18,11 +18,14 @@ from typing import Any
 from sqlalchemy import func, insert, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from bot.console.live import Shared
 from bot.db.encryption import Vault
 from bot.db.models import AuditEntry
+from bot.db.session import Database
 
 _LOCK = 0x61756469  # "audi"
 _FIRST = bytes(32)
+_Noted = tuple[uuid.UUID | None, str, str, dict[str, str | int]]  # who, what, of what, and more about it
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,30 +47,52 @@ async def record(
     detail: Mapping[str, str | int] | None = None,
 ) -> None:
     """Add a row; it commits with what it tells of. Until then nobody else adds one."""
+    await _add(session, vault, [(staff_id, action, target, dict(detail or {}))])
+
+
+class Notes:
+    """Rows of their own, that tell of no other change. What comes while some are written is written next, together:
+    many who read at once wait for the chain once, not one after the other.
+    """
+
+    def __init__(self) -> None:
+        self._noted: list[_Noted] = []
+        self._writing: Shared[None] = Shared()
+
+    async def add(
+        self, database: Database, staff_id: uuid.UUID, action: str, target: str, detail: Mapping[str, str | int]
+    ) -> None:
+        """Add a row: it is committed when this returns."""
+        self._noted.append((staff_id, action, target, dict(detail)))
+        await self._writing.get(lambda: self._write(database))
+
+    async def _write(self, database: Database) -> None:
+        noted, self._noted = self._noted, []
+        async with database.session() as session:
+            await _add(session, database.vault, noted)
+            await session.commit()
+
+
+async def _add(session: AsyncSession, vault: Vault, noted: Sequence[_Noted]) -> None:
     await session.execute(select(func.pg_advisory_xact_lock(_LOCK)))
     before = (
         await session.execute(select(AuditEntry.id, AuditEntry.link).order_by(AuditEntry.id.desc()).limit(1))
     ).first()
-    number, previous = (before.id + 1, before.link) if before else (1, _FIRST)
-    row = AuditEntry(
-        id=number,
-        at=datetime.now(UTC),
-        staff_id=staff_id,
-        action=action,
-        target=target,
-        detail=dict(detail or {}),
-    )
-    await session.execute(
-        insert(AuditEntry).values(
-            id=row.id,
-            at=row.at,
-            staff_id=row.staff_id,
-            action=row.action,
-            target=row.target,
-            detail=row.detail,
-            link=_link(vault, row, previous),
+    number, previous = (before.id, before.link) if before else (0, _FIRST)
+    rows = []
+    for staff_id, action, target, detail in noted:
+        number += 1
+        row = AuditEntry(
+            id=number, at=datetime.now(UTC), staff_id=staff_id, action=action, target=target, detail=detail
         )
-    )
+        previous = _link(vault, row, previous)
+        rows.append(
+            {
+                "id": row.id, "at": row.at, "staff_id": row.staff_id, "action": row.action, "target": row.target,
+                "detail": row.detail, "link": previous,
+            }
+        )  # fmt: skip
+    await session.execute(insert(AuditEntry).values(rows))
 
 
 async def lately(

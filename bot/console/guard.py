@@ -21,11 +21,12 @@ from bot.channels.body import TooLarge, read_body, readable
 from bot.console import access, accounts, audit
 from bot.console.access import Field
 from bot.console.accounts import Limits, Staff
-from bot.console.live import Live
+from bot.console.live import Live, Shared
 from bot.console.oidc import Provider
 from bot.conversation import media
 from bot.conversation.chosen import Chosen
 from bot.db.invented import Notice
+from bot.db.models import Handoff
 from bot.db.session import Database
 from bot.messages import LANGUAGES, Language
 from bot.settings import Settings, reading_hours
@@ -76,6 +77,8 @@ class Console:
     chosen: Chosen
     invented: Notice = field(default_factory=Notice)
     provider: Provider | None = None
+    queue: Shared[list[tuple[Handoff, str | None]]] = field(default_factory=Shared)  # what is open, for all viewers
+    notes: audit.Notes = field(default_factory=audit.Notes)
 
     @property
     def secure(self) -> bool:
@@ -216,9 +219,7 @@ class Visit:
 
     async def note(self, action: str, target: str = "", **detail: str | int) -> None:
         """Write into the audit what is seen or done now."""
-        async with self.console.database.session() as session:
-            await audit.record(session, self.console.database.vault, self.staff.id, action, target, detail)
-            await session.commit()
+        await self.console.notes.add(self.console.database, self.staff.id, action, target, detail)
 
 
 Handler = Callable[[Visit], Awaitable[Response]]
@@ -321,7 +322,7 @@ def _form(request: Request, body: bytes) -> tuple[dict[str, str], dict[str, byte
 
 async def _misses(visit: Visit) -> int:
     """How often they lately asked for what is not there for them: nobody tries references one after the other."""
-    async with visit.console.database.session() as session:
+    async with visit.console.database.looking() as session:
         return await audit.lately(session, visit.staff.id, "access.missing", LATELY)
 
 

@@ -5,11 +5,38 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from typing import Generic, TypeVar
 
 from bot.db.session import Lane
 
 PAUSE = 1.0  # seconds: what happens within becomes one event
 QUIET = 15.0  # seconds after which a silent stream shows that it lives
+
+
+T = TypeVar("T")
+
+
+class Shared(Generic[T]):
+    """One reading for all who ask for the same at once.
+
+    Who asks gets a reading that began afterwards, never one that was under way: nobody is told less than is known.
+    """
+
+    def __init__(self) -> None:
+        self._running: asyncio.Task[T] | None = None
+        self._next: asyncio.Task[T] | None = None
+
+    async def get(self, read: Callable[[], Awaitable[T]]) -> T:
+        """What a reading says that begins now, or when the one under way is over."""
+        if self._next is None:
+            self._next = asyncio.create_task(self._read(read, self._running))
+        return await asyncio.shield(self._next)  # one who goes away leaves it to the others
+
+    async def _read(self, read: Callable[[], Awaitable[T]], before: asyncio.Task[T] | None) -> T:
+        if before is not None:
+            await asyncio.wait({before})
+        self._running, self._next = self._next, None
+        return await read()
 
 
 class Listener:

@@ -129,8 +129,7 @@ async def inbox_list(visit: Visit) -> Response:
 
 
 async def _inbox(visit: Visit) -> dict[str, Any]:
-    async with visit.console.database.session() as session:
-        rows = await reading.queue(session, visit.staff)
+    rows = await _queue(visit)
     return {
         "rows": rows[: reading.WAITING],
         "number": len(rows),
@@ -141,13 +140,18 @@ async def _inbox(visit: Visit) -> dict[str, Any]:
     }
 
 
+async def _queue(visit: Visit) -> list[tuple[Handoff, str | None]]:
+    """What is open and there for them; read once for all who look at this moment."""
+    console, staff = visit.console, visit.staff
+    rows = await console.queue.get(lambda: reading.queue(console.database))
+    return [(one, name) for one, name in rows if reading.visible(one, staff)]
+
+
 async def live(visit: Visit) -> Response:
     """Events for the inbox: one when it is no longer what it was."""
-    staff, database = visit.staff, visit.console.database
 
     async def state() -> list[tuple[Any, ...]]:
-        async with database.session() as session:
-            return [(one.id, one.status, one.priority, name) for one, name in await reading.queue(session, staff)]
+        return [(one.id, one.status, one.priority, name) for one, name in await _queue(visit)]
 
     seen = await state()
 
@@ -182,8 +186,7 @@ async def _handoff(visit: Visit, error: str = "", words: str = "", status: int =
             "names": await reading.names(session),
             "colleagues": [them for them in await reading.colleagues(session, one.place) if them.id != one.owner_id],
         }
-        await audit.record(session, database.vault, visit.staff.id, "conversation.seen", reference)
-        await session.commit()
+    await visit.note("conversation.seen", reference)
     mine = _mine(visit, one)
     return visit.show(
         "handoff.html",
@@ -233,10 +236,10 @@ async def thread(visit: Visit) -> Response:
         if found is None:
             raise NotThere
         shown = await _talk(visit, session, *found)
-        me, reference, vault = visit.staff.id, found[0].reference, visit.console.database.vault
-        if not await audit.lately(session, me, "conversation.seen", SEEN_FOR, reference):
-            await audit.record(session, vault, me, "conversation.seen", reference)
-            await session.commit()
+        reference = found[0].reference
+        seen = await audit.lately(session, visit.staff.id, "conversation.seen", SEEN_FOR, reference)
+    if not seen:
+        await visit.note("conversation.seen", reference)
     return visit.show("thread.html", one=found[0], case=found[1], mine=_mine(visit, found[0]), **shown)
 
 

@@ -33,6 +33,7 @@ from bot.db.models import (
     Request,
     StaffMember,
 )
+from bot.db.session import Database
 from bot.journeys import first_contact
 from bot.journeys.handoff import OPEN, PLACES
 from bot.messages import Language
@@ -79,15 +80,16 @@ def visible(one: Handoff, staff: Staff) -> bool:
     return there(one, staff.id, staff.role, staff.places)
 
 
-async def queue(session: AsyncSession, staff: Staff) -> list[tuple[Handoff, str | None]]:
-    """The open handoffs that are there for them and their owners' names, the most urgent and longest waiting first."""
-    rows = await session.execute(
-        select(Handoff, StaffMember.name)
-        .outerjoin(StaffMember, StaffMember.id == Handoff.owner_id)
-        .where(Handoff.status.in_(OPEN))
-        .order_by(Handoff.priority, Handoff.created_at)
-    )
-    return [(handoff, name) for handoff, name in rows if visible(handoff, staff)]
+async def queue(database: Database) -> list[tuple[Handoff, str | None]]:
+    """All open handoffs and their owners' names, the most urgent and longest waiting first; `visible` says whose."""
+    async with database.looking() as session:
+        rows = await session.execute(
+            select(Handoff, StaffMember.name)
+            .outerjoin(StaffMember, StaffMember.id == Handoff.owner_id)
+            .where(Handoff.status.in_(OPEN))
+            .order_by(Handoff.priority, Handoff.created_at)
+        )
+        return [(handoff, name) for handoff, name in rows]
 
 
 async def handoff(session: AsyncSession, reference: str, staff: Staff) -> tuple[Handoff, Case] | None:

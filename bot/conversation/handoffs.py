@@ -320,7 +320,13 @@ class Desk:
 
     async def heard(self, conversation_id: int, hours: str) -> tuple[Handoff | None, bool]:
         """The person wrote: the owner's patience begins. The most urgent handoff, and whether to say that at this hour
-        nobody reads: once each time that it closes."""
+        nobody reads: once each time that it closes.
+
+        The conversation is locked first, as by every step of the team (`_lock`): in the other order a message and a
+        click at once would each wait for the other.
+        """
+        conversation = select(Conversation.id).where(Conversation.id == conversation_id)
+        await self.session.execute(conversation.with_for_update(key_share=True))
         rows = list(
             await self.session.scalars(
                 select(Handoff)

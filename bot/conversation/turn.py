@@ -781,6 +781,8 @@ class Turns:
 
     async def _wait_for_rasa(self, session: AsyncSession, work: _Work, down: RasaDown) -> None:
         """Rasa is down: say so once, offer what works without it, keep the message for later."""
+        # a message that Rasa fails on while it is well counts as tried; an outage does not
+        tried = {} if await self._rasa.ready() else {"attempts": 0}  # asked before anybody is made to wait
         this = select(Conversation.owner_id).where(Conversation.id == work.conversation_id)
         if await session.scalar(this.with_for_update(key_share=True)) != work.owner_id:
             await session.rollback()
@@ -806,8 +808,6 @@ class Turns:
                 update(Conversation).where(Conversation.id == work.conversation_id).values(noticed_at=now)
             )
             await wake(session, Lane.DELIVERY, work.conversation_id)
-        # a message that Rasa fails on while it is well counts as tried; an outage does not
-        tried = {} if await self._rasa.ready() else {"attempts": 0}
         await session.execute(
             update(Inbox)
             .where(Inbox.id == work.inbox_id)

@@ -66,6 +66,10 @@ class Database:
         """A connection, for `async with`, on which every statement is its own transaction."""
         return self.alone.connect()
 
+    def looking(self) -> AsyncSession:
+        """A session for a look at something, for `async with`: every statement is its own transaction."""
+        return AsyncSession(self.alone, expire_on_commit=False)
+
     @asynccontextmanager
     async def holding(self, lane: Lane, key: int) -> AsyncIterator[AsyncConnection | None]:
         """A connection that holds the lane's lock, or None when somebody else holds it."""

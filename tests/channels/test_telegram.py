@@ -153,7 +153,7 @@ def read(channel: Telegram, update: Mapping[str, Any]) -> Sequence[Incoming]:
 
 AWA, YUSUF, ADA = "700100200", "700100300", "700100400"
 FILE = "AwACAgQAAxkBAAEXAMPLE"
-MEANT: dict[str, tuple[Kind, str, str, str, dict[str, str], str | None] | None] = {
+MEANT: dict[str, tuple[Kind, str, str, str, dict[str, str | bool], str | None] | None] = {
     "text": (Kind.TEXT, AWA, "Bonjour, est-ce que c'est gratuit ?", "", {}, "fr"),
     "text_arabic": (
         Kind.TEXT,
