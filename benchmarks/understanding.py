@@ -2,7 +2,8 @@
 `RAFIQ_VECTORS=var/models/vectors.npz .venv-rasa-stock/bin/python -m benchmarks.understanding [--diet MODEL]`.
 
 Runs in stock Rasa's environment, which has TensorFlow too. Ours is trained here as nlu/components/classifier.py does;
-`--diet` takes a model of `benchmarks.turn.stock` (var/benchmarks/stock-*.tar.gz), whose topics are intents.
+`--diet` takes a model of `benchmarks.turn.stock` (var/benchmarks/stock-*.tar.gz), whose topics are intents. The table
+stands in docs/decisions/0007-one-linear-classifier.md.
 """
 
 import argparse

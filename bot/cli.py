@@ -171,11 +171,18 @@ async def _understand(settings: configuration.Settings) -> None:
 
 @app.command("read-value")
 def read_value() -> None:
-    """Read a value from each line of JSON: kind (phone, country, age_group, yes_no, date_time), lang, text."""
-    from bot.assistant.values.command import read_value as read
+    """Read a value from each line of JSON: kind (phone, country, age_group, yes_no, date_time), lang, text.
 
-    for case in _objects():
-        typer.echo(json.dumps(read(case), ensure_ascii=False))
+    A line that cannot be read is answered with the value null and an `error`, and the exit code is 1.
+    """
+    from bot.assistant.values.command import read_lines
+
+    wrong = False
+    for answer in read_lines(sys.stdin):
+        typer.echo(json.dumps(answer, ensure_ascii=False))
+        wrong = wrong or "error" in answer
+    if wrong:
+        raise typer.Exit(1)
 
 
 def _objects() -> Iterator[dict[str, Any]]:

@@ -171,7 +171,8 @@ def used_ids() -> tuple[set[str], set[str]]:
     }
     used |= {HandoffError.say, *(error.say for error in HandoffError.__subclasses__()), *TROUBLE.values()}
     used |= {"interview.agreed", "interview.moved_by_team"}
-    used |= {"first_contact.direction.where", "first_contact.age_group.kept", "first_contact.phone.kept"}
+    used |= {"first_contact.direction.where"}
+    used |= {f"first_contact.{slot}.kept" for slot in ("age_group", "phone", "call_time")}
     used |= {"handoff.claimed", "handoff.transferred", "handoff.returned", "handoff.released"}
     used |= {"desk.relay", "desk.pressed", "desk.media", "handoff.voice", "handoff.picture"}
     used |= {f"desk.sort.{sort}" for sort in (*SORTS, "other")}

@@ -8,6 +8,7 @@ import re
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -70,21 +71,27 @@ def train(models: Models, say: Say, force: bool = False) -> None:
     folder = models.rasa.parent
     folder.mkdir(parents=True, exist_ok=True)
     vectors = str(folder / "vectors.npz")
-    if force or not models.language.exists():
-        say("training: languages")
-        LanguageModel.train(examples()).save(models.language)
+    commands: list[list[str]] = []
     if force or not models.cues.exists():
-        say("training: safety triage")
-        _run([str(RASA_PYTHON), "-m", "nlu.train_cues", "--out", str(models.cues)], say, RAFIQ_VECTORS=vectors)
+        commands.append([str(RASA_PYTHON), "-m", "nlu.train_cues", "--out", str(models.cues)])
     if force or not models.rasa.exists():
-        say("training: understanding (a few minutes, once)")
-        command = [
+        commands.append([
             str(RASA_PYTHON), "-m", "bot.rasa", "train",
             "--domain", "domain.yml", "--config", "config.yml",
             "--data", "nlu/fr", "nlu/en", "nlu/ar", "flows",
             "--out", str(folder), "--fixed-model-name", models.rasa.name.removesuffix(".tar.gz"),
-        ]  # fmt: skip
-        _run(command, say, RAFIQ_VECTORS=vectors)
+        ])  # fmt: skip
+    if commands:
+        say("training: vectors of the examples (a few minutes, once)")
+        _run([str(RASA_PYTHON), "-m", "nlu.encode_examples"], say, RAFIQ_VECTORS=vectors)
+        say("training: safety triage and understanding")
+    with ThreadPoolExecutor(2) as pool:  # each works on one core most of its time
+        running = [pool.submit(_run, command, say, RAFIQ_VECTORS=vectors) for command in commands]
+        if force or not models.language.exists():
+            say("training: languages")
+            LanguageModel.train(examples()).save(models.language)
+        for one in running:
+            one.result()
     for kind in ("rasa-*.tar.gz", "language-*.json", "cues-*.npz"):
         for old in sorted(folder.glob(kind), key=os.path.getmtime)[: -KEPT - 1]:
             old.unlink()

@@ -65,5 +65,7 @@ def encode_all(texts: Iterable[Text]) -> Dict[Text, Any]:
     if path is not None and new:
         path.parent.mkdir(parents=True, exist_ok=True)
         kept = {**known, **found} if len(known) + len(found) <= LARGEST_CACHE else vectors
-        np.savez(path, texts=np.array(list(kept)), vectors=np.stack(list(kept.values())))
+        whole = path.with_name(f"{path.stem}-{os.getpid()}.npz")  # another training may read while this one writes
+        np.savez(whole, texts=np.array(list(kept)), vectors=np.stack(list(kept.values())))
+        whole.replace(path)
     return vectors

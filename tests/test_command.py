@@ -123,10 +123,27 @@ def test_read_value_reads_json_lines() -> None:
         {"kind": "phone", "lang": "fr", "text": "06 12 34 56 78", "region": "MA"},
         {"kind": "date_time", "lang": "fr", "text": "mardi prochain matin", "now": "2026-11-22T12:00"},
         {"kind": "country", "lang": "en", "text": "naija"},
+        {"kind": "age_group", "lang": "ar", "text": None, "region": None},
     ]  # fmt: skip
     done = rafiq("read-value", given="\n".join(json.dumps(case) for case in cases))
     values = [json.loads(line)["value"] for line in done.stdout.splitlines()]
-    assert values == ["+212612345678", "2026-11-24 morning", "NG"]
+    assert values == ["+212612345678", "2026-11-24 morning", "NG", "unknown"]
+    assert done.returncode == 0
+
+
+def test_read_value_goes_on_after_a_line_that_is_no_case() -> None:
+    """Each line has its answer, those that cannot be read too."""
+    lines = [
+        "{", "[1]", '{"text": "oui"}', '{"kind": ["phone"], "text": "oui"}', '{"kind": "phone", "region": 5}',
+        '{"kind": "date_time", "zone": "Mars/Phobos"}', '{"kind": "date_time", "now": "yesterday"}',
+        '{"kind": "date_time", "lang": "wo"}', '{"kind": "yes_no", "text": "oui"}',
+    ]  # fmt: skip
+    done = rafiq("read-value", given="\n".join(lines))
+    answers = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [one["value"] for one in answers] == [None] * 8 + ["yes"]
+    assert ["error" in one for one in answers] == [True] * 8 + [False]
+    assert done.returncode == 1
+    assert not done.stderr
 
 
 def test_topics_prints_the_knowledge_base() -> None:

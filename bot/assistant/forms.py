@@ -66,6 +66,9 @@ _GREETINGS = word_set(
     "bonjour bjr bonsoir bsr salut slt coucou hello hi hey merci mrc thanks thank you svp stp please ok oki okay oui wi"
     " yes yeah daccord d accord non nn no salam alaykoum aleykoum slm مرحبا السلام عليكم سلام شكرا نعم لا واخا wakha"
 )
+_CALLING = re.compile(
+    r"(?<!\w)(?:r?appel|telephon|joindre|call|ring|phone|reach|اتصل|اتصال|تتصل|عيط|3a?y[ae]?t|t?3iyt)"
+)
 _WORD = re.compile(r"\w+")
 _LETTERS = re.compile(r"[^\W\d_]+")
 _DIGIT = re.compile(r"\d")
@@ -224,7 +227,7 @@ class FormCheck(Action):  # type: ignore[misc]  # rasa-sdk ships no types
 
 
 def told_beside(asked: Step, text: str, slots: Collection[str]) -> dict[str, str]:
-    """An age or a telephone number told at another question: the value of its own, among these slots."""
+    """An age, a telephone number or when to call, told at another question: the value of its own, among these slots."""
     if asked.slot == NOTE or said.asks(text):
         return {}
     if "age_group" in slots and asked.answer != "age_group":
@@ -235,6 +238,10 @@ def told_beside(asked: Step, text: str, slots: Collection[str]) -> dict[str, str
         phone = values.read_phone(text)
         if phone is not None and len(_LETTERS.findall(text)) <= BESIDE:
             return {"phone": phone}
+    if "call_time" in slots and asked.answer == "phone" and _CALLING.search(said.plain(text)):
+        part = said.chosen(said.words()["first_contact.call_time"], text)  # « appelez-moi le matin »
+        if part is not None and read_choice(asked, text) is None and values.read_phone(text) is None:
+            return {"call_time": part}
     return {}
 
 

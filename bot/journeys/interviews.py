@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from babel import Locale
-from babel.dates import format_datetime
+from babel.dates import format_date, format_datetime
 from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -585,6 +585,11 @@ async def _beside(ctx: Context, row: Appointment) -> bool:
     """What belongs to another question, told in the middle: kept for it. A number or an age is about no topic."""
     step = BY_SLOT[row.asked or "mode"]
     answers = ctx.vault.open(ctx.person_key, row.answers_sealed)
+    if step.answer in ("time", "wish") and not said.asks(ctx.text) and not said.denies(ctx.text):
+        week = values.read_week(ctx.text, ctx.language, ctx.now, await _zone(ctx.session, answers))
+        if week is not None:
+            await _in_week(ctx, row, answers, week)
+            return True
     told = told_beside(step, ctx.text, BY_SLOT) if "consent" in answers else {}
     if told.get("age_group") not in (None, "adult"):
         await leave(ctx, silently=True)
@@ -602,6 +607,29 @@ async def _beside(ctx: Context, row: Appointment) -> bool:
     else:
         return False
     return True
+
+
+async def _in_week(ctx: Context, row: Appointment, answers: Mapping[str, Any], week: Sequence[date]) -> None:
+    """« La semaine prochaine »: what is free in it, or which day of it is wished."""
+    free = await slots.free(ctx.session, ctx.now, answers, row.id) if row.asked == "time" else []
+    if free:
+        within = [slot for slot in free if week[0] <= times.day_of(slot.wall) <= week[-1]]
+        later = [slot for slot in free if times.day_of(slot.wall) > week[-1]]
+        ctx.say(
+            "interview.time" if within else "interview.time.week_full",
+            await _offers(ctx, row, _spread(within or later or free)),
+        )
+        return
+    row.asked = "wish"
+    pattern = "EEE d/MM" if ctx.language == "ar" else "EEE d MMM"
+    days = [
+        Choice(
+            i18n.western_digits(str(format_date(day, pattern, locale=Locale(ctx.language)))),
+            _answering(row, "wish", day.isoformat()),
+        )
+        for day in week
+    ]
+    ctx.say("interview.wish.which_day", [*days, ctx.do("button.interview_leave", "leave_interview")])
 
 
 async def _zone(session: AsyncSession, answers: Mapping[str, Any]) -> str:

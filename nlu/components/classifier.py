@@ -152,7 +152,7 @@ class LabelClassifier(GraphComponent):
     def _features(self, messages: List[Message]) -> Any:
         from scipy.sparse import csr_matrix, hstack
 
-        vectors = np.stack([m.get(VECTOR) for m in messages]).astype("float32")
+        vectors = np.asarray(np.stack([m.get(VECTOR) for m in messages]), dtype="float32")
         return hstack(
             [
                 csr_matrix(vectors * self._config["vector_weight"]),

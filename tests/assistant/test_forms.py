@@ -183,6 +183,21 @@ def test_told_beside(text: str, told: dict[str, str]) -> None:
     assert told_beside(forms.step("first_contact_form", "note"), text, slots) == {}
 
 
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("appelez-moi le matin", {"call_time": "morning"}), ("you can call me in the evening", {"call_time": "evening"}),
+        ("اتصلوا بي بعد الظهر", {"call_time": "afternoon"}), ("3ayto liya f sbah", {"call_time": "morning"}),
+        ("appelez-moi au 06 12 34 56 78 le matin", {}), ("écrivez-moi ici le soir", {}), ("good morning", {}),
+        ("vous appelez le matin ?", {}), ("je veux parler à quelqu'un", {}),
+    ],
+)  # fmt: skip
+def test_when_to_call_is_told_at_the_number(text: str, told: dict[str, str]) -> None:
+    """It is kept for its own question, and the number is asked again: nobody is called for."""
+    for asked in (forms.step("first_contact_form", "phone"), interviews.BY_SLOT["phone"]):
+        assert told_beside(asked, text, {"phone", "call_time"}) == told
+
+
 def test_the_words_belong_to_choices() -> None:
     """Every entry of said.yml names a question and its choices, so that none is dead."""
     steps = [*forms.forms()["first_contact_form"], *interviews.STEPS]

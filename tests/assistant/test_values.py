@@ -23,6 +23,7 @@ from bot.assistant.values import (
     read_country,
     read_date_time,
     read_phone,
+    read_week,
     read_yes_no,
 )
 from bot.messages import Language
@@ -53,6 +54,11 @@ PHONES: list[tuple[str, str | None, str | None]] = [
     ("+234 (0) 803 123 4567", None, "+2348031234567"),
     ("0803 123 4567", "NG", "+2348031234567"),
     ("771234567", "SN", "+221771234567"),
+    ("77 123 45 67", "SN", "+221771234567"),
+    ("77 123 45 67", None, None),  # Senegal's, or Morocco's without its zero
+    ("622 12 34 56", None, None),
+    ("622 12 34 56", "GN", "+224622123456"),
+    ("6 61 23 45 67", "MA", "+212661234567"),
     ("+212-612-345-678", None, "+212612345678"),
     ("(+212) 612345678", None, "+212612345678"),
     ("tel:+212612345678", None, "+212612345678"),
@@ -540,3 +546,26 @@ def test_no_text_raises(reader: str, text: str) -> None:
 def test_a_whole_text_that_is_a_number(text: str, number: int | None) -> None:
     """Digits or words, and nothing else beside them."""
     assert numerals.whole(text) == number
+
+
+@pytest.mark.parametrize(
+    ("text", "language", "first", "last"),
+    [
+        ("la semaine prochaine", "fr", 23, 27), ("next week pls", "en", 23, 27), ("الأسبوع القادم", "ar", 23, 27),
+        ("simana jaya", "ar", 23, 27), ("cette semaine si possible", "fr", 19, 20), ("this week", "en", 19, 20),
+        ("هذا الأسبوع", "ar", 19, 20), ("هاد السيمانة", "ar", 19, 20),
+        ("mardi de la semaine prochaine", "fr", None, None), ("demain", "fr", None, None), ("rien", "fr", None, None),
+    ],
+)  # fmt: skip
+def test_a_week_without_a_day(text: str, language: Language, first: int | None, last: int | None) -> None:
+    """« La semaine prochaine », said on Wednesday the 18th: no day, but the days to choose from are known."""
+    week = read_week(text, language, WEDNESDAY, CASABLANCA)
+    assert (week[0].day, week[-1].day) == (first, last) if week else first is None
+    assert (read_date_time(text, language, WEDNESDAY, CASABLANCA) is None) or first is None
+
+
+def test_on_the_weekend_this_week_is_the_next() -> None:
+    """Its working days are past."""
+    saturday = WEDNESDAY.replace(day=21)
+    week = read_week("cette semaine", "fr", saturday, CASABLANCA)
+    assert week is not None and (week[0].day, week[-1].day) == (23, 27)

@@ -164,6 +164,18 @@ async def test_rasa_failing_gives_a_notice_and_later_one_answer(
     assert await value(database, "SELECT count(*) FROM inbox WHERE status = 'done'") == 1
 
 
+async def test_a_cry_is_answered_while_rasa_is_down(worker: Worker, database: Database) -> None:
+    """Triage asks nobody: words of care and a handoff at once, and nothing is left to wait for Rasa."""
+    _, fake = worker
+    fake.behave, fake.healthy = fake.fail, False
+    await inbox.accept(database, [typed("je veux mourir")])
+    await until(lambda: value(database, "SELECT count(*) FROM handoff WHERE reason = 'cue:suicidal'"), 15)
+    await until(lambda: all_done(database), 15)
+    assert await value(database, "SELECT priority FROM handoff") == "P0"
+    assert (await said(database))[0].startswith(i18n.say("care.suicidal", "fr")[:20])
+    assert not fake.turns
+
+
 async def test_after_a_long_outage_there_is_no_burst_of_old_answers(worker: Worker, database: Database) -> None:
     """What waited for too long is closed with one sentence a message, without asking Rasa what it meant."""
     _, fake = worker

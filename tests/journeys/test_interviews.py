@@ -86,6 +86,8 @@ async def test_booked_moved_cancelled(
     said = await talk.say(ASIDE[language])
     assert knowledge.answer("is_it_free", language) in said
     assert i18n.say("interview.time", language) in said and talk.buttons == offered
+    said = await talk.say({"fr": "la semaine prochaine", "en": "next week", "ar": "الأسبوع القادم"}[language])
+    assert i18n.say("interview.time", language) in said and len(talk.buttons) == 7
     [first] = await fetch(database, "SELECT wall FROM slot WHERE starts_at > now() + interval '20 days' LIMIT 1")
     day, month = first.wall[8:10], first.wall[5:7]
     said = await talk.say(TYPED[language].format(day=day, month=month))
@@ -138,6 +140,11 @@ async def test_typed_all_the_way(service: Service, settings: Settings, database:
     assert i18n.say("interview.companion", "fr") in await talk.say("oui")  # whom to speak with is known
     assert i18n.say("interview.access", "fr") in await talk.say("seule")
     assert i18n.say("interview.wish", "fr") in await talk.say("rien")
+    assert i18n.say("interview.wish.which_day", "fr") in await talk.say("la semaine prochaine")
+    assert len(talk.buttons) == 6  # its working days, and the way out
+    assert "Casablanca" in await talk.press(talk.buttons[1])
+    await talk.press(title("interview.review.change", "fr"))
+    assert i18n.say("interview.wish", "fr") in await talk.press(i18n.say("interview.wish.label", "fr"))
     assert "Casablanca" in await talk.say("n'importe quand")
     assert i18n.say("interview.which_change", "fr") in await talk.say("non")
 

@@ -7,7 +7,7 @@ again costs less than a wrong telephone number or a wrong age.
 from bot.assistant.values.age_group import age_alone, read_age_group
 from bot.assistant.values.ago import read_days_ago
 from bot.assistant.values.country import read_country
-from bot.assistant.values.date_time import read_date_time
+from bot.assistant.values.date_time import read_date_time, read_week
 from bot.assistant.values.direction import read_direction, speaks_of_return
 from bot.assistant.values.phone import read_phone
 from bot.assistant.values.yes_no import read_yes_no
@@ -20,6 +20,7 @@ __all__ = [
     "read_days_ago",
     "read_direction",
     "read_phone",
+    "read_week",
     "read_yes_no",
     "speaks_of_return",
 ]

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Any
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from bot.assistant.values import read_age_group, read_country, read_date_time, read_phone, read_yes_no
 from bot.messages import LANGUAGES
@@ -14,24 +15,43 @@ HOME_ZONE = "Africa/Casablanca"
 
 
 class UnknownCase(ValueError):
-    """The case names no kind or language that there is."""
+    """What is described is no case: a kind, language, region, time or zone that there is not."""
 
 
 def _date_time(case: Mapping[str, Any]) -> str | None:
-    zone = str(case.get("zone") or HOME_ZONE)
-    said_now = case.get("now")
-    now = datetime.fromisoformat(str(said_now)) if said_now else datetime.now(ZoneInfo(zone))
     language = case.get("lang") or "fr"
     if language not in LANGUAGES:
-        raise UnknownCase(f"language {language!r} is none of {', '.join(LANGUAGES)}")
-    return read_date_time(str(case.get("text") or ""), language, now, zone)
+        raise UnknownCase(f"lang {language!r} is none of {', '.join(LANGUAGES)}")
+    zone = str(case.get("zone") or HOME_ZONE)
+    try:
+        here = ZoneInfo(zone)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise UnknownCase(f"zone {zone!r} is no time zone") from None
+    said_now = case.get("now")
+    try:
+        now = datetime.fromisoformat(str(said_now)) if said_now else datetime.now(here)
+    except ValueError:
+        raise UnknownCase(f"now {said_now!r} is no ISO 8601 time") from None
+    return read_date_time(_text(case), language, now, zone)
+
+
+def _phone(case: Mapping[str, Any]) -> str | None:
+    region = case.get("region") or None
+    if region is not None and not isinstance(region, str):
+        raise UnknownCase(f"region {region!r} is no country of two letters")
+    return read_phone(_text(case), region)
+
+
+def _text(case: Mapping[str, Any]) -> str:
+    text = case.get("text")
+    return "" if text is None else str(text)
 
 
 _READERS: Mapping[str, Callable[[Mapping[str, Any]], str | None]] = {
-    "phone": lambda case: read_phone(str(case.get("text") or ""), case.get("region")),
-    "country": lambda case: read_country(str(case.get("text") or "")),
-    "age_group": lambda case: read_age_group(str(case.get("text") or "")),
-    "yes_no": lambda case: read_yes_no(str(case.get("text") or "")),
+    "phone": _phone,
+    "country": lambda case: read_country(_text(case)),
+    "age_group": lambda case: read_age_group(_text(case)),
+    "yes_no": lambda case: read_yes_no(_text(case)),
     "date_time": _date_time,
 }
 
@@ -41,9 +61,24 @@ def read_value(case: Mapping[str, Any]) -> dict[str, Any]:
 
     `kind` is phone, country, age_group, yes_no or date_time; `now` an ISO 8601 time, of the wall clock in
     `zone` when it has no offset (default: the current time, in Casablanca). Raises `UnknownCase` for
-    another kind or language.
+    what is no case.
     """
     kind = case.get("kind")
-    if kind not in _READERS:
+    if not isinstance(kind, str) or kind not in _READERS:
         raise UnknownCase(f"kind {kind!r} is none of {', '.join(_READERS)}")
-    return {"value": _READERS[str(kind)](case)}
+    return {"value": _READERS[kind](case)}
+
+
+def read_lines(lines: Iterable[str]) -> Iterator[dict[str, Any]]:
+    """One answer for each line that is not empty; what is no case has the value null and says why in `error`."""
+    for line in filter(str.strip, lines):
+        try:
+            case = json.loads(line)
+        except (ValueError, RecursionError):
+            case = None
+        try:
+            if not isinstance(case, dict):
+                raise UnknownCase("the line is no JSON object")
+            yield read_value(case)
+        except UnknownCase as error:
+            yield {"value": None, "error": str(error)}

@@ -21,6 +21,7 @@ Part = Literal["morning", "afternoon", "evening"]
 _OFFICE_HOURS: Final = range(8, 19)
 _NIGHT_HOURS: Final = range(1, 7)  # "at 3" without more means the afternoon: no office is open at night
 _LONGEST: Final = 240  # characters read
+_WORKING_DAYS: Final = 5
 _LONGEST_FALLBACK: Final = 40  # characters: what dateparser may be asked about
 
 # Words become tags in capitals, which no plain text has; then one small grammar reads the tags.
@@ -185,6 +186,9 @@ _NOT_THEN = re.compile(
     r"WD\d|\d{1,2} ?M\d\d)"
     r"(?: (?:MORNING|AFTERNOON|EVENING))?"
 )
+_THIS_WEEK = re.compile(
+    r"(?<!\w)(?:cette semaine|this week|(?:هذا|هاد|خلال) (?:ال)?اسبوع|(?:هاد|هذه) (?:ال)?سيمانه|had s+i?mana)(?!\w)"
+)
 _BARE = re.compile(r"(?<![\w:/.-])\d{1,2}(?![\w:/.-])")
 _LAST_NUMBER = re.compile(r"(?<![\w:/.-])(0?[1-9]|1\d)(?: (?:svp|please|pls|MORNING|AFTERNOON|EVENING))?\W*\Z")
 _AFTER_HOUR = r"(?: ?(?P<half>HALF)| ?(?P<past>PAST15)(?!OF)| ?(?P<to>TO15)(?!OF))?"
@@ -238,6 +242,22 @@ def read_date_time(text: str, language: Language, now: datetime, zone: str) -> s
         return _read(text, language, now)
     except OverflowError:  # a day after the year 9999
         return None
+
+
+def read_week(text: str, language: Language, now: datetime, zone: str) -> list[date] | None:
+    """The working days still to come of the week that the text names without a day: « la semaine prochaine ».
+
+    This week and the next are read; None where a day is named too, or no week.
+    """
+    if now.tzinfo is not None:
+        now = now.astimezone(ZoneInfo(zone)).replace(tzinfo=None)
+    said = plain(text, _LONGEST)
+    later = "NEXTWEEK" in _tagged(said, language)
+    if (not later and not _THIS_WEEK.search(said)) or read_date_time(text, language, now, zone) is not None:
+        return None
+    monday = now.date() - timedelta(days=now.weekday())
+    week = [monday + timedelta(days=7 * later + ahead) for ahead in range(_WORKING_DAYS)]
+    return [day for day in week if day > now.date()] or [day + timedelta(days=7) for day in week]
 
 
 @dataclass(slots=True)

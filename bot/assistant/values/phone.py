@@ -24,6 +24,8 @@ _NOT_PERSONAL = {
 }
 _DATE = re.compile(r"(?<![\d./-])(?:\d{1,2}([./-])\d{1,2}\1(?:19|20)\d\d|(?:19|20)\d\d([./-])\d\d?\2\d\d?)(?![./-]?\d)")
 _CLOCK = re.compile(r"(?<![\d.+])\d{1,2} ?(?:[hH] ?\d{0,2}(?![\w])|:\d\d(?!\d)|[aApP][mM]\b|heures?\b)")
+# mobile numbers of Senegal, Guinea and Cameroon look like Moroccan ones that lost their zero
+_FROM_HOME = re.compile(r"(?:6[25-9]|7[05-8])\d{7}")
 _NOT_ASCII = re.compile(r"[^\x00-\x7f]")
 _LETTER_O = re.compile(r"(?<![^\W\d_])[oO](?=[ .-]?[5-7](?:[ .-]?\d){7})")
 _RUN = re.compile(r"(?<![\d+])(?:\(?\+ ?)?\(?\d+(?:[ .\-/()_·*‐-―−]{1,3}\d+)*")
@@ -42,7 +44,8 @@ def read_phone(text: str, region: str | None = None) -> str | None:
 
     `region` (ISO 3166 two letters) reads numbers written without country code; without it they are tried
     as Moroccan, then Mauritanian, then as an international number that lost its plus. None too for two
-    different numbers and for a number with an extension.
+    different numbers, for a number with an extension, and without `region` for what may as well be a number
+    of Senegal, Guinea or Cameroon: « 77 123 45 67 ».
     """
     text = unicodedata.normalize("NFKC", visible(text[:_LONGEST]))[:_LONGEST]
     text = _NOT_ASCII.sub(lambda character: _western_digit(character[0]), text)
@@ -93,6 +96,8 @@ def _valid(candidate: str, region: str | None) -> str | None:
     if candidate.startswith("+"):
         return _parsed(candidate, None)
     first = HOST_REGIONS if region is None else (region, *HOST_REGIONS) if region in HOST_REGIONS else (region,)
+    if region is None and _FROM_HOME.fullmatch(candidate):
+        return None
     for one in first:
         number = _parsed(candidate, one)
         if number is not None:
