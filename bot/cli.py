@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 import uuid
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar, cast
@@ -88,25 +88,44 @@ def chat(
     """Talk to the assistant in this terminal; beside a running `make run`, or alone."""
     if language and language not in LANGUAGES:
         raise configuration.SettingsError(f"--language is {language}: it must be one of {', '.join(LANGUAGES)}")
-    asyncio.run(_chat(configuration.load(), as_json, user or f"terminal-{uuid.uuid4()}", language))
+    from bot.channels.terminal import LONGEST_USER
+
+    if len(user) > LONGEST_USER:
+        raise configuration.SettingsError(f"--user has {len(user)} characters: {LONGEST_USER} are the most")
+    _until_interrupted(_chat(configuration.load(), as_json, user or f"terminal-{uuid.uuid4()}", language))
+
+
+def _until_interrupted(talk: Coroutine[Any, Any, None]) -> None:
+    """Read lines and answer them until they end, or Ctrl-C."""
+    from bot.terminal_client import speak_utf8
+
+    speak_utf8()
+    try:
+        asyncio.run(talk)
+    except KeyboardInterrupt:
+        sys.stdout.flush()
+        os._exit(130)  # a thread waits for the next line still, and would hold up any other end
 
 
 async def _chat(settings: configuration.Settings, as_json: bool, user: str, language: str) -> None:
     url = supervisor.running(settings)
     if url is not None:
-        await _talk(url, settings.local_token, as_json, user, language)
+        await _talk(url, settings.rafiq_var / "log", settings.local_token, as_json, user, language)
         return
     async with supervisor.own_stack(settings, _note, ("rasa", "service", "receiver")) as stack:
-        await _talk(stack.settings.own_url, settings.local_token, as_json, user, language)
+        await _talk(stack.settings.own_url, settings.rafiq_var / "log", settings.local_token, as_json, user, language)
 
 
-async def _talk(url: str, token: str, as_json: bool, user: str, language: str) -> None:
-    from bot.terminal_client import Terminal
+async def _talk(url: str, log: Path, token: str, as_json: bool, user: str, language: str) -> None:
+    from bot.terminal_client import NoAnswer, Terminal, lines_of
 
     async with httpx.AsyncClient(
         base_url=url, headers={"authorization": f"Bearer {token}"}, timeout=90, trust_env=False
     ) as client:
-        await Terminal(client, user, language, as_json).run(sys.stdin, sys.stdout)
+        try:
+            await Terminal(client, user, language, as_json).run(lines_of(sys.stdin), sys.stdout)
+        except NoAnswer as why:
+            raise supervisor.StartError(f"{why}: look into {log}") from None
 
 
 @app.command()
@@ -129,7 +148,7 @@ def understand(context: typer.Context) -> None:
     A line is a text, or a JSON object with `text`. Out: text, language, label, confidence, ranking, cue, entities.
     """
     if context.invoked_subcommand is None:
-        asyncio.run(_understand(configuration.load()))
+        _until_interrupted(_understand(configuration.load()))
 
 
 @understanding.command("export-review")
@@ -150,17 +169,23 @@ def export_review() -> None:
 
 async def _understand(settings: configuration.Settings) -> None:
     from bot.assistant.language import LanguageModel
-    from bot.assistant.rasa import Rasa
+    from bot.assistant.rasa import Rasa, RasaDown
     from bot.assistant.triage import Triage
     from bot.assistant.understand import Reader
+    from bot.terminal_client import lines_of
     from bot.training import Models
 
     async def read(rasa_url: str) -> None:
         models = Models.of(settings)
         rasa = Rasa(rasa_url, settings.local_token, 120)
         reader = Reader(LanguageModel.load(models.language), Triage.load(models.cues), rasa)
-        await reader.run(sys.stdin, sys.stdout)
-        await rasa.close()
+        try:
+            await reader.run(lines_of(sys.stdin), sys.stdout, at_once=not sys.stdin.seekable())
+        except RasaDown as why:
+            log = settings.rafiq_var / "log"
+            raise supervisor.StartError(f"Rasa does not answer ({why}): look into {log}") from None
+        finally:
+            await rasa.close()
 
     if supervisor.running(settings) is not None:
         await read(settings.rasa_url)

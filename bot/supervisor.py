@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ctypes
+import fcntl
 import json
 import os
 import signal
@@ -102,12 +103,15 @@ class Stack:
     database_url: str = ""
     children: list[Child] = field(default_factory=list)
     _keepers: list[asyncio.Task[None]] = field(default_factory=list)
+    _users: int | None = None  # the file that those who use the embedded server hold
 
     def __post_init__(self) -> None:
         systems.backend(self.settings)  # a case system that cannot be told stops the start before anything runs
 
     async def start(self) -> None:
         """Start everything; returns when the first message can be answered. Raises `StartError`."""
+        if self.settings.database_url is None:
+            await asyncio.to_thread(self._use_embedded)
         self.database_url = await asyncio.to_thread(open_database, self.settings, self.say)
         outside = invented.outside(self.settings)
         if outside is not None and await asyncio.to_thread(invented.present, self.database_url):
@@ -185,8 +189,27 @@ class Stack:
         for keeper in self._keepers:
             keeper.cancel()
         await asyncio.gather(*self._keepers, return_exceptions=True)
-        if self.settings.database_url is None:
-            await asyncio.to_thread(embedded.stop, database_folder(self.settings))
+        if self._users is not None:
+            await asyncio.to_thread(self._leave_embedded)
+
+    def _use_embedded(self) -> None:
+        """Say that the embedded server is used, after waiting for who may be stopping it."""
+        self.settings.rafiq_var.mkdir(parents=True, exist_ok=True)
+        self._users = os.open(self.settings.rafiq_var / "postgres.users", os.O_RDWR | os.O_CREAT, 0o600)
+        fcntl.flock(self._users, fcntl.LOCK_SH)
+
+    def _leave_embedded(self) -> None:
+        """Stop the embedded server, unless another stack of this folder uses it still."""
+        users, self._users = self._users, None
+        if users is None:
+            return
+        try:
+            fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            embedded.stop(database_folder(self.settings))
+        except BlockingIOError:
+            pass
+        finally:
+            os.close(users)
 
 
 def database_folder(settings: Settings) -> Path:
