@@ -230,6 +230,7 @@ def case_receiver() -> None:
     from bot.cases import receiver
 
     settings = configuration.load()
+    supervisor.check_free(settings.case_receiver_port, "CASE_RECEIVER_PORT")
     receiver.run("127.0.0.1", settings.case_receiver_port, settings.case_secrets, settings.rafiq_var / "case-receiver")
 
 
@@ -264,10 +265,14 @@ def case_replay(event: Annotated[str, typer.Argument(help="An event's id, or `al
     from bot.cases import delivery
 
     settings = configuration.load()
+    try:
+        chosen = None if event == "all" else uuid.UUID(event)
+    except ValueError:
+        raise configuration.SettingsError(f"{event} is no event: give the id of one, or `all`") from None
 
     async def replay(database: Database) -> int:
         await delivery.enable(database, settings.case_url)
-        return await delivery.replay(database, None if event == "all" else uuid.UUID(event))
+        return await delivery.replay(database, chosen)
 
     typer.echo(f"{_in_database(settings, replay)} events queued again")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ctypes
+import errno
 import fcntl
 import json
 import os
@@ -119,13 +120,13 @@ class Stack:
         models = await asyncio.to_thread(ensure_models, self.settings, self.say)
         environment = self._environment()
         if "receiver" in self.parts and self.settings.case_receiver_is_ours:
-            self._free(self.settings.case_receiver_port, "CASE_RECEIVER_PORT")
+            check_free(self.settings.case_receiver_port, "CASE_RECEIVER_PORT")
             self._add("case receiver", [sys.executable, "-m", "bot.cli", "case-receiver"], environment)
         if "rasa" in self.parts:
-            self._free(self.settings.rafiq_rasa_port, "RAFIQ_RASA_PORT")
+            check_free(self.settings.rafiq_rasa_port, "RAFIQ_RASA_PORT")
             self._add("rasa", rasa_command(models.rasa, self.settings.rafiq_rasa_port), environment)
         if "service" in self.parts:
-            self._free(self.settings.rafiq_port, "RAFIQ_PORT")
+            check_free(self.settings.rafiq_port, "RAFIQ_PORT", self.settings.rafiq_host)
             self._add("service", [sys.executable, "-m", "bot.web"], environment)
         for child in self.children:
             await child.start()
@@ -153,14 +154,6 @@ class Stack:
         }
         threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
         return {**threads, **os.environ, **given}
-
-    def _free(self, port: int, setting: str) -> None:
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                raise StartError(f"port {port} is taken: stop what uses it, or set {setting} to another") from None
 
     async def _wait_until_ready(self, seconds: float = 120) -> None:
         deadline = time.monotonic() + seconds
@@ -261,6 +254,20 @@ def rasa_command(model: Path, port: int) -> list[str]:
         "--interface", "127.0.0.1",
         "--port", str(port),
     ]  # fmt: skip
+
+
+def check_free(port: int, setting: str, host: str = "127.0.0.1") -> None:
+    """Raises `StartError` where nobody could listen."""
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except PermissionError:
+            raise StartError(f"port {port} is not for this user: set {setting} to one above 1023") from None
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                raise StartError(f"RAFIQ_HOST is wrong: {host} is no address of this machine") from None
+            raise StartError(f"port {port} is taken: stop what uses it, or set {setting} to another") from None
 
 
 def free_port() -> int:
