@@ -85,7 +85,11 @@ def chat(
     user: Annotated[str, typer.Option(help="Who is talking: the same name goes on with the same conversation.")] = "",
     language: Annotated[str, typer.Option(help="fr, en or ar: the language to begin in.")] = "",
 ) -> None:
-    """Talk to the assistant in this terminal; beside a running `make run`, or alone."""
+    """Talk to the assistant in this terminal; beside a running `make run`, or alone.
+
+    With --json, in: {"text": "..."} or {"press": "<button id or title>"}. Out: each message of the bot, then
+    {"turn": n}; {"error": "..."} alone for a line that is neither.
+    """
     if language and language not in LANGUAGES:
         raise configuration.SettingsError(f"--language is {language}: it must be one of {', '.join(LANGUAGES)}")
     from bot.channels.terminal import LONGEST_USER
