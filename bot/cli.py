@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 import uuid
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar, cast
@@ -85,28 +85,51 @@ def chat(
     user: Annotated[str, typer.Option(help="Who is talking: the same name goes on with the same conversation.")] = "",
     language: Annotated[str, typer.Option(help="fr, en or ar: the language to begin in.")] = "",
 ) -> None:
-    """Talk to the assistant in this terminal; beside a running `make run`, or alone."""
+    """Talk to the assistant in this terminal; beside a running `make run`, or alone.
+
+    With --json, in: {"text": "..."} or {"press": "<button id or title>"}. Out: each message of the bot, then
+    {"turn": n}; {"error": "..."} alone for a line that is neither.
+    """
     if language and language not in LANGUAGES:
         raise configuration.SettingsError(f"--language is {language}: it must be one of {', '.join(LANGUAGES)}")
-    asyncio.run(_chat(configuration.load(), as_json, user or f"terminal-{uuid.uuid4()}", language))
+    from bot.channels.terminal import LONGEST_USER
+
+    if len(user) > LONGEST_USER:
+        raise configuration.SettingsError(f"--user has {len(user)} characters: {LONGEST_USER} are the most")
+    _until_interrupted(_chat(configuration.load(), as_json, user or f"terminal-{uuid.uuid4()}", language))
+
+
+def _until_interrupted(talk: Coroutine[Any, Any, None]) -> None:
+    """Read lines and answer them until they end, or Ctrl-C."""
+    from bot.terminal_client import speak_utf8
+
+    speak_utf8()
+    try:
+        asyncio.run(talk)
+    except KeyboardInterrupt:
+        sys.stdout.flush()
+        os._exit(130)  # a thread waits for the next line still, and would hold up any other end
 
 
 async def _chat(settings: configuration.Settings, as_json: bool, user: str, language: str) -> None:
     url = supervisor.running(settings)
     if url is not None:
-        await _talk(url, settings.local_token, as_json, user, language)
+        await _talk(url, settings.rafiq_var / "log", settings.local_token, as_json, user, language)
         return
     async with supervisor.own_stack(settings, _note, ("rasa", "service", "receiver")) as stack:
-        await _talk(stack.settings.own_url, settings.local_token, as_json, user, language)
+        await _talk(stack.settings.own_url, settings.rafiq_var / "log", settings.local_token, as_json, user, language)
 
 
-async def _talk(url: str, token: str, as_json: bool, user: str, language: str) -> None:
-    from bot.terminal_client import Terminal
+async def _talk(url: str, log: Path, token: str, as_json: bool, user: str, language: str) -> None:
+    from bot.terminal_client import NoAnswer, Terminal, lines_of
 
     async with httpx.AsyncClient(
         base_url=url, headers={"authorization": f"Bearer {token}"}, timeout=90, trust_env=False
     ) as client:
-        await Terminal(client, user, language, as_json).run(sys.stdin, sys.stdout)
+        try:
+            await Terminal(client, user, language, as_json).run(lines_of(sys.stdin), sys.stdout)
+        except NoAnswer as why:
+            raise supervisor.StartError(f"{why}: look into {log}") from None
 
 
 @app.command()
@@ -129,7 +152,7 @@ def understand(context: typer.Context) -> None:
     A line is a text, or a JSON object with `text`. Out: text, language, label, confidence, ranking, cue, entities.
     """
     if context.invoked_subcommand is None:
-        asyncio.run(_understand(configuration.load()))
+        _until_interrupted(_understand(configuration.load()))
 
 
 @understanding.command("export-review")
@@ -150,17 +173,23 @@ def export_review() -> None:
 
 async def _understand(settings: configuration.Settings) -> None:
     from bot.assistant.language import LanguageModel
-    from bot.assistant.rasa import Rasa
+    from bot.assistant.rasa import Rasa, RasaDown
     from bot.assistant.triage import Triage
     from bot.assistant.understand import Reader
+    from bot.terminal_client import lines_of
     from bot.training import Models
 
     async def read(rasa_url: str) -> None:
         models = Models.of(settings)
         rasa = Rasa(rasa_url, settings.local_token, 120)
         reader = Reader(LanguageModel.load(models.language), Triage.load(models.cues), rasa)
-        await reader.run(sys.stdin, sys.stdout)
-        await rasa.close()
+        try:
+            await reader.run(lines_of(sys.stdin), sys.stdout, at_once=not sys.stdin.seekable())
+        except RasaDown as why:
+            log = settings.rafiq_var / "log"
+            raise supervisor.StartError(f"Rasa does not answer ({why}): look into {log}") from None
+        finally:
+            await rasa.close()
 
     if supervisor.running(settings) is not None:
         await read(settings.rasa_url)
@@ -212,6 +241,7 @@ def case_receiver() -> None:
     from bot.cases import receiver
 
     settings = configuration.load()
+    supervisor.check_free(settings.case_receiver_port, "CASE_RECEIVER_PORT")
     receiver.run("127.0.0.1", settings.case_receiver_port, settings.case_secrets, settings.rafiq_var / "case-receiver")
 
 
@@ -246,10 +276,14 @@ def case_replay(event: Annotated[str, typer.Argument(help="An event's id, or `al
     from bot.cases import delivery
 
     settings = configuration.load()
+    try:
+        chosen = None if event == "all" else uuid.UUID(event)
+    except ValueError:
+        raise configuration.SettingsError(f"{event} is no event: give the id of one, or `all`") from None
 
     async def replay(database: Database) -> int:
         await delivery.enable(database, settings.case_url)
-        return await delivery.replay(database, None if event == "all" else uuid.UUID(event))
+        return await delivery.replay(database, chosen)
 
     typer.echo(f"{_in_database(settings, replay)} events queued again")
 

@@ -435,6 +435,7 @@ def load(env_file: Path | None = ROOT / ".env", **given: Any) -> Settings:
         raise SettingsError(
             "CASE_WEBHOOK_SECRETS is missing: CASE_WEBHOOK_URL needs the secret(s) that sign what is posted there"
         )
+    _own_ports(settings)
     _whole_whatsapp(settings)
     if settings.case_system != "webhook" and not settings.case_system_url:
         raise SettingsError(f"CASE_SYSTEM_URL is missing: CASE_SYSTEM={settings.case_system} needs its address")
@@ -452,6 +453,18 @@ def load(env_file: Path | None = ROOT / ".env", **given: Any) -> Settings:
             "RAFIQ_MASTER_KEY is missing: DATABASE_URL needs it, 32 bytes in base64 (openssl rand -base64 32)"
         )
     return settings
+
+
+def _own_ports(settings: Settings) -> None:
+    """Each process listens at a port of its own."""
+    taken: dict[int, str] = {}
+    for name in ("rafiq_port", "rafiq_rasa_port", "case_receiver_port"):
+        port = getattr(settings, name)
+        if name == "case_receiver_port" and not settings.case_receiver_is_ours:
+            continue
+        if port in taken:
+            raise SettingsError(f"{name.upper()} is wrong: {port} is {taken[port]} already. See .env.example")
+        taken[port] = name.upper()
 
 
 def _whole_whatsapp(settings: Settings) -> None:

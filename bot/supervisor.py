@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ctypes
+import errno
+import fcntl
 import json
 import os
 import signal
@@ -102,12 +104,15 @@ class Stack:
     database_url: str = ""
     children: list[Child] = field(default_factory=list)
     _keepers: list[asyncio.Task[None]] = field(default_factory=list)
+    _users: int | None = None  # the file that those who use the embedded server hold
 
     def __post_init__(self) -> None:
         systems.backend(self.settings)  # a case system that cannot be told stops the start before anything runs
 
     async def start(self) -> None:
         """Start everything; returns when the first message can be answered. Raises `StartError`."""
+        if self.settings.database_url is None:
+            await asyncio.to_thread(self._use_embedded)
         self.database_url = await asyncio.to_thread(open_database, self.settings, self.say)
         outside = invented.outside(self.settings)
         if outside is not None and await asyncio.to_thread(invented.present, self.database_url):
@@ -115,13 +120,13 @@ class Stack:
         models = await asyncio.to_thread(ensure_models, self.settings, self.say)
         environment = self._environment()
         if "receiver" in self.parts and self.settings.case_receiver_is_ours:
-            self._free(self.settings.case_receiver_port, "CASE_RECEIVER_PORT")
+            check_free(self.settings.case_receiver_port, "CASE_RECEIVER_PORT")
             self._add("case receiver", [sys.executable, "-m", "bot.cli", "case-receiver"], environment)
         if "rasa" in self.parts:
-            self._free(self.settings.rafiq_rasa_port, "RAFIQ_RASA_PORT")
+            check_free(self.settings.rafiq_rasa_port, "RAFIQ_RASA_PORT")
             self._add("rasa", rasa_command(models.rasa, self.settings.rafiq_rasa_port), environment)
         if "service" in self.parts:
-            self._free(self.settings.rafiq_port, "RAFIQ_PORT")
+            check_free(self.settings.rafiq_port, "RAFIQ_PORT", self.settings.rafiq_host)
             self._add("service", [sys.executable, "-m", "bot.web"], environment)
         for child in self.children:
             await child.start()
@@ -150,14 +155,6 @@ class Stack:
         threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
         return {**threads, **os.environ, **given}
 
-    def _free(self, port: int, setting: str) -> None:
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                raise StartError(f"port {port} is taken: stop what uses it, or set {setting} to another") from None
-
     async def _wait_until_ready(self, seconds: float = 120) -> None:
         deadline = time.monotonic() + seconds
         headers = {"authorization": f"Bearer {self.settings.local_token}"}
@@ -185,8 +182,27 @@ class Stack:
         for keeper in self._keepers:
             keeper.cancel()
         await asyncio.gather(*self._keepers, return_exceptions=True)
-        if self.settings.database_url is None:
-            await asyncio.to_thread(embedded.stop, database_folder(self.settings))
+        if self._users is not None:
+            await asyncio.to_thread(self._leave_embedded)
+
+    def _use_embedded(self) -> None:
+        """Say that the embedded server is used, after waiting for who may be stopping it."""
+        self.settings.rafiq_var.mkdir(parents=True, exist_ok=True)
+        self._users = os.open(self.settings.rafiq_var / "postgres.users", os.O_RDWR | os.O_CREAT, 0o600)
+        fcntl.flock(self._users, fcntl.LOCK_SH)
+
+    def _leave_embedded(self) -> None:
+        """Stop the embedded server, unless another stack of this folder uses it still."""
+        users, self._users = self._users, None
+        if users is None:
+            return
+        try:
+            fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            embedded.stop(database_folder(self.settings))
+        except BlockingIOError:
+            pass
+        finally:
+            os.close(users)
 
 
 def database_folder(settings: Settings) -> Path:
@@ -238,6 +254,20 @@ def rasa_command(model: Path, port: int) -> list[str]:
         "--interface", "127.0.0.1",
         "--port", str(port),
     ]  # fmt: skip
+
+
+def check_free(port: int, setting: str, host: str = "127.0.0.1") -> None:
+    """Raises `StartError` where nobody could listen."""
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except PermissionError:
+            raise StartError(f"port {port} is not for this user: set {setting} to one above 1023") from None
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                raise StartError(f"RAFIQ_HOST is wrong: {host} is no address of this machine") from None
+            raise StartError(f"port {port} is taken: stop what uses it, or set {setting} to another") from None
 
 
 def free_port() -> int:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
+import signal
+import socket
 import subprocess
 import sys
+from itertools import pairwise
 from typing import Any
 
 import httpx
@@ -14,6 +18,7 @@ import pytest
 from bot.assistant import knowledge
 from bot.db.session import Database
 from bot.settings import ROOT, Settings
+from bot.supervisor import StartError, check_free
 from bot.web import Service
 from tests.cases.test_answers import ANSWERS, REF, Desk, person
 
@@ -39,18 +44,25 @@ COMMANDS = [
 
 
 def rafiq(*arguments: str, given: str = "", settings: Settings | None = None, seconds: float = 120) -> Any:
-    """Run the command; its finished process."""
-    environment = {**os.environ}
-    if settings is not None:
-        environment |= {
-            "RAFIQ_VAR": str(settings.rafiq_var),
-            "RAFIQ_PORT": str(settings.rafiq_port),
-            "RAFIQ_RASA_PORT": str(settings.rafiq_rasa_port),
-        }
+    """Run the command; its finished process. A byte that is no UTF-8 is written as Python's `surrogateescape` does."""
     return subprocess.run(
         [sys.executable, "-m", "bot.cli", *arguments],
-        input=given, env=environment, cwd=ROOT, capture_output=True, text=True, timeout=seconds, check=False,
+        input=given, env=environment(settings), cwd=ROOT, capture_output=True, encoding="utf-8",
+        errors="surrogateescape", timeout=seconds, check=False,
     )  # fmt: skip
+
+
+def environment(settings: Settings | None) -> dict[str, str]:
+    """This process's, with where the service of these settings is; and a locale that knows ASCII alone."""
+    bare = {**os.environ, "LC_ALL": "POSIX", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
+    if settings is None:
+        return bare
+    return bare | {
+        "RAFIQ_VAR": str(settings.rafiq_var),
+        "RAFIQ_PORT": str(settings.rafiq_port),
+        "RAFIQ_RASA_PORT": str(settings.rafiq_rasa_port),
+        "CASE_RECEIVER_PORT": str(settings.case_receiver_port),
+    }
 
 
 @pytest.fixture
@@ -70,8 +82,6 @@ def test_every_command_explains_itself(command: str) -> None:
 
 async def in_a_thread(*arguments: str, given: str, settings: Settings) -> Any:
     """Run the command while the service of this process goes on."""
-    import asyncio
-
     return await asyncio.to_thread(lambda: rafiq(*arguments, given=given, settings=settings))
 
 
@@ -93,14 +103,60 @@ async def test_chat_speaks_json_lines(beside: Settings) -> None:
     assert [json.loads(line) for line in done.stdout.splitlines()][-1] == {"turn": 3}
 
 
-async def test_chat_survives_lines_that_are_no_json(beside: Settings) -> None:
-    """A bad line gets an error object; the next line is answered."""
-    done = await in_a_thread(
-        "chat", "--json", "--user", "script-2", given='nonsense\n{"x": 1}\n{"text": "bonjour"}\n', settings=beside
-    )
+NO_MESSAGES = [
+    "", "   ", "nonsense", "null", "[]", '"bonjour"', "5", "{}", '{"x": 1}', '{"text": null}', '{"press": 5}',
+    '{"text": "cut', "[" * 100_000, json.dumps({"text": "é" * 150_001}),
+]  # fmt: skip
+MESSAGES = [
+    '{"text": ""}', '{"text": " \\u0000\\u200b\\u202e "}', '{"text": "\\ud800"}', '{"press": ""}',
+    '{"press": "\\udfff\\u0000"}', '{"text": "bonjour", "more": 1}', '{"text": "caf\udce9"}',
+    json.dumps({"text": "é" * 150_000}),
+]  # fmt: skip
+
+
+async def test_chat_survives_every_line(beside: Settings) -> None:
+    """What is no message gets an error object and no turn, what is one an answer and a turn; then comes the next."""
+    given = "\n".join([*NO_MESSAGES, *MESSAGES])
+    done = await in_a_thread("chat", "--json", "--user", "script-2", "--language", "ar", given=given, settings=beside)
+    assert done.returncode == 0, done.stderr
     said = [json.loads(line) for line in done.stdout.splitlines()]
-    assert "error" in said[0] and "error" in said[1]
-    assert said[-1] == {"turn": 1}
+    assert [list(one) for one in said[: len(NO_MESSAGES)]] == [["error"]] * len(NO_MESSAGES)
+    answers = said[len(NO_MESSAGES) :]
+    turns = [one for one in answers if "turn" in one]
+    assert turns == [{"turn": number} for number, _ in enumerate(MESSAGES, 1)] and answers[-1] == turns[-1]
+    assert all(one in turns or set(one) == {"text", "buttons", "id", "language"} for one in answers)
+    for one, after in pairwise([{"turn": 0}, *answers]):
+        assert "turn" not in one or "text" in after  # no turn without a word
+    assert "رفيق" in done.stdout  # UTF-8, whatever the locale
+
+
+async def test_ctrl_c_ends_a_chat_that_waits_for_a_line(beside: Settings) -> None:
+    """At once, without a next line and without a traceback."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "bot.cli", "chat", "--json", cwd=ROOT, env=environment(beside),
+        stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    assert process.stdin is not None and process.stdout is not None and process.stderr is not None
+    process.stdin.write(b'{"text": "bonjour"}\n')
+    async with asyncio.timeout(120):
+        while b"turn" not in await process.stdout.readline():
+            pass
+        process.send_signal(signal.SIGINT)
+        assert await process.wait() == 130
+        assert await process.stderr.read() == b""
+
+
+async def test_chat_says_in_one_line_that_nobody_answers(beside: Settings) -> None:
+    """The service refuses, or its name is too long: no traceback."""
+    (beside.rafiq_var / "local.token").rename(beside.rafiq_var / "kept")
+    try:
+        done = await in_a_thread("chat", "--json", given='{"text": "bonjour"}', settings=beside)
+    finally:
+        (beside.rafiq_var / "kept").replace(beside.rafiq_var / "local.token")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("rafiq: the service answers 401: ") and done.stderr.count("\n") == 1
+    done = await in_a_thread("chat", "--json", "--user", "u" * 129, given="", settings=beside)
+    assert (done.returncode, done.stderr) == (2, "rafiq: --user has 129 characters: 128 are the most\n")
 
 
 async def test_understand_says_what_lines_mean(beside: Settings) -> None:
@@ -115,6 +171,41 @@ async def test_understand_says_what_lines_mean(beside: Settings) -> None:
         assert set(one) == {"text", "language", "label", "confidence", "ranking", "cue", "entities"}
         assert len(one["ranking"]) == 3
         assert 0 < one["confidence"] <= 1
+
+
+async def test_understand_answers_every_line(beside: Settings) -> None:
+    """Also an empty one, no JSON, half a character, more than a million: one object a line, its text as it came."""
+    texts = [
+        "", "  ", "\0", "\ud800 salut", "😀", "/restart", '/role{"x":1}', "caf\N{REPLACEMENT CHARACTER}", "é" * 1_000_000,
+    ]  # fmt: skip
+    lines = [json.dumps({"text": one, "more": 1}) for one in texts]
+    lines[7] = "caf\udce9"
+    no_objects = ["", '{"text": 5}', '{"text": "cut', '{"x": 1}', "null", "{" * 100_000]
+    done = await in_a_thread("understand", given="\n".join([*lines, *no_objects]), settings=beside)
+    assert done.returncode == 0, done.stderr
+    meant = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [one["text"] for one in meant] == [*texts, *no_objects]
+    assert all(len(one["ranking"]) == 3 and one["ranking"][0]["label"] == one["label"] for one in meant)
+
+
+def test_where_nobody_can_listen_is_said(settings: Settings) -> None:
+    """A port that is taken, a host that is not here: one line that names the setting."""
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        taken = settings.model_copy(update={"case_receiver_port": port})
+        done = rafiq("case-receiver", settings=taken)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert done.stderr == f"rafiq: port {port} is taken: stop what uses it, or set CASE_RECEIVER_PORT to another\n"
+    with pytest.raises(StartError, match=r"RAFIQ_HOST is wrong: 192\.0\.2\.1 is no address of this machine"):
+        check_free(port, "RAFIQ_PORT", "192.0.2.1")
+
+
+def test_what_is_no_event_is_not_replayed() -> None:
+    """One line; nothing is started for it."""
+    done = rafiq("case-replay", "nonsense")
+    assert (done.returncode, done.stderr) == (2, "rafiq: nonsense is no event: give the id of one, or `all`\n")
 
 
 def test_read_value_reads_json_lines() -> None:

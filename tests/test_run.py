@@ -15,8 +15,8 @@ import httpx
 import psutil
 import pytest
 
-from bot.settings import ROOT
-from bot.supervisor import free_port
+from bot.settings import ROOT, Settings
+from bot.supervisor import Stack, free_port
 
 
 class Running:
@@ -122,6 +122,15 @@ async def test_a_killed_child_comes_back(running: Running, words: str) -> None:
     async with asyncio.timeout(60):
         while "fee" not in await running.ask("is it free?", 60):  # noqa: ASYNC110 (another process)
             await asyncio.sleep(1)
+
+
+async def test_what_runs_beside_it_leaves_the_database_running(running: Running) -> None:
+    """Whoever goes first lets the embedded server be; the last one stops it (the next test)."""
+    beside = Stack(Settings(_env_file=None, rafiq_var=running.folder), lambda line: None, parts=())
+    await beside.start()
+    await beside.stop()
+    assert (running.folder / "postgres" / "postmaster.pid").exists()
+    assert await running.ask("is it free?")
 
 
 async def test_ctrl_c_stops_everything_and_a_second_start_works(running: Running) -> None:

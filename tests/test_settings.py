@@ -241,6 +241,18 @@ UNKNOWN = {
 }
 
 
+def test_two_processes_cannot_listen_at_one_port(installation: Installation) -> None:
+    """Also where the other one is a default; without the built-in receiver its port is nobody's."""
+    elsewhere = {"CASE_WEBHOOK_URL": "https://cases.example.org/rafiq", "CASE_WEBHOOK_SECRETS": SECRET}
+    cases = [{"RAFIQ_PORT": "8081"}, {"RAFIQ_RASA_PORT": "8080"}, {"RAFIQ_PORT": "8081", **elsewhere}]
+    said = [json.loads(line) for line in installation.python(READ_ALL, given=json.dumps(cases)).splitlines()]
+    assert said == [
+        "CASE_RECEIVER_PORT is wrong: 8081 is RAFIQ_PORT already. See .env.example",
+        "RAFIQ_RASA_PORT is wrong: 8080 is RAFIQ_PORT already. See .env.example",
+        "",
+    ]
+
+
 @pytest.mark.parametrize("place", ["file", "environment"])
 @pytest.mark.parametrize("name", UNKNOWN)
 def test_an_unknown_name_is_named_with_the_nearest(installation: Installation, name: str, place: str) -> None:

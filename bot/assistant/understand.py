@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
+import re
+from collections.abc import AsyncIterator
 from typing import Any, TextIO
 
 from bot.assistant.language import LanguageModel
@@ -13,6 +14,7 @@ from nlu.encoder import encode
 from nlu.normalise import meant, visible
 
 BATCH = 64
+_HALF = re.compile("[\ud800-\udfff]")  # of a character: no encoding takes it
 
 
 class Reader:
@@ -21,24 +23,24 @@ class Reader:
     def __init__(self, languages: LanguageModel, triage: Triage, rasa: Rasa) -> None:
         self._languages, self._triage, self._rasa = languages, triage, rasa
 
-    async def run(self, lines: TextIO, out: TextIO) -> None:
-        """Read to the end of the input; one JSON object for each line, in order."""
+    async def run(self, lines: AsyncIterator[str], out: TextIO, at_once: bool) -> None:
+        """Read to the end of the input; one JSON object for each line, in order. `at_once`: before the next is read."""
         batch: list[str] = []
-        while line := await asyncio.to_thread(lines.readline):
-            if not line.strip():
-                continue
+        async for line in lines:
             batch.append(_text(line))
-            if len(batch) == BATCH or not lines.seekable():
+            if len(batch) == BATCH or at_once:
                 await self._write(batch, out)
                 batch = []
         if batch:
             await self._write(batch, out)
 
     async def _write(self, batch: list[str], out: TextIO) -> None:
-        vectors = [encode(meant(text)) for text in batch]
-        understood = await self._rasa.understand(batch, vectors)
-        for text, vector, understanding in zip(batch, vectors, understood, strict=True):
-            print(json.dumps(self.describe(text, vector, understanding), ensure_ascii=False), file=out)
+        whole = [_HALF.sub("\ufffd", text) for text in batch]
+        vectors = [encode(meant(text)) for text in whole]
+        understood = await self._rasa.understand(whole, vectors)
+        for text, read, vector, understanding in zip(batch, whole, vectors, understood, strict=True):
+            described = {**self.describe(read, vector, understanding), "text": text}
+            print(json.dumps(described, ensure_ascii=False), file=out)
         out.flush()
 
     def describe(self, text: str, vector: Any, understanding: Understanding) -> dict[str, Any]:
@@ -64,6 +66,6 @@ def _text(line: str) -> str:
             said = json.loads(line)
             if isinstance(said, dict) and isinstance(said.get("text"), str):
                 return str(said["text"])
-        except ValueError:
+        except (ValueError, RecursionError):
             pass
     return line

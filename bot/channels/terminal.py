@@ -16,16 +16,18 @@ from bot.channels.pull import TERMINAL, House, fetch
 from bot.db.models import Inbox, IssuedButton
 from bot.messages import Incoming, Kind
 
-LARGEST = 1024 * 1024  # bytes of a post
+LONGEST_TEXT = 150_000  # characters; as JSON's escapes each of them may take six bytes, or twelve
+LONGEST_USER = 128
+LARGEST = 2 * 1024 * 1024  # bytes of a post
 
 
 class Said(BaseModel):
     """What the terminal posts."""
 
     id: str = Field(min_length=8, max_length=64)
-    user: str = Field(min_length=1, max_length=128)
+    user: str = Field(min_length=1, max_length=LONGEST_USER)
     kind: Literal["text", "press", "start"] = "text"
-    text: str = Field("", max_length=200_000)
+    text: str = Field("", max_length=LONGEST_TEXT)
     language: Literal["fr", "en", "ar"] | None = None  # to begin in
 
 

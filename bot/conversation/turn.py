@@ -406,7 +406,7 @@ class Turns:
     async def _take(self, session: AsyncSession, work: _Work) -> None:
         typed = visible(str(work.content.get("text") or "")).strip()
         ctx = self._context(session, work, self._language(work, typed))
-        ctx.text, ctx.misunderstood = typed, work.misunderstood
+        ctx.text, ctx.misunderstood, ctx.first = typed, work.misunderstood, work.turns == 0
         ctx.draft, ctx.checkin = work.draft, work.checkin
         ctx.form = self._form(ctx, work.form)
         faults.point("turn.claimed")

@@ -64,6 +64,7 @@ class Context:
         None  # the appointment that is being made: the service's own form, see bot/journeys/interviews.py
     )
     checkin: int | None = None  # the check-in whose questions are open: see bot/journeys/checkins.py
+    first: bool = False  # the conversation's first turn
     misunderstood: int = 0
     owner_id: uuid.UUID | None = None  # who of the team speaks in this conversation
     also: str | None = None  # the topic of a second question in the same message

@@ -22,8 +22,11 @@ async def welcome(ctx: Context, **_: Any) -> None:
 
 
 async def greet(ctx: Context, **_: Any) -> None:
-    """A hello gets a hello and the ways on."""
-    ctx.say("greet", ways_on(ctx))
+    """A hello gets a hello and the ways on; whoever begins with one is told first who speaks."""
+    if ctx.first:
+        await welcome(ctx)
+    else:
+        ctx.say("greet", ways_on(ctx))
 
 
 async def help_menu(ctx: Context, **_: Any) -> None:

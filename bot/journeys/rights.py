@@ -33,6 +33,7 @@ from bot.db.models import (
 )
 from bot.journeys import checkins, first_contact, interviews
 from bot.journeys.context import Context, new_reference
+from bot.journeys.conversation import welcome
 
 # every table that can hold something about a person: what becomes of it when they have everything erased
 ERASED = {
@@ -96,22 +97,29 @@ async def stop(ctx: Context, silently: bool = False, **_: Any) -> None:
 
 async def welcome_back(ctx: Context) -> None:
     """Who opens the conversation anew after STOP wants to hear from us again, and is told so."""
+    if await _resumed(ctx):
+        ctx.say("resumed")
+
+
+async def resume(ctx: Context, silently: bool = False, **_: Any) -> None:
+    """Unasked messages are welcome again; who never stopped them opens the conversation (« /start »)."""
+    stopped = await _resumed(ctx)
+    if silently:
+        return
+    if stopped:
+        ctx.say("resumed", [ctx.do("button.help", "help")])
+    else:
+        await welcome(ctx)
+
+
+async def _resumed(ctx: Context) -> bool:
     stopped = await ctx.session.scalar(
         update(Person)
         .where(Person.id == ctx.person_id, Person.stopped_at.is_not(None))
         .values(stopped_at=None)
         .returning(Person.id)
     )
-    if stopped is not None:
-        ctx.say("resumed")
-
-
-async def resume(ctx: Context, silently: bool = False, **_: Any) -> None:
-    """Unasked messages are welcome again."""
-    await ctx.session.execute(update(Person).where(Person.id == ctx.person_id).values(stopped_at=None))
-    if silently:
-        return
-    ctx.say("resumed", [ctx.do("button.help", "help")])
+    return stopped is not None
 
 
 async def my_data(ctx: Context, **_: Any) -> None:

@@ -204,6 +204,15 @@ async def test_start_brings_them_back(worker: Worker, database: Database) -> Non
     assert (await said(database))[-1] == i18n.say("stopped", "fr")
 
 
+async def test_who_begins_is_told_who_speaks(worker: Worker, database: Database) -> None:
+    """A hello or « /start » opens a conversation on every channel: who speaks, no money, languages; then a hello is one."""
+    for words in ("bonjour", "/start", "START"):
+        await tell(database, typed(words, person=words))
+        await tell(database, typed("bonjour", person=words))
+    welcome, hello = i18n.say("welcome", "fr"), i18n.say("greet", "fr")
+    assert await said(database) == [welcome, hello] * 3
+
+
 @pytest.mark.parametrize(
     "words",
     ["stop à la violence", "je ne veux pas arrêter", "my name is Safi", "Safi Baraka", "don't stop", "bus stop", "arrêt de bus",
@@ -421,6 +430,7 @@ async def press(database: Database, button: str) -> list[str]:
 
 async def test_a_button_counts_once_and_then_shows_what_can_be_pressed(worker: Worker, database: Database) -> None:
     """Pressed again, or made up: no longer valid, with the choices that are open now; and a line in the log."""
+    await tell(database, typed("bonjour"))
     await tell(database, typed("bonjour"))
     [button, *_] = await rows(database, "SELECT id FROM issued_button WHERE action->>'do' = 'handoff'")
     assert "H-" in (await press(database, button.id))[0]

@@ -549,6 +549,20 @@ async def test_the_doors_of_this_machine_need_its_token(
     assert await count(database, "inbox") == 0
 
 
+async def test_rasas_doors_need_the_token_too(service: Service, settings: Settings) -> None:
+    """401 from our channel without it; of Rasa's own doors none is open."""
+    rasa = f"http://127.0.0.1:{settings.rafiq_rasa_port}"
+    body = {"conversation": "x", "message_id": "1", "text": QUESTION, "texts": [QUESTION]}
+    async with httpx.AsyncClient(base_url=rasa, trust_env=False, timeout=60) as client:
+        for given in ({}, {"authorization": "Bearer wrong"}, {"authorization": settings.local_token}):
+            for path in ("turn", "understand"):
+                assert (await client.post(f"/webhooks/service/{path}", json=body, headers=given)).status_code == 401
+        for path in ("/conversations/x/tracker", "/domain", "/status", "/webhooks/rest"):
+            assert (await client.get(path)).status_code in (401, 403, 404), path
+        for path in ("/model/parse", "/model/train", "/webhooks/rest/webhook", "/conversations/x/messages"):
+            assert (await client.post(path, json=body)).status_code in (401, 403, 404), path
+
+
 @pytest.mark.parametrize("path", INSIDE)
 @pytest.mark.parametrize("body", [b'{"id": "', b"", b"null", b"[]", b"[" * 200_000, b"\xff", b'{"id": 5}'])
 async def test_a_request_with_the_token_that_cannot_be_read(

@@ -208,6 +208,7 @@ async def test_stop_in_the_middle_keeps_nothing(
     await talk.press(title("first_contact.direction.from_morocco", language))
     await talk.say("STOP")
     assert await count(database, "request") == await count(database, "rasa_tracker") == 0
+    assert await count(database, "consent") == await count(database, "case_event") == 0
     said = await talk.say(ASIDE[language])
     assert i18n.say("first_contact.age_group", language) not in said
 
