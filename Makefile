@@ -1,5 +1,5 @@
 # The project's commands. `make run` and `make test` set up what they need.
-.PHONY: run test check setup setup-dev train evaluate lock texts check-tensorflow bench bench-console chaos mass year
+.PHONY: run test journeys check setup setup-dev train evaluate lock texts check-tensorflow bench bench-console chaos mass year
 
 run: setup
 	@.venv/bin/rafiq run
@@ -8,6 +8,11 @@ test: setup-dev
 	@.venv/bin/rafiq train --missing
 	@rm -rf var/pictures && mkdir -p var/pictures
 	CONSOLE_PICTURES="$(CURDIR)/var/pictures" .venv/bin/python -m pytest -n 2 --dist loadfile
+
+# a year with each of five speakers on each channel; `make test` has one channel for each
+journeys: setup-dev
+	@.venv/bin/rafiq train --missing
+	EVERY_JOURNEY=1 .venv/bin/python -m pytest tests/journeys/test_year.py
 
 check: setup-dev
 	.venv/bin/ruff check .
