@@ -129,7 +129,7 @@ class Entry:
 
     at: datetime
     what: str
-    by: str
+    by: str | None
     said: Said | None = None
     note: str | None = None
 
@@ -160,8 +160,11 @@ class Someone:
 
     @property
     def busy(self) -> bool:
-        """Whether a handoff of theirs is open: the story goes no further then."""
-        return any(row["status"] != "released" for row, _ in self.handoffs)
+        """Whether a handoff of theirs is open: the story goes no further then, but while a request waits."""
+        return any(
+            row["status"] == "taken" or (row["status"] == "waiting" and row["reason"] != "request")
+            for row, _ in self.handoffs
+        )
 
 
 @cache
@@ -377,6 +380,9 @@ class Month:
         ))  # fmt: skip
         if minor:
             self._handoff(one, heard, "minor", "P1", say=False)
+        else:
+            settled_at = at + timedelta(hours=self.dice.randint(1, 40)) if live else None  # the case backend has it
+            self._handoff(one, heard, "request", priority, say=False, settled_at=settled_at)
 
     def _interview(self, one: Someone) -> None:
         assert one.request is not None  # noqa: S101 (its caller looked)
@@ -544,7 +550,14 @@ class Month:
         self._handoff(one, heard, "asked", "P2")
 
     def _handoff(
-        self, one: Someone, heard: Heard, reason: str, priority: str, before: str = "", say: bool = True
+        self,
+        one: Someone,
+        heard: Heard,
+        reason: str,
+        priority: str,
+        before: str = "",
+        say: bool = True,
+        settled_at: datetime | None = None,
     ) -> str:
         """A person is asked for: who takes it, when, what is written, and how it stands now."""
         settings, at = self.settings, heard.at
@@ -556,15 +569,20 @@ class Month:
             "released_at": None, "unanswered_at": None, "look_at": None,
         }  # fmt: skip
         entries: list[Entry] = []
-        self._tell(one, "handoff.requested", reference, at, {
-            "handoff": reference, "reason": reason, "priority": priority, "language": one.language,
-            "channel": one.channel,
-        })  # fmt: skip
+        if reason != "request":  # the request's own event tells it
+            self._tell(one, "handoff.requested", reference, at, {
+                "handoff": reference, "reason": reason, "priority": priority, "language": one.language,
+                "channel": one.channel,
+            })  # fmt: skip
         if say:
             asked = "care.person" if before else "handoff.asked"
             told = self._say(one, asked, reference=reference, when=self._reads(one, at))
             one.said.append(Said(at + timedelta(seconds=1), "\n\n".join(filter(None, (before, told))), heard))
         one.handoffs.append((row, entries))
+        if settled_at is not None:
+            row |= {"status": "released", "released_at": settled_at}
+            entries.append(Entry(settled_at, "settled", None))
+            return reference
         minutes = {"P0": self.dice.randint(2, 14), "P1": self.dice.randint(15, 500), "P2": self.dice.randint(30, 1000)}
         taken_at = later(settings.rafiq_reading_hours, at, minutes[priority])
         if priority == "P0":
@@ -849,7 +867,7 @@ class _Writer:
             for _, person, thread, one, row, _ in handed
         ])  # fmt: skip
         await self._many(HandoffEntry, [
-            {"handoff_id": number, "what": entry.what, "staff_id": team[entry.by], "at": entry.at,
+            {"handoff_id": number, "what": entry.what, "staff_id": team[entry.by] if entry.by else None, "at": entry.at,
              "outbox_id": entry.said.id if entry.said else None, "told": "sent" if entry.said else None,
              "note_sealed": seal(key, {"text": entry.note}) if entry.note else None}
             for number, (key, _, _, _, _, entries) in zip(numbers, handed, strict=True) for entry in entries

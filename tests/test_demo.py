@@ -75,6 +75,17 @@ async def test_a_whole_month_is_such_as_the_product_makes(database: Database, se
         found = set(await numbers(database, f"SELECT status, count(*) FROM {table} GROUP BY 1"))
         assert states <= found, (table, states - found)
         assert not found & {"queued", "sending", "pending"}, table
+    requests = await numbers(database, "SELECT status, count(*) FROM handoff WHERE reason = 'request' GROUP BY 1")
+    assert set(requests) == {"waiting", "taken", "released"}
+    settled = "SELECT 'all', count(*) FROM handoff_entry WHERE what = 'settled' AND staff_id IS NULL"
+    assert (await numbers(database, settled))["all"] > 30
+    assert (
+        await numbers(
+            database,
+            "SELECT conversation_id::text, count(*) FROM handoff WHERE status <> 'released' GROUP BY 1 HAVING count(*) > 1",
+        )
+        == {}
+    )
     levels = await numbers(database, "SELECT level, count(*) FROM checkin WHERE level IS NOT NULL GROUP BY 1")
     assert set(levels) == {"red", "amber"}
     assert min((await numbers(database, "SELECT point_id, count(*) FROM scan GROUP BY 1")).values()) >= 10
