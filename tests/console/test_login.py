@@ -9,10 +9,10 @@ from datetime import UTC, datetime, timedelta
 import httpx
 import pyotp
 import pytest
-from zxcvbn.frequency_lists import FREQUENCY_LISTS
 from argon2 import PasswordHasher
 from fastapi import FastAPI, Request
 from sqlalchemy import text
+from zxcvbn.frequency_lists import FREQUENCY_LISTS
 
 from bot.console import accounts
 from bot.console.access import Role
