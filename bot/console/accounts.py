@@ -94,7 +94,7 @@ class Enrolment:
 
 def check_password(password: str, *, name: str, email: str) -> None:
     """Long enough, neither name nor address, and nothing that is guessed soon: the commonest passwords, rows of keys,
-    words with a year. Raises `WeakPassword`."""
+    one word twice. Raises `WeakPassword`."""
     words = {word.casefold() for word in (*name.split(), *email.replace("@", ".").split(".")) if len(word) > 3}
     rest = password.casefold()
     for word in words:

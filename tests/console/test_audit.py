@@ -164,7 +164,7 @@ def test_every_action_has_its_words() -> None:
 
 
 async def test_the_page_shows_words(team: Team) -> None:
-    """Not the codes; of a code that no release of ours knows, the code."""
+    """Not the codes."""
     boss = await team.at_work("administrator")
     page = (await boss.get("/console/audit?lang=en")).text
     assert "Signed in" in page and ">login<" not in page
