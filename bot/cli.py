@@ -637,7 +637,8 @@ def _new_password(name: str, email: str) -> str:
         accounts.check_password(password, name=name, email=email)
     except accounts.WeakPassword:
         raise configuration.SettingsError(
-            f"this password is weak: {accounts.SHORTEST} to {accounts.LONGEST} characters, not the name or address"
+            f"this password is weak: {accounts.SHORTEST} to {accounts.LONGEST} characters, not the name or address,"
+            " no common password and nothing that is soon guessed"
         ) from None
     return password
 
@@ -659,7 +660,7 @@ def staff_renew(email: Annotated[str, typer.Argument(help="Of whom in the team."
     try:
         enrolment = _in_database(settings, lambda database: accounts.enrol(database, email, password))
     except accounts.WeakPassword:
-        raise configuration.SettingsError("this password is weak: it is made of their name") from None
+        raise configuration.SettingsError("this password is weak: it is made of their name or address") from None
     if enrolment is None:
         raise configuration.SettingsError(f"{email} is nobody of the team")
     _show(enrolment, settings)

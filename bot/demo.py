@@ -129,7 +129,7 @@ class Entry:
 
     at: datetime
     what: str
-    by: str
+    by: str | None
     said: Said | None = None
     note: str | None = None
 
@@ -232,6 +232,8 @@ class Month:
             office=self._of("office"),
         )
         self._talk(one)
+        if one.request is not None and one.request["answers"].get("age_group") != "child":
+            self._waits(one, one.request)
         return one
 
     # what is heard and said
@@ -377,6 +379,23 @@ class Month:
         ))  # fmt: skip
         if minor:
             self._handoff(one, heard, "minor", "P1", say=False)
+
+    def _waits(self, one: Someone, request: dict[str, Any]) -> None:
+        """The request waits for somebody until the case backend has it, or the team speaks with the person."""
+        heard: Heard = request["heard"]
+        ends = max([h.at for h in one.heard] + [s.at for s in one.said])
+        spoken = next((row for row, _ in one.handoffs if row["at"] >= heard.at), None)
+        if request["status"] == "open" and spoken is None and ends - heard.at > timedelta(days=2):
+            request["status"] = "acknowledged"
+        settled_at = None
+        if request["status"] == "acknowledged":
+            settled_at = min(heard.at + timedelta(hours=1 + one.number % 40), self.now - timedelta(hours=1))
+        story, self.dice = self.dice, random.Random(one.number)  # noqa: S311 (the others' months stay as they are)
+        self._handoff(one, heard, "request", request["priority"], say=False, settled_at=settled_at, since=ends)
+        self.dice = story
+        if settled_at is None and spoken is not None:  # who takes one takes what else waits in that conversation
+            row = one.handoffs[-1][0]
+            row |= {name: spoken[name] for name in ("status", "owner", "taken_at", "released_at", "look_at")}
 
     def _interview(self, one: Someone) -> None:
         assert one.request is not None  # noqa: S101 (its caller looked)
@@ -544,7 +563,15 @@ class Month:
         self._handoff(one, heard, "asked", "P2")
 
     def _handoff(
-        self, one: Someone, heard: Heard, reason: str, priority: str, before: str = "", say: bool = True
+        self,
+        one: Someone,
+        heard: Heard,
+        reason: str,
+        priority: str,
+        before: str = "",
+        say: bool = True,
+        settled_at: datetime | None = None,
+        since: datetime | None = None,
     ) -> str:
         """A person is asked for: who takes it, when, what is written, and how it stands now."""
         settings, at = self.settings, heard.at
@@ -556,17 +583,25 @@ class Month:
             "released_at": None, "unanswered_at": None, "look_at": None,
         }  # fmt: skip
         entries: list[Entry] = []
-        self._tell(one, "handoff.requested", reference, at, {
-            "handoff": reference, "reason": reason, "priority": priority, "language": one.language,
-            "channel": one.channel,
-        })  # fmt: skip
+        if reason != "request":  # the request's own event tells it
+            self._tell(one, "handoff.requested", reference, at, {
+                "handoff": reference, "reason": reason, "priority": priority, "language": one.language,
+                "channel": one.channel,
+            })  # fmt: skip
         if say:
             asked = "care.person" if before else "handoff.asked"
             told = self._say(one, asked, reference=reference, when=self._reads(one, at))
             one.said.append(Said(at + timedelta(seconds=1), "\n\n".join(filter(None, (before, told))), heard))
         one.handoffs.append((row, entries))
+        if settled_at is not None:
+            row |= {"status": "released", "released_at": settled_at}
+            entries.append(Entry(settled_at, "settled", None))
+            return reference
+        if any(other is not row for other, _ in one.handoffs) and reason == "request":
+            row["look_at"] = max(handoff.reminder(settings, priority, at), self.now + timedelta(minutes=20))
+            return reference
         minutes = {"P0": self.dice.randint(2, 14), "P1": self.dice.randint(15, 500), "P2": self.dice.randint(30, 1000)}
-        taken_at = later(settings.rafiq_reading_hours, at, minutes[priority])
+        taken_at = later(settings.rafiq_reading_hours, since or at, minutes[priority])
         if priority == "P0":
             taken_at = at + timedelta(minutes=minutes["P0"])
         left = at > self.now - timedelta(days=3) and priority != "P0" and self._likely(0.5)
@@ -849,7 +884,7 @@ class _Writer:
             for _, person, thread, one, row, _ in handed
         ])  # fmt: skip
         await self._many(HandoffEntry, [
-            {"handoff_id": number, "what": entry.what, "staff_id": team[entry.by], "at": entry.at,
+            {"handoff_id": number, "what": entry.what, "staff_id": team[entry.by] if entry.by else None, "at": entry.at,
              "outbox_id": entry.said.id if entry.said else None, "told": "sent" if entry.said else None,
              "note_sealed": seal(key, {"text": entry.note}) if entry.note else None}
             for number, (key, _, _, _, _, entries) in zip(numbers, handed, strict=True) for entry in entries

@@ -57,6 +57,10 @@ STATES = ("all", "ours", "both", "lacks")  # of a text: what the team made of it
 SAYS = {"say", "say_number", "button", "do", "intend", "_choice"}
 BUTTONS = {"button", "do", "intend", "_choice"}
 WRONG = ("empty", "placeholders", "braces", "signs", "long", "long_answer", "no_source", "figure", "email", "name")
+# what writes into the audit, and what stands behind the codes that end with a state
+AUDITS = {"record", "note", "audited", "_audited", "_save", "_step", "_say"}
+AUDITED_STATES = {"appointment.": ("done", "missed"), "export.": ("allowed", "refused"), "times.": ("open", "close")}
+_ACTION = re.compile(r"[a-z_]+\.[a-z_]+|login|logout")
 _ID = re.compile(r"[a-z_]+(\.[A-Za-z_0-9]+)*")
 _FIGURE = re.compile(r"\d+(?:[ \u00a0\u202f.,]\d+)*")
 _CONSOLE = re.compile(r"\"(console\.(?!css|js)[a-z_.]*[a-z_])\"")
@@ -228,11 +232,38 @@ def _console() -> set[str]:
         "settings.situation": emergency.SITUATIONS,
         "board": FIGURES + checkins.DIMENSIONS,
         "board.period": PERIODS,
+        "board.kind": ["reply", "unasked", "template"],
+        "audit.did": actions(),
         "board.round": [one.id for one in schedule()],
         **{f"board.{figure}": keys for figure, keys in KEYS.items()},
     }
     used |= {f"console.{kind}.{one}" for kind, ones in kinds.items() for one in ones}
     return used | {f"console.canned.{one}.title" for one in CANNED}
+
+
+def actions() -> set[str]:
+    """The code of everything that is written into the audit, wherever it is."""
+    found: set[str] = set()
+    files = [*(ROOT / "bot" / "console").glob("*.py")]
+    files += [ROOT / "bot" / "conversation" / "staff.py", ROOT / "bot" / "cli.py"]
+    for file in files:
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            given: list[ast.expr] = []
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute | ast.Name):
+                name = node.func.attr if isinstance(node.func, ast.Attribute) else node.func.id
+                given = node.args if name in AUDITS else []
+            elif isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+                given = [node.value] if node.targets[0].id == "action" else []
+            elif isinstance(node, ast.Tuple) and len(node.elts) == 2 and isinstance(node.elts[1], ast.Name):
+                given = [node.elts[0]] if node.elts[1].id == "reference" else []  # what a chat did, and with what
+            elif isinstance(node, ast.Tuple) and len(node.elts) == 2 and ast.unparse(node.elts[1]) == "''":
+                given = [node.elts[0]]
+            for one in given:
+                found.update(code for code in _constants(one) if _ACTION.fullmatch(code))
+                if isinstance(one, ast.JoinedStr) and isinstance(one.values[0], ast.Constant):
+                    begins = str(one.values[0].value)
+                    found.update(begins + state for state in AUDITED_STATES.get(begins, ()))
+    return found
 
 
 def _constants(node: ast.expr) -> Iterator[str]:

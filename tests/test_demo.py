@@ -75,6 +75,13 @@ async def test_a_whole_month_is_such_as_the_product_makes(database: Database, se
         found = set(await numbers(database, f"SELECT status, count(*) FROM {table} GROUP BY 1"))
         assert states <= found, (table, states - found)
         assert not found & {"queued", "sending", "pending"}, table
+    requests = await numbers(database, "SELECT status, count(*) FROM handoff WHERE reason = 'request' GROUP BY 1")
+    assert set(requests) == {"waiting", "taken", "released"}
+    settled = "SELECT 'all', count(*) FROM handoff_entry WHERE what = 'settled' AND staff_id IS NULL"
+    assert (await numbers(database, settled))["all"] > 30
+    apart = "SELECT 'all', count(*) FROM handoff a JOIN handoff b USING (conversation_id)"
+    apart += " WHERE a.status = 'taken' AND (b.status = 'waiting' OR b.owner_id <> a.owner_id)"
+    assert (await numbers(database, apart))["all"] == 0  # whoever takes one takes all that waits there
     levels = await numbers(database, "SELECT level, count(*) FROM checkin WHERE level IS NOT NULL GROUP BY 1")
     assert set(levels) == {"red", "amber"}
     assert min((await numbers(database, "SELECT point_id, count(*) FROM scan GROUP BY 1")).values()) >= 10

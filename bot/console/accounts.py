@@ -16,6 +16,7 @@ from argon2.exceptions import InvalidHashError, VerificationError
 from sqlalchemy import delete, func, insert, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncSession
+from zxcvbn import zxcvbn
 
 from bot.console import audit
 from bot.conversation.handoffs import Desk
@@ -24,6 +25,7 @@ from bot.db.session import Database
 from bot.settings import Settings
 
 SHORTEST, LONGEST = 12, 128  # characters of a password
+LEAST_SCORE = 3  # of zxcvbn's four: more than a hundred million guesses
 STEP = 30  # seconds that a code is shown
 WINDOW = timedelta(minutes=15)  # in which failures count
 MOST_FAILURES = 5  # for one e-mail address
@@ -44,7 +46,7 @@ class TooMany(Exception):
 
 
 class WeakPassword(Exception):
-    """Too short, too long, or made of the person's own name."""
+    """Too short, too long, made of the person's own name, or soon guessed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,12 +94,15 @@ class Enrolment:
 
 
 def check_password(password: str, *, name: str, email: str) -> None:
-    """Long enough, and neither name nor address; nothing else is asked of it. Raises `WeakPassword`."""
+    """Long enough, neither name nor address, and nothing that is guessed soon: the commonest passwords, rows of keys,
+    one word twice. Raises `WeakPassword`."""
     words = {word.casefold() for word in (*name.split(), *email.replace("@", ".").split(".")) if len(word) > 3}
     rest = password.casefold()
     for word in words:
         rest = rest.replace(word, "")
     if not SHORTEST <= len(password) <= LONGEST or len(set(rest)) < 5:
+        raise WeakPassword
+    if zxcvbn(password[:72], sorted(words))["score"] < LEAST_SCORE:
         raise WeakPassword
 
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import hmac
 import re
+import time
+import uuid
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -13,6 +16,7 @@ from typing import Any
 from urllib.parse import parse_qsl, quote
 
 import jinja2
+import structlog
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response, StreamingResponse
 
@@ -31,12 +35,14 @@ from bot.db.session import Database
 from bot.messages import LANGUAGES, Language
 from bot.settings import Settings, reading_hours
 
+log = structlog.get_logger(__name__)
 HERE = Path(__file__).parent
 LANGUAGE_COOKIE = "rafiq_console_language"
 LARGEST = 64 * 1024  # bytes of a form
 LARGEST_FILE = media.LARGEST  # bytes that come with one, where one may
 MISSES = 30  # pages of references that are not there for somebody, within
 LATELY = timedelta(minutes=10)
+MOST_IN_A_MINUTE = 600  # requests of who is signed in: ten a second, pages that ask by themselves too
 _PAGE = re.compile(r"/console(/[A-Za-z0-9_-]+)*/?")
 _BOUNDARY = re.compile(r'boundary="?([A-Za-z0-9\'()+_,./:=?-]{1,70})')
 _NAME = re.compile(r'; name="([^"]*)"')
@@ -67,6 +73,22 @@ class NotThere(Exception):
     """No such page, or not for them to know of."""
 
 
+class Pace:
+    """How many requests each member of the team sends in this minute to this process: more than anybody clicks are
+    a script's."""
+
+    def __init__(self) -> None:
+        self._minute, self._sent = -1, Counter[uuid.UUID]()
+
+    def often(self, staff_id: uuid.UUID) -> bool:
+        """Count one more; whether they are too many."""
+        minute = int(time.monotonic() // 60)
+        if minute != self._minute:
+            self._minute, self._sent = minute, Counter()
+        self._sent[staff_id] += 1
+        return self._sent[staff_id] > MOST_IN_A_MINUTE
+
+
 @dataclass(frozen=True, slots=True)
 class Console:
     """What the pages work with."""
@@ -79,6 +101,7 @@ class Console:
     provider: Provider | None = None
     queue: Shared[list[tuple[Handoff, str | None]]] = field(default_factory=Shared)  # what is open, for all viewers
     notes: audit.Notes = field(default_factory=audit.Notes)
+    pace: Pace = field(default_factory=Pace)
 
     @property
     def secure(self) -> bool:
@@ -247,6 +270,7 @@ def guarded(console: Console, method: str, path: str, handler: Handler) -> Calla
         request = visit.request
         if method == "POST":
             if not _from_here(request):
+                await _forged(visit)
                 return visit.show("refused.html", 403, why="console.refused.origin")
             try:
                 largest = LARGEST + (LARGEST_FILE if await _may_upload(request) else 0)
@@ -266,11 +290,14 @@ def guarded(console: Console, method: str, path: str, handler: Handler) -> Calla
             visit.signed_in = await accounts.find(console.database, visit.token, console.limits, quietly=quietly)
         if visit.signed_in is None:
             return _sign_in_first(visit)
+        if console.pace.often(visit.signed_in.id):
+            return visit.show("refused.html", 429, why="console.refused.often")
         visit.language = _language(console, request, visit.signed_in)
         if method == "POST" and not hmac.compare_digest(
             visit.form.get("form_token", "").encode(),
             accounts.form_token(console.database, visit.token or "").encode(),
         ):
+            await _forged(visit)
             return visit.show("refused.html", 403, why="console.refused.form")
         if visit.signed_in.role not in allowed:
             await visit.note("access.refused", f"{method} {path}")
@@ -278,6 +305,17 @@ def guarded(console: Console, method: str, path: str, handler: Handler) -> Calla
         if "{reference}" in path and await _misses(visit) >= MISSES:
             return visit.show("refused.html", 429, why="console.people.too_many")
         return await _handled(visit)
+
+    async def _forged(visit: Visit) -> None:
+        """A form that no page of theirs sent: logged; of who is signed in, in the audit too."""
+        log.warning("form of another site refused", page=path)
+        token = visit.request.cookies.get(console.cookie)
+        if visit.signed_in is None and token is not None:
+            visit.signed_in = await accounts.find(console.database, token, console.limits, quietly=True)
+            if visit.signed_in is not None and console.pace.often(visit.signed_in.id):
+                return
+        if visit.signed_in is not None:
+            await visit.note("access.forged", f"{method} {path}")
 
     async def _may_upload(request: Request) -> bool:
         """Nobody else's megabytes are read."""

@@ -591,7 +591,12 @@ async def audit_page(visit: Visit) -> Response:
             .limit(200)
         )
         entries = [(entry, name) for entry, name in rows]
-    return visit.show("audit.html", entries=entries, verdict=verdict)
+
+    def did(action: str) -> str:
+        text_id = f"console.audit.did.{action}"
+        return visit.say(text_id) if i18n.has(text_id) else action  # of a release that wrote others
+
+    return visit.show("audit.html", entries=entries, verdict=verdict, did=did)
 
 
 async def staff(visit: Visit) -> Response:

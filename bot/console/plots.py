@@ -23,7 +23,7 @@ def drawn(figure: Figure, rtl: bool, say: Callable[[str], str]) -> str:
     """The figure as an SVG element; nothing where there is nothing to draw."""
     if not figure.plot or not any(value is not None for row in figure.rows for value in row.values):
         return ""
-    labels = [row.label if row.ready else say(row.label) for row in figure.rows]
+    labels = [row.said(say) for row in figure.rows]
     pen = _Pen(rtl)
     if figure.plot == "columns":
         height = _columns(pen, figure, labels)

@@ -179,6 +179,12 @@ class Row:
     label: str
     values: Sequence[float | None]
     ready: bool = False
+    kind: str = ""  # of messages: a text's id, said behind the label
+
+    def said(self, say: Callable[[str], str]) -> str:
+        """The label as people read it."""
+        label = self.label if self.ready else say(self.label)
+        return f"{label} · {say(self.kind)}" if self.kind else label
 
 
 @dataclass(frozen=True, slots=True)
@@ -427,7 +433,7 @@ async def _global(session: AsyncSession, database: Database, prices: str | None,
     ])]  # fmt: skip
     known = reading_prices(prices or "")
     sent = list(await session.execute(_MESSAGES, chosen.bounds))
-    rows = [Row(f"{one.channel} · {one.kind}", [_whole(one.messages)], True) for one in sent]
+    rows = [Row(one.channel, [_whole(one.messages)], True, f"console.board.kind.{one.kind}") for one in sent]
     figures.append(Figure("messages", ("console.board.messages.number",), rows, "bars", "messages"))
     if known:
         rows = []
@@ -435,7 +441,7 @@ async def _global(session: AsyncSession, database: Database, prices: str | None,
             price, number = known.get((one.channel, one.kind)), _whole(one.messages)
             if price is not None:
                 cost = round(float(price) * number, 2) if number is not None else None
-                rows.append(Row(f"{one.channel} · {one.kind}", [float(price), cost], True))
+                rows.append(Row(one.channel, [float(price), cost], True, f"console.board.kind.{one.kind}"))
         heads = ("console.board.cost.price", "console.board.cost.all")
         figures.append(Figure("cost", heads, rows, "", "cost"))
     return figures
@@ -448,7 +454,7 @@ def table(figures: Sequence[Figure], say: Callable[[str], str]) -> str:
     writer.writerow([say(f"console.board.csv.{head}") for head in KEYS["csv"]])
     for figure in figures:
         for row in figure.rows:
-            label = row.label if row.ready else say(row.label)
+            label = row.said(say)
             for head, value in zip(figure.heads, row.values, strict=True):
                 words = (say(f"console.board.{figure.id}"), label, say(head))
                 writer.writerow([*map(report.harmless, words), report.HIDDEN if value is None else f"{value:g}"])

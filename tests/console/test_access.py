@@ -337,7 +337,18 @@ async def test_forms_of_other_sites_are_refused(team: Team, database: Database, 
         assert (await browser.client.post(take, data=wrong)).status_code == 403
     assert (await browser.get(take)).status_code == 405
     assert await value(database, "SELECT status FROM handoff") == "waiting"
+    forged = "SELECT count(*) FROM audit WHERE action = 'access.forged'"
+    assert await value(database, forged) == 5  # each is written down, with who was signed in
     assert (await browser.client.post(take, data={"form_token": token})).status_code == 303
+
+
+async def test_nobody_clicks_like_a_script(team: Team, monkeypatch: pytest.MonkeyPatch) -> None:
+    """More requests in a minute than anybody clicks are refused, to them alone."""
+    browser, other = await team.at_work(), await team.at_work()
+    monkeypatch.setattr(guard, "MOST_IN_A_MINUTE", 3)
+    answers = [(await browser.get("/console/account")).status_code for _ in range(8)]
+    assert 429 in answers and answers[0] == 200
+    assert (await other.get("/console/account")).status_code == 200
 
 
 async def test_every_page_is_sealed(team: Team, database: Database) -> None:

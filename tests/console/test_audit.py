@@ -9,10 +9,11 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from typer.testing import CliRunner
 
-from bot import cli
+from bot import cli, i18n, texts
 from bot import settings as configuration
 from bot.console import accounts, audit
 from bot.db.session import Database
+from bot.messages import LANGUAGES
 from bot.settings import Settings
 from tests.console.conftest import PASSWORD, Team, change
 
@@ -151,6 +152,22 @@ async def test_the_command_verifies(
     assert "not active" in (await run("staff", "list"))[1]
     assert (await run("staff", "renew", "boss@example.org", typed=f"{PASSWORD}\n{PASSWORD}\n"))[0] == 0
     assert (await browser.login()).status_code == 403  # with the old secret
+
+
+def test_every_action_has_its_words() -> None:
+    """Whatever any page, chat or command writes into the audit is read in three languages."""
+    codes = texts.actions()
+    assert {"login", "logout", "times.open", "export.refused", "chat.unlinked", "access.forged"} <= codes
+    assert len(codes) > 60
+    for code in codes:
+        assert all(i18n.has(f"console.audit.did.{code}", language) for language in LANGUAGES), code
+
+
+async def test_the_page_shows_words(team: Team) -> None:
+    """Not the codes."""
+    boss = await team.at_work("administrator")
+    page = (await boss.get("/console/audit?lang=en")).text
+    assert "Signed in" in page and ">login<" not in page
 
 
 async def _only_member(database: Database) -> uuid.UUID:

@@ -12,6 +12,7 @@ import pytest
 from argon2 import PasswordHasher
 from fastapi import FastAPI, Request
 from sqlalchemy import text
+from zxcvbn.frequency_lists import FREQUENCY_LISTS
 
 from bot.console import accounts
 from bot.console.access import Role
@@ -283,6 +284,17 @@ async def test_who_is_stopped_has_no_chat_and_no_conversation(team: Team, databa
     assert await accounts.enrol(database, counsellor.email, PASSWORD) is not None
     linked = "SELECT count(*) FROM staff_member WHERE conversation_id IS NOT NULL OR link_digest IS NOT NULL"
     assert await value(database, linked) == 0
+
+
+def test_common_passwords_are_refused() -> None:
+    """Each of the thirty thousand commonest that is long enough, rows of keys, repeated words; not a sentence."""
+    common = [one for one in FREQUENCY_LISTS["passwords"] if len(one) >= accounts.SHORTEST]
+    assert len(common) > 20
+    for one in [*common, "azertyuiop123", "iloveyouforever", "jetaimejetaime", "Password1234!"]:
+        with pytest.raises(accounts.WeakPassword):
+            accounts.check_password(one, name="Salma Haddad", email="salma@example.org")
+    for one in (PASSWORD, "quiet rivers at dawn", "خمسة قوارب زرقاء", "x" * 9 + "7 lanternes sous la pluie" * 4):
+        accounts.check_password(one, name="Salma Haddad", email="salma@example.org")
 
 
 async def test_a_new_password_ends_the_other_sessions(team: Team) -> None:
