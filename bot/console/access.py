@@ -61,6 +61,7 @@ PAGES: dict[tuple[str, str], frozenset[Role] | None] = {
     ("GET", "/console/handoffs/{reference}/book"): _COUNSELLORS,
     ("POST", "/console/handoffs/{reference}/book"): _COUNSELLORS,
     ("GET", "/console/requests/{reference}"): _EVERYBODY,
+    ("POST", "/console/requests/{reference}/returned"): _COUNSELLORS,
     ("GET", "/console/calendar"): _PLANNERS,
     ("GET", "/console/calendar/week"): _PLANNERS,
     ("GET", "/console/calendar/live"): _PLANNERS,

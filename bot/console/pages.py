@@ -6,7 +6,7 @@ import asyncio
 import json
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from fastapi import APIRouter
@@ -17,12 +17,15 @@ from starlette.responses import Response
 
 from bot import i18n
 from bot.assistant import knowledge
+from bot.assistant.values import read_country
 from bot.cases import delivery as case_delivery
+from bot.cases.answers import Answer
+from bot.checkins import schedule
 from bot.console import accounts, audit, calendar, checkins, data, plots, points, provider, reading, settings, wording
 from bot.console.access import Field
 from bot.console.guard import HERE, LATELY, Console, Handler, NotThere, Visit, guarded, safe_path
 from bot.console.person import about, waited
-from bot.conversation import figures, handoffs, overview
+from bot.conversation import answers, figures, handoffs, overview
 from bot.conversation.figures import Board
 from bot.conversation.handoffs import CANNED, Desk, HandoffError
 from bot.conversation.media import Given, Unusable
@@ -286,6 +289,10 @@ async def media(visit: Visit) -> Response:
 
 async def request(visit: Visit) -> Response:
     """A first-contact request: what was asked, and the conversations in which a person was wanted."""
+    return await _request(visit)
+
+
+async def _request(visit: Visit, error: str = "", said: str = "", status: int = 200) -> Response:
     database, reference = visit.console.database, visit.path("reference")
     async with database.session() as session:
         found = await reading.request(session, database.vault, reference, visit.staff.places)
@@ -294,7 +301,41 @@ async def request(visit: Visit) -> Response:
         shown = await about(visit, session, found[1])
         await audit.record(session, database.vault, visit.staff.id, "request.seen", reference)
         await session.commit()
-    return visit.show("request.html", reference=reference, case=found[1], **shown)
+    today = datetime.now(UTC).date()
+    return visit.show(
+        "request.html", status, reference=reference, case=found[1], error=error, said=said, today=today, **shown
+    )
+
+
+async def returned(visit: Visit) -> Response:
+    """The person is back: they are asked whether they want check-ins. Recorded before, the day is corrected."""
+    database, reference = visit.console.database, visit.path("reference")
+    async with database.session() as session:
+        if await reading.request(session, database.vault, reference, visit.staff.places) is None:
+            raise NotThere
+    day, country = _day(visit.form.get("returned_on", "")), visit.form.get("country", "").strip()
+    where = read_country(country)
+    if day is None or not schedule.believable(day, datetime.now(UTC)):
+        return await _request(visit, "console.returned.wrong_day", status=400)
+    if country and where is None:
+        return await _request(visit, "console.returned.wrong_country", status=400)
+    data = {"ref": reference, "returned_on": day.isoformat(), "country": where}
+    answer = Answer("return.recorded", reference, datetime.now(UTC), data)
+
+    async def note(session: AsyncSession) -> None:
+        await audit.record(session, database.vault, visit.staff.id, "return.recorded", reference)
+
+    told = await answers.take(database, str(uuid.uuid4()), answer, note)
+    if told is None:
+        raise NotThere
+    return await _request(visit, said="console.returned.invited" if told else "console.returned.not_invited")
+
+
+def _day(given: str) -> date | None:
+    try:
+        return date.fromisoformat(given)
+    except ValueError:
+        return None
 
 
 async def _step(visit: Visit, action: str, step: Callable[[Desk, str, uuid.UUID], Awaitable[Any]]) -> Response:
@@ -681,6 +722,7 @@ HANDLERS: Mapping[tuple[str, str], Handler] = {
     ("POST", "/console/handoffs/{reference}/give-back"): give_back,
     ("POST", "/console/handoffs/{reference}/release"): release,
     ("GET", "/console/requests/{reference}"): request,
+    ("POST", "/console/requests/{reference}/returned"): returned,
     ("GET", "/console/people"): people,
     ("POST", "/console/people"): search,
     ("GET", "/console/dashboard"): dashboard,

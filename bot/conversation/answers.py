@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Any, cast
@@ -74,10 +75,15 @@ class _About:
     language: Language
 
 
-async def take(database: Database, answer_id: str, answer: Answer) -> bool | None:
+async def take(
+    database: Database,
+    answer_id: str,
+    answer: Answer,
+    also: Callable[[AsyncSession], Awaitable[object]] | None = None,
+) -> bool | None:
     """Write down what the answer changes and commit; whether the person is told. None: no such reference.
 
-    The same id again changes nothing and gets the same answer.
+    The same id again changes nothing and gets the same answer. What is `also` written, is so with it or not at all.
     """
     async with database.session() as session:
         # one that comes twice at once waits here for itself
@@ -100,6 +106,8 @@ async def take(database: Database, answer_id: str, answer: Answer) -> bool | Non
                     await settle(session, about.request.person_id, datetime.now(UTC))
                 told = words is not None and await _tell(session, database, about, words)
         session.add(CaseAnswer(id=answer_id, type=answer.type, told=told))
+        if also is not None:
+            await also(session)
         faults.point("answers.before_commit")
         await session.commit()
         faults.point("answers.committed")

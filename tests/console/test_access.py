@@ -49,6 +49,7 @@ EXPECTED: dict[tuple[str, str], set[Role]] = {
     ("GET", "/console/handoffs/{reference}/book"): COUNSELLORS,
     ("POST", "/console/handoffs/{reference}/book"): COUNSELLORS,
     ("GET", "/console/requests/{reference}"): EVERYBODY,
+    ("POST", "/console/requests/{reference}/returned"): COUNSELLORS,
     ("GET", "/console/calendar"): PLANNERS,
     ("GET", "/console/calendar/week"): PLANNERS,
     ("GET", "/console/calendar/live"): PLANNERS,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import re
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from sqlalchemy.exc import IntegrityError
@@ -16,6 +17,7 @@ from bot.messages import LANGUAGES
 from tests.console.conftest import PASSWORD, Browser, Team, change, value
 from tests.console.people import NAME, PHONE, WORDS, somebody
 from tests.console.test_calendar import told
+from tests.conversation.conftest import rows
 
 
 async def a_while_later(team: Team, browser: Browser) -> None:
@@ -56,6 +58,38 @@ async def test_check_ins_are_listed_and_drawn(team: Team, database: Database) ->
     assert (await stranger.get(f"/console/checkins/{person.enrolment}")).status_code == 404
     await change(database, "UPDATE enrolment SET zone = 'Africa/Dakar'")  # nobody has an office there
     assert (await stranger.get(f"/console/checkins/{person.enrolment}")).status_code == 200
+
+
+async def test_a_return_is_recorded(team: Team, database: Database) -> None:
+    """The person is invited, enrolled by their own yes alone; another day is a correction; a wrong one is refused and
+    kept in the form; what was done is in the audit."""
+    person = await somebody(database)
+    await change(database, "DELETE FROM checkin")
+    await change(database, "DELETE FROM enrolment")
+    browser = await team.at_work()
+    page = f"/console/requests/{person.request}"
+    assert i18n.say("console.returned.record", "en") in (await browser.get(page)).text
+    tomorrow, lately, before = (datetime.now(UTC).date() - timedelta(days=days) for days in (-2, 9, 12))
+    for day, country, wrong in (
+        ("", "", "console.returned.wrong_day"),
+        ("soon", "", "console.returned.wrong_day"),
+        (tomorrow.isoformat(), "", "console.returned.wrong_day"),
+        ("2019-01-01", "", "console.returned.wrong_day"),
+        (lately.isoformat(), "Atlantis", "console.returned.wrong_country"),
+    ):
+        answer = await browser.post(f"{page}/returned", returned_on=day, country=country)
+        assert answer.status_code == 400 and i18n.say(wrong, "en") in answer.text and f'value="{day}"' in answer.text
+    assert await value(database, "SELECT count(*) FROM enrolment") == 0
+    answer = await browser.post(f"{page}/returned", returned_on=lately.isoformat(), country="Sénégal")
+    assert answer.status_code == 200 and i18n.say("console.returned.invited", "en") in answer.text
+    [enrolment] = await rows(database, "SELECT status, returned_on, zone FROM enrolment")
+    assert tuple(enrolment) == ("invited", lately, "Africa/Dakar")
+    assert await value(database, "SELECT count(*) FROM outbox WHERE unasked AND status = 'queued'") == 1
+    answer = await browser.post(f"{page}/returned", returned_on=before.isoformat(), country="")
+    assert i18n.say("console.returned.not_invited", "en") in answer.text
+    assert await value(database, "SELECT returned_on FROM enrolment") == before
+    assert await value(database, "SELECT count(*) FROM audit WHERE action = 'return.recorded'") == 2
+    assert (await browser.post("/console/requests/AV-ZZZZ/returned", returned_on="2026-01-01")).status_code == 404
 
 
 async def test_everything_beside_the_conversation(team: Team, database: Database) -> None:
