@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 from sqlalchemy import ARRAY, DateTime, Interval, LargeBinary, bindparam, delete, func, select, text
 from sqlalchemy.dialects.postgresql import insert
@@ -19,6 +18,7 @@ from bot.messages import Incoming, Kind
 from bot.orientation import points
 
 SILENCE = timedelta(days=30)  # after which we want to know who it is before anything personal is shown
+LATE = timedelta(minutes=5)  # from when on it matters that an event comes late
 LONGEST = 20_000  # characters kept of one message
 SPOKEN = (Kind.TEXT, Kind.PRESS, Kind.START, Kind.MEDIA, Kind.UNKNOWN)  # the person did something just now
 AFTERTHOUGHTS = (Kind.EDITED, Kind.REVOKED)  # no turn: what is stored of an earlier message follows
@@ -145,12 +145,16 @@ async def _instead(
 
 
 def _said_at(event: Incoming) -> datetime:
-    """When the person did it, as the platform tells: its 24 hours begin then, however late we hear of it."""
-    told: Any = event.details.get("sent_at")
+    """When the person did it: where we hear of it late, as the platform tells, whose 24 hours began then.
+
+    Else now: the platform counts in whole seconds, and by another clock.
+    """
+    now, told = datetime.now(UTC), event.details.get("sent_at")
     try:
-        return datetime.fromtimestamp(told, UTC)
-    except (TypeError, ValueError, OverflowError, OSError):
-        return datetime.now(UTC)
+        at = datetime.fromtimestamp(told, UTC) if isinstance(told, int) else now
+    except (ValueError, OverflowError, OSError):
+        return now
+    return at if now - at > LATE else now
 
 
 async def _afterthought(database: Database, event: Incoming, known: people.Known) -> int | None:

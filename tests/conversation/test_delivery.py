@@ -286,7 +286,8 @@ async def test_just_inside_the_window_free_text_goes(database: Database, deliver
 
 
 @pytest.mark.parametrize(
-    ("hours_ago", "open_"), [((25,), False), ((23.9,), True), ((1, 30), True), ((30, 1), True), ((-5,), True)]
+    ("hours_ago", "open_"),
+    [((25,), False), ((23.9,), True), ((1, 30), True), ((30, 1), True), ((0.01,), True), ((-5,), True)],
 )
 async def test_the_window_begins_when_the_person_wrote(
     database: Database, delivery: Delivery, hours_ago: Sequence[float], open_: bool

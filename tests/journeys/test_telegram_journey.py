@@ -265,9 +265,9 @@ async def test_a_recording_is_acknowledged(bot: Bot, database: Database) -> None
 async def test_an_edited_message_makes_no_new_turn(bot: Bot, database: Database) -> None:
     """It is written down and nothing is said."""
     chat = Chat(bot, database, "fr")
-    await chat.say(QUESTION["fr"])
+    await chat._turn(chat.owner.send(text=QUESTION["fr"], message_id=11))
     sent = len(await bot.telegram.calls("sendMessage"))
-    await chat.owner.edit(1, PERSON["fr"])
+    await chat.owner.edit(11, PERSON["fr"])
     await until(lambda: value(database, "SELECT count(*) FROM inbox WHERE kind = 'edited' AND status = 'done'"))
     await asyncio.sleep(1.2)  # longer than the sweep's pause
     assert await value(database, "SELECT turns FROM conversation") == 1
