@@ -184,16 +184,15 @@ def connect(url: str, vault: Vault, pool_size: int = 24) -> Database:
     """Open the database at a `postgresql://` address."""
     address = url.replace("postgresql://", "postgresql+psycopg://", 1)
     given: dict[str, Any] = {
-        "pool_size": pool_size,
-        "max_overflow": 8,
         "pool_pre_ping": False,
         "pool_recycle": 1800,
         "pool_use_lifo": True,  # the same few connections again and again: their statements are prepared and planned
         "hide_parameters": True,  # an error's text gets into logs, and what people wrote is among them
         "connect_args": {"application_name": "rafiq", "prepare_threshold": 2},
     }
-    engine = create_async_engine(address, **given)
-    alone = create_async_engine(address, isolation_level="AUTOCOMMIT", **given)
+    # turns and deliveries are `alone`; each process may open eight more than it keeps, whatever their kind
+    engine = create_async_engine(address, pool_size=8, max_overflow=6, **given)
+    alone = create_async_engine(address, isolation_level="AUTOCOMMIT", pool_size=pool_size - 8, max_overflow=2, **given)
 
     def in_utc(connection: Any, record: object) -> None:
         cursor = connection.cursor()
