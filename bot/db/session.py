@@ -192,7 +192,9 @@ def connect(url: str, vault: Vault, pool_size: int = 24) -> Database:
     }
     # turns and deliveries are `alone`; each process may open eight more than it keeps, whatever their kind
     engine = create_async_engine(address, pool_size=8, max_overflow=6, **given)
-    alone = create_async_engine(address, isolation_level="AUTOCOMMIT", pool_size=pool_size - 8, max_overflow=2, **given)
+    alone = create_async_engine(
+        address, isolation_level="AUTOCOMMIT", pool_size=max(pool_size - 8, 4), max_overflow=2, **given
+    )
 
     def in_utc(connection: Any, record: object) -> None:
         cursor = connection.cursor()
