@@ -241,11 +241,8 @@ class Telegram:
                 return [self._event(external_id, address, Kind.START, sender, text=(start[1] or "").strip())]
             return [self._event(external_id, address, Kind.TEXT, sender, text=words)]
         caption = _words(message.get("caption", ""))
-        media = next((name for name in MEDIA if name in message), None)
-        if media is not None:
-            details = {"media": media, **(_file(message[media]) if media in FILES else {})}
-            if "media_group_id" in message:  # pictures that were sent together are answered together
-                details["album"] = _words(message["media_group_id"])
+        details = _media(message)
+        if details:
             return [self._event(external_id, address, Kind.MEDIA, sender, text=caption, details=details)]
         if any(name in message for name in SERVICE):
             return []
@@ -258,9 +255,10 @@ class Telegram:
         edited = _number(message.get("edit_date", message.get("date")))
         words = _words(message.get("text", message.get("caption", "")))
         address = str(_number(chat.get("id")))
-        details: dict[str, Any] = {"original": self._message_id(address, message)}
-        if "text" in message and edited - _number(message.get("date")) < LATE_EDIT:
-            details["whole"] = True  # what it says is all that its message said
+        details: dict[str, Any] = {"original": self._message_id(address, message), "sent_at": edited}
+        media = _media(message)
+        if ("text" in message or media) and edited - _number(message.get("date")) < LATE_EDIT:
+            details |= {"whole": True, **media}  # it says all that its message said
         return [self._event(f"u{update_id}:{edited}", address, Kind.EDITED, sender, text=words, details=details)]
 
     def _read_press(self, update_id: int, query: Mapping[str, Any]) -> list[Incoming]:
@@ -768,6 +766,17 @@ def _words(value: object) -> str:
     if not isinstance(value, str):
         raise Malformed("a text was expected")
     return readable(value)
+
+
+def _media(message: Mapping[str, Any]) -> dict[str, Any]:
+    """What a message holds beside words, and what it takes to fetch it; nothing when it holds nothing else."""
+    media = next((name for name in MEDIA if name in message), None)
+    if media is None:
+        return {}
+    details = {"media": media, **(_file(message[media]) if media in FILES else {})}
+    if "media_group_id" in message:  # pictures that were sent together are answered together
+        details["album"] = _words(message["media_group_id"])
+    return details
 
 
 def _file(content: object) -> dict[str, Any]:

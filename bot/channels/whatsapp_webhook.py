@@ -177,9 +177,12 @@ def _taken_back(
     if kind == "revoke":
         return _event(message_id, sender, Kind.REVOKED, details)
     edited = _object(content.get("message"))
-    now = _object(edited.get(_words(edited.get("type"))))
-    if edited.get("type") == "text":
-        details["whole"] = True  # what it says is all that its message said
+    what = _words(edited.get("type"))
+    now = _object(edited.get(what))
+    if what == "text":
+        details["whole"] = True  # it says all that its message said
+    elif what in _MEDIA and _words(now.get("id")):
+        details |= {"whole": True, **_media(what, now, edited)}
     return _event(message_id, sender, Kind.EDITED, details, _words(now.get("body", now.get("caption"))))
 
 

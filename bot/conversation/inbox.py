@@ -19,6 +19,7 @@ from bot.orientation import points
 
 SILENCE = timedelta(days=30)  # after which we want to know who it is before anything personal is shown
 LATE = timedelta(minutes=5)  # from when on it matters that an event comes late
+LATEST = timedelta(days=8)  # no platform tries for so long: a time before that is none
 LONGEST = 20_000  # characters kept of one message
 SPOKEN = (Kind.TEXT, Kind.PRESS, Kind.START, Kind.MEDIA, Kind.UNKNOWN)  # the person did something just now
 AFTERTHOUGHTS = (Kind.EDITED, Kind.REVOKED)  # no turn: what is stored of an earlier message follows
@@ -137,8 +138,12 @@ async def _instead(
     database: Database, edit: Incoming, known: people.Known, begin: Callable[[Incoming, int], None] | None
 ) -> None:
     """An edit that came before its message is its message, which is known when it comes."""
+    original = str(edit.details["original"])
     details = {key: value for key, value in edit.details.items() if key not in ("original", "whole")}
-    said = replace(edit, external_id=str(edit.details["original"]), kind=Kind.TEXT, details=details)
+    if "message_id" in details:
+        details["message_id"] = original
+    kind = Kind.MEDIA if "media" in details else Kind.TEXT
+    said = replace(edit, external_id=original, kind=kind, details=details)
     inbox_id = await _accept(database, said, known, by=database.name if begin is not None else "")
     if begin is not None and inbox_id is not None:
         begin(said, known.conversation_id)
@@ -154,7 +159,7 @@ def _said_at(event: Incoming) -> datetime:
         at = datetime.fromtimestamp(told, UTC) if isinstance(told, int) else now
     except (ValueError, OverflowError, OSError):
         return now
-    return at if now - at > LATE else now
+    return at if LATE < now - at < LATEST else now
 
 
 async def _afterthought(database: Database, event: Incoming, known: people.Known) -> int | None:
@@ -181,6 +186,11 @@ async def _afterthought(database: Database, event: Incoming, known: people.Known
 
 async def _follow(session: AsyncSession, database: Database, known: people.Known, event: Incoming) -> None:
     digest = database.vault.digest(event.channel, str(event.details.get("original") or ""))
+    if event.kind is Kind.REVOKED:  # should its message come late, or in this moment, it is known already and not kept
+        gone = insert(Inbox).values(channel=event.channel, external_digest=digest, status="done", kind=event.kind)
+        gone = gone.values(conversation_id=known.conversation_id).on_conflict_do_nothing()
+        if await session.scalar(gone.returning(Inbox.id)) is not None:
+            return
     original = await session.scalar(
         select(Inbox)
         .where(Inbox.channel == event.channel, Inbox.external_digest == digest)
@@ -188,13 +198,14 @@ async def _follow(session: AsyncSession, database: Database, known: people.Known
         .with_for_update()
     )
     if original is None:
-        if event.kind is Kind.REVOKED:  # should it come late, it is known already and not kept
-            gone = insert(Inbox).values(channel=event.channel, external_digest=digest, status="done", kind=event.kind)
-            await session.execute(gone.values(conversation_id=known.conversation_id).on_conflict_do_nothing())
-    elif event.kind is Kind.EDITED and original.content_sealed is not None:
+        return
+    if event.kind is Kind.EDITED and original.content_sealed is not None:
         content = database.vault.open(known.key, original.content_sealed)
-        content["text"] = points.scanned(database.vault, event).text[:LONGEST]
-        original.content_sealed = database.vault.seal(known.key, content)
+        at, kept_at = event.details.get("sent_at", 0), content["details"].get("sent_at", 0)
+        if at >= kept_at:  # of two edits the later one counts, whichever comes first
+            content["text"] = points.scanned(database.vault, event).text[:LONGEST]
+            content["details"]["sent_at"] = at
+            original.content_sealed = database.vault.seal(known.key, content)
     elif event.kind is Kind.REVOKED:
         original.content_sealed = None
         if original.status in ("pending", "waiting"):

@@ -39,11 +39,17 @@ ATTEMPTS = 8
 RIGHT_AFTER = timedelta(minutes=1)  # what comes so soon after another is answered with it
 LOOK_AGAIN = timedelta(seconds=5)  # when a message that waits for its file is looked at again, if nobody wakes it
 
-# whether the last thing that happened before this in its conversation was another picture or paper, right before it
+# whether the last thing that was said before this in its conversation was another picture or paper, right before it,
+# which somebody has been told of and has not finished with
 _FOLLOWS = text("""
     SELECT earlier.received_at > this.received_at - :right_after AND media.album IS NULL AND media.kind <> ALL(:voices)
+        AND EXISTS (
+            SELECT 1 FROM handoff
+            WHERE handoff.conversation_id = this.conversation_id AND handoff.status IN ('waiting', 'taken')
+        )
     FROM inbox AS this
     JOIN inbox AS earlier ON earlier.conversation_id = this.conversation_id AND earlier.id < this.id
+        AND earlier.kind NOT IN ('edited', 'revoked')
     LEFT JOIN media ON media.inbox_id = earlier.id
     WHERE this.id = :inbox
     ORDER BY earlier.id DESC LIMIT 1

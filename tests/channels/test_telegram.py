@@ -177,7 +177,7 @@ MEANT: dict[str, tuple[Kind, str, str, str, dict[str, str | bool], str | None] |
         Kind.PRESS, ADA, "", "Zq3xT0b1n9", {"callback_query_id": "3006841902755512347"}, "en-GB"
     ),
     "edited_message": (
-        Kind.EDITED, AWA, "Bonjour, est-ce que le retour est gratuit ?", "", {"original": "m123456789:700100200:101", "whole": True}, "fr"
+        Kind.EDITED, AWA, "Bonjour, est-ce que le retour est gratuit ?", "", {"original": "m123456789:700100200:101", "sent_at": 1795320044, "whole": True}, "fr"
     ),
     "voice": (Kind.MEDIA, YUSUF, "", "", {"media": "voice", "file_id": FILE, "mime": "audio/ogg"}, "ar"),
     "photo_with_caption": (

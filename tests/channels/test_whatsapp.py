@@ -133,6 +133,13 @@ def summary(one: Incoming | Receipt | Notice) -> tuple[Any, ...]:
     return (one.kind,)
 
 
+def test_an_edit_brings_what_it_changes() -> None:
+    """The words, or the picture with them: all that the message needs, should it come after its edit."""
+    assert event("edited_text").details["whole"] is True
+    caption = event("edited_caption").details
+    assert caption["whole"] is True and caption["media"] == "photo" and caption["media_id"] == "1166846181421424"
+
+
 def webhook(**value: Any) -> bytes:
     """A webhook with these contents."""
     metadata = {"phone_number_id": PHONE_NUMBER_ID}

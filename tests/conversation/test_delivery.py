@@ -287,12 +287,23 @@ async def test_just_inside_the_window_free_text_goes(database: Database, deliver
 
 @pytest.mark.parametrize(
     ("hours_ago", "open_"),
-    [((25,), False), ((23.9,), True), ((1, 30), True), ((30, 1), True), ((0.01,), True), ((-5,), True)],
+    [
+        ((25,), False),
+        ((23.9,), True),
+        ((1, 30), True),
+        ((30, 1), True),
+        ((0.01,), True),
+        ((-5,), True),
+        ((7 * 24,), False),
+        ((9 * 24,), True),
+    ],
 )
 async def test_the_window_begins_when_the_person_wrote(
     database: Database, delivery: Delivery, hours_ago: Sequence[float], open_: bool
 ) -> None:
-    """Not when we hear of it, which may be days later and in any order; never in the future."""
+    """Not when we hear of it, which may be days later and in any order; never in the future, nor longer ago than any
+    platform tries.
+    """
     for hours in hours_ago:
         conversation = await writes(database, sent_at=int(time.time() - hours * 3600))
     message = await queue(database, conversation)

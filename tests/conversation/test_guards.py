@@ -289,6 +289,38 @@ async def test_an_edit_before_its_message_is_the_message(worker: Worker, databas
     assert await value(database, "SELECT turns FROM conversation") == 7
 
 
+async def test_the_later_of_two_edits_counts(worker: Worker, database: Database) -> None:
+    """In whatever order they come, before their message or after it."""
+    address = typed("").address
+    for whole, original in ((False, "m1"), (True, "m2")):
+        first = typed("un", external_id=original)
+        if not whole:
+            await tell(database, first)
+        for at, words in ((30, "trois"), (20, "deux"), (30, "quatre")):
+            details = {"original": original, "sent_at": at, "whole": whole}
+            edit = Incoming("web", f"{original}:{at}:{words}", address, Kind.EDITED, words, details=details)
+            await inbox.accept(database, [edit])
+        assert await inbox.accept(database, [first]) == [None]
+    await until(lambda: over(database))
+    kept = await rows(database, "SELECT p.key, i.content_sealed FROM inbox i, person p WHERE i.kind = 'text'")
+    assert [database.vault.open(one.key, one.content_sealed)["text"] for one in kept] == ["quatre"] * 2
+
+
+async def test_what_is_taken_back_while_it_comes_is_not_kept(worker: Worker, database: Database) -> None:
+    """Its message is being written down in the same moment: one of both waits for the other."""
+    first = typed("je vis en Algérie", external_id="m1")
+    await tell(database, first)
+    digest = {"digest": database.vault.digest("web", "m2")}
+    revoked = Incoming("web", "r1", first.address, Kind.REVOKED, details={"original": "m2"})
+    async with database.session() as writing:
+        await writing.execute(text("UPDATE inbox SET external_digest = :digest"), digest)
+        revoking = asyncio.create_task(inbox.accept(database, [revoked]))
+        await until(lambda: value(database, "SELECT count(*) > 0 FROM pg_locks WHERE NOT granted"))
+        await writing.commit()
+    await revoking
+    assert await value(database, "SELECT content_sealed FROM inbox WHERE kind = 'text'") is None
+
+
 async def test_what_is_taken_back_is_no_example_any_more(worker: Worker, database: Database) -> None:
     """A sentence left for learning goes with the message that it stood in."""
     await tell(database, first := typed("le machin", external_id="m1"))

@@ -178,6 +178,35 @@ async def test_pictures_right_after_each_other_are_answered_once(
     assert not await oracles.never_silent(database)
 
 
+async def test_a_picture_after_somebody_finished_is_answered(
+    worker: Worker, fetching: FakeChannel, database: Database
+) -> None:
+    """However soon: nobody would look at it."""
+    await tell(database, sent("photo", "p1"))
+    await change(database, "UPDATE handoff SET status = 'released', look_at = NULL")
+    await tell(database, sent("photo", "p1"))
+    assert len(await said(database)) == 2
+    assert await value(database, "SELECT count(*) FROM handoff WHERE status = 'waiting'") == 1
+
+
+async def test_a_changed_caption_that_comes_before_its_picture(
+    worker: Worker, fetching: FakeChannel, database: Database
+) -> None:
+    """It brings the picture with it, which is known when it comes; a word between two pictures changes nothing."""
+    picture_ = sent("photo", "p1", text="ma crate")
+    details = {**picture_.details, "original": picture_.external_id, "whole": True}
+    edit = Incoming("web", "e1", picture_.address, Kind.EDITED, "ma carte", language_hint="fr", details=details)
+    await inbox.accept(database, [edit])
+    await kept(database)
+    assert await inbox.accept(database, [picture_]) == [None]
+    await tell(database, sent("photo", "p1"))
+    assert {row.status for row in await kept(database, 2)} == {"kept"}
+    assert len(await said(database)) == 1
+    [row] = await rows(database, "SELECT content_sealed, key FROM inbox, person WHERE inbox.kind = 'media' LIMIT 1")
+    assert database.vault.open(row.key, row.content_sealed)["text"] == "ma carte"
+    assert await value(database, "SELECT count(*) FROM inbox WHERE kind = 'edited' AND content_sealed IS NULL") == 1
+
+
 async def test_a_cry_under_a_picture_is_read(worker: Worker, fetching: FakeChannel, database: Database) -> None:
     """Safety reads captions; the picture is kept all the same."""
     await tell(database, sent("photo", "p1", text="je veux mourir"))
