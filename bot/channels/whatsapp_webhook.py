@@ -34,6 +34,7 @@ _MEDIA = {
     "image": "photo", "video": "video", "document": "document", "sticker": "sticker", "audio": "audio",
     "voice": "voice", "location": "location", "contacts": "contact",
 }  # fmt: skip
+_NAMED = ("text", "interactive", "button", "reaction", *_MEDIA)  # known by their content where the type is not given
 _STATUSES: Mapping[str, Status] = {
     "sent": "sent",
     "delivered": "delivered",
@@ -107,7 +108,8 @@ def _change(field: object, value: Mapping[str, Any], phone_number_id: str) -> It
 
 def _message(message: Mapping[str, Any], people: Sequence[Mapping[str, Any]]) -> Incoming | None:
     """What a person did; None for what needs no turn, or names nobody."""
-    message_id, kind = _words(message.get("id")), _words(message.get("type"))
+    message_id = _words(message.get("id"))
+    kind = _words(message.get("type")) or next((one for one in _NAMED if one in message), "")
     if message.get("group_id") or kind == "reaction":
         return None
     content = _object(message.get(kind))
@@ -176,10 +178,10 @@ def _taken_back(
     details["original"] = original
     if kind == "revoke":
         return _event(message_id, sender, Kind.REVOKED, details)
-    edited = _object(content.get("message"))
+    edited = _object(content.get("message")) or content
     what = _words(edited.get("type"))
     now = _object(edited.get(what))
-    if what == "text":
+    if what == "text" and _words(now.get("body")):
         details["whole"] = True  # it says all that its message said
     elif what in _MEDIA and _words(now.get("id")):
         details |= {"whole": True, **_media(what, now, edited)}
@@ -190,7 +192,8 @@ def _system(
     message_id: str, sender: Sequence[str], content: Mapping[str, Any], details: dict[str, Any]
 ) -> Incoming | None:
     """WhatsApp says that a person's number, id or telephone is another one now."""
-    kind = content.get("type")
+    kind = _words(content.get("type"))
+    content = {**content, **_object(content.get(kind))}
     if kind in ("user_changed_number", "customer_changed_number", "user_changed_user_id"):
         before = _address(content.get("previous_user_id"), USER_ID)
         given = [_address(content.get("user_id"), USER_ID)]

@@ -200,6 +200,8 @@ async def _follow(session: AsyncSession, database: Database, known: people.Known
     if original is None:
         return
     if event.kind is Kind.EDITED and original.content_sealed is not None:
+        if not event.text and not event.details.get("whole"):
+            return  # nothing that could be read
         content = database.vault.open(known.key, original.content_sealed)
         at, kept_at = event.details.get("sent_at", 0), content["details"].get("sent_at", 0)
         if at >= kept_at:  # of two edits the later one counts, whichever comes first

@@ -147,6 +147,43 @@ def webhook(**value: Any) -> bytes:
     return json.dumps({"object": "whatsapp_business_account", "entry": [{"changes": [change]}]}).encode()
 
 
+def said(**message: Any) -> Incoming:
+    """What this message of a person is."""
+    [found] = make().parse(webhook(messages=[{"from": NUMBER, "id": "wamid.X", "timestamp": "1795320007", **message}]))
+    assert isinstance(found, Incoming)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("content", "kind", "what"),
+    [
+        ({"text": {"body": "salut"}}, Kind.TEXT, "salut"),
+        ({"location": {"latitude": 35.7, "longitude": -5.8}}, Kind.MEDIA, "location"),
+        ({"contacts": [{"name": {"formatted_name": "Omar"}}]}, Kind.MEDIA, "contact"),
+        ({"type": None, "image": {"id": "880044001122", "mime_type": "image/jpeg"}}, Kind.MEDIA, "photo"),
+        ({"type": None}, Kind.UNKNOWN, ""),
+    ],
+)
+def test_a_message_without_its_type_is_known_by_its_content(content: dict[str, Any], kind: Kind, what: str) -> None:
+    """As the places and contacts in some collections are."""
+    found = said(**content)
+    assert (found.kind, found.text or found.details.get("media", "")) == (kind, what)
+
+
+def test_a_changed_number_may_stand_deeper() -> None:
+    """Under the name of what happened, as some collections have it."""
+    deeper = {"new_wa_id": "212600700199", "old_wa_id": NUMBER}
+    found = said(type="system", system={"type": "customer_changed_number", "customer_changed_number": deeper})
+    assert (found.kind, found.address, found.details["address"]) == (Kind.IDENTITY, NUMBER, "212600700199")
+
+
+@pytest.mark.parametrize("content", [{}, {"message": {"type": "text"}}, {"message": {"type": "poll", "poll": {}}}])
+def test_an_edit_that_cannot_be_read_is_none_of_its_message(content: dict[str, Any]) -> None:
+    """It is written down, and stands for nothing."""
+    found = said(type="edit", edit={"original_message_id": "wamid.O", **content})
+    assert (found.kind, found.text) == (Kind.EDITED, "") and "whole" not in found.details
+
+
 @pytest.mark.parametrize("name", sorted(path.stem for path in FIXTURES.glob("*.json")))
 def test_each_kind_of_webhook(name: str) -> None:
     """Every kind is read as what it is, every part of a batch, nothing twice."""

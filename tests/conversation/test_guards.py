@@ -290,14 +290,14 @@ async def test_an_edit_before_its_message_is_the_message(worker: Worker, databas
 
 
 async def test_the_later_of_two_edits_counts(worker: Worker, database: Database) -> None:
-    """In whatever order they come, before their message or after it."""
+    """In whatever order they come, before their message or after it; one that cannot be read takes nothing away."""
     address = typed("").address
     for whole, original in ((False, "m1"), (True, "m2")):
         first = typed("un", external_id=original)
         if not whole:
             await tell(database, first)
-        for at, words in ((30, "trois"), (20, "deux"), (30, "quatre")):
-            details = {"original": original, "sent_at": at, "whole": whole}
+        for at, words in ((30, "trois"), (20, "deux"), (30, "quatre"), (40, "")):
+            details = {"original": original, "sent_at": at, "whole": whole and bool(words)}
             edit = Incoming("web", f"{original}:{at}:{words}", address, Kind.EDITED, words, details=details)
             await inbox.accept(database, [edit])
         assert await inbox.accept(database, [first]) == [None]
