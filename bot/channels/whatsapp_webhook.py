@@ -29,7 +29,7 @@ KEPT = 4000  # characters kept of a content that nobody here can read
 
 PHONE = re.compile(r"\d{3,20}")
 USER_ID = re.compile(r"[A-Z]{2}\.(?:ENT\.)?[A-Za-z0-9]{1,128}")
-_ENVELOPE = {"object", "entry", "field", "value", "messages", "statuses"}
+_ENVELOPE = {"object", "entry", "field", "value", "messages", "statuses", "contacts", "errors"}
 _MEDIA = {
     "image": "photo", "video": "video", "document": "document", "sticker": "sticker", "audio": "audio",
     "voice": "voice", "location": "location", "contacts": "contact",

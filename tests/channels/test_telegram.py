@@ -149,11 +149,27 @@ def read(channel: Telegram, update: Mapping[str, Any]) -> Sequence[Incoming]:
     return channel.parse(json.dumps(update).encode())
 
 
+@pytest.mark.parametrize(("later", "whole"), [(30, True), (2 * 24 * 3600, False)])
+async def test_an_edit_brings_its_picture(reader: Telegram, later: int, whole: bool) -> None:
+    """All that its message needs, should it come first; a message of days ago came long ago."""
+    message = {
+        "message_id": 7, "date": 1795320007, "edit_date": 1795320007 + later, "caption": "ma carte",
+        "chat": {"id": 5, "type": "private"}, "from": {"id": 5, "is_bot": False, "first_name": "Awa"},
+        "photo": [{"file_id": "small"}, {"file_id": "large"}], "media_group_id": "g1",
+    }  # fmt: skip
+    [edit] = read(reader, {"update_id": 9, "edited_message": message})
+    assert (edit.kind, edit.text, edit.details["sent_at"]) == (Kind.EDITED, "ma carte", message["edit_date"])
+    picture = {key: edit.details.get(key) for key in ("whole", "media", "file_id", "album")}
+    assert picture == (
+        {"whole": True, "media": "photo", "file_id": "large", "album": "g1"} if whole else dict.fromkeys(picture)
+    )
+
+
 # Reading
 
 AWA, YUSUF, ADA = "700100200", "700100300", "700100400"
 FILE = "AwACAgQAAxkBAAEXAMPLE"
-MEANT: dict[str, tuple[Kind, str, str, str, dict[str, str | bool], str | None] | None] = {
+MEANT: dict[str, tuple[Kind, str, str, str, dict[str, str | int], str | None] | None] = {
     "text": (Kind.TEXT, AWA, "Bonjour, est-ce que c'est gratuit ?", "", {}, "fr"),
     "text_arabic": (
         Kind.TEXT,

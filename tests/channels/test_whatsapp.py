@@ -378,6 +378,8 @@ def test_our_id_comes_back_with_the_part_of_a_long_message() -> None:
         {"object": "whatsapp_business_account"},
         {"field": "messages", "value": {}},
         {"entry": {"changes": []}},
+        {"contacts": [{"wa_id": "212600700100"}], "errors": [{"code": 1}]},  # of an older interface
+        {"errors": [{"code": 1}]},
     ],
 )
 def test_a_webhook_of_an_unknown_shape_is_taken(body: object) -> None:

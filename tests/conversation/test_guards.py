@@ -266,7 +266,7 @@ async def test_an_edit_before_its_message_is_the_message(worker: Worker, databas
     await until(lambda: value(database, "SELECT count(*) > 0 FROM outbox"))
     await tell(database, first)
     assert await inbox.accept(database, [edit]) == [None]
-    kept = "SELECT p.key, i.content_sealed FROM inbox i, person p WHERE i.kind = 'text'"
+    kept = "SELECT p.key, i.content_sealed FROM inbox i, person p WHERE i.kind = 'text' ORDER BY i.id"
     [row] = await rows(database, kept)
     assert database.vault.open(row.key, row.content_sealed)["text"] == "c'est gratuit ?"
     assert await value(database, "SELECT turns FROM conversation") == 1
