@@ -10,6 +10,7 @@ import os
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -54,6 +55,7 @@ from bot.journeys import first_contact, hours
 from bot.messages import Incoming, Kind, Notice, Receipt, SendError
 from bot.settings import Settings
 from bot.training import Models
+from nlu.normalise import visible
 
 log = structlog.get_logger()
 LOOK, SILENCE = 60.0, 15 * 60.0  # seconds between two looks at Telegram; without it until an operator is told
@@ -151,6 +153,7 @@ class Service:
         for event in incoming:
             if event.kind is Kind.TEXT:
                 self.turns.expect(event.text)
+        incoming += [_said_anew(event) for event in incoming if event.kind is Kind.EDITED and await self._cries(event)]
         ids = await inbox.accept(self.database, incoming, self._begin)
         reports = [event for event in events if isinstance(event, Receipt)]
         await receipts.apply(self.database, self.delivery.channels, reports)
@@ -158,6 +161,11 @@ class Service:
             faults.point("receipts.applied")
         await notices.keep(self.database, [event for event in events if isinstance(event, Notice)])
         return ids
+
+    async def _cries(self, edit: Incoming) -> bool:
+        """Whether the changed words call for help: an edit has no turn, but nobody may wait who is in danger."""
+        words = visible(edit.text).strip()
+        return bool(words) and self.triage.read(words, await self.turns.vector_of(words)) is not None
 
     def _begin(self, event: Incoming, conversation_id: int) -> None:
         """Its turn begins; where it would wait for those of others, it is looked at whether it may."""
@@ -381,6 +389,12 @@ def create_app(settings: Settings, database_url: str) -> FastAPI:
         return JSONResponse(health, status_code=200 if all(health.values()) else 503)
 
     return app
+
+
+def _said_anew(edit: Incoming) -> Incoming:
+    """The changed words as a message of their own."""
+    details = {key: value for key, value in edit.details.items() if key in ("message_id", "sent_at", "aliases")}
+    return replace(edit, external_id=f"{edit.external_id}:words", kind=Kind.TEXT, details=details)
 
 
 def may_measure(request: Request, settings: Settings) -> bool:

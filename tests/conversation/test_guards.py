@@ -289,6 +289,21 @@ async def test_an_edit_before_its_message_is_the_message(worker: Worker, databas
     assert await value(database, "SELECT turns FROM conversation") == 7
 
 
+async def test_a_cry_that_comes_by_an_edit_is_heard(worker: Worker, database: Database) -> None:
+    """Words of care and a handoff, once, however often the edit comes; an edit without a cry has no turn."""
+    service, _ = worker
+    await tell(database, typed("bonjour", external_id="m1"))
+    address = typed("").address
+    for words, turns in (("bonsoir", 1), ("je veux mourir", 2)):
+        edit = Incoming("web", f"e:{words}", address, Kind.EDITED, words, details={"original": "m1", "whole": True})
+        for _ in range(2):
+            await service.accept([edit])
+        await until(lambda: over(database))
+        assert await value(database, "SELECT turns FROM conversation") == turns
+    assert await value(database, "SELECT reason FROM handoff") == "cue:suicidal"
+    assert (await said(database))[-1].startswith(i18n.say("care.suicidal", "fr")[:20])
+
+
 async def test_the_later_of_two_edits_counts(worker: Worker, database: Database) -> None:
     """In whatever order they come, before their message or after it; one that cannot be read takes nothing away."""
     address = typed("").address
