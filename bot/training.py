@@ -38,13 +38,14 @@ class Models:
         """The models of this checkout, trained or not."""
         folder = settings.rafiq_var / "models"
         rasa = fingerprint(
-            "config.yml", "domain.yml", "flows/*.yml", "nlu/components/*.py", "nlu/encoder.py", "knowledge/topics.yml",
-            "requirements/rasa.txt", *EXAMPLES,
+            "config.yml", "domain.yml", "flows/*.yml", "nlu/components/*.py", "nlu/e5.py", "nlu/encoder.py",
+            "knowledge/topics.yml", "requirements/rasa.txt", *EXAMPLES,
         )  # fmt: skip
         language = fingerprint("bot/assistant/language.py", *EXAMPLES)
         cues = fingerprint(
             "nlu/train_cues.py",
             "nlu/cue_rules.yml",
+            "nlu/e5.py",
             "nlu/encoder.py",
             "bot/assistant/triage.py",
             "nlu/*/cues.tsv",

