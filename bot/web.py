@@ -115,6 +115,7 @@ class Service:
         self.lanes.watch(self.signals.heard)
         self.live = Live()
         self.lanes.watch(self.live.heard)
+        self._met = people.Met()
         self._tasks: list[asyncio.Task[None]] = []
         self._hurrying: set[asyncio.Task[None]] = set()  # a task that nobody holds may vanish
 
@@ -154,7 +155,7 @@ class Service:
             if event.kind is Kind.TEXT:
                 self.turns.expect(event.text)
         incoming += [_said_anew(event) for event in incoming if event.kind is Kind.EDITED and await self._cries(event)]
-        ids = await inbox.accept(self.database, incoming, self._begin)
+        ids = await inbox.accept(self.database, incoming, self._begin, self._met)
         reports = [event for event in events if isinstance(event, Receipt)]
         await receipts.apply(self.database, self.delivery.channels, reports)
         if reports:

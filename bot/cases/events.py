@@ -14,7 +14,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from bot.db.models import CaseEvent
-from bot.db.session import Lane, wake
+from bot.db.session import Lane, waking
 
 SCHEMA = "rafiq-case/1"
 SCHEMAS = Path(__file__).resolve().parent.parent.parent / "docs" / "case-events"
@@ -47,8 +47,8 @@ async def record(
         insert(CaseEvent)
         .values(key=key, type=type_, person_id=person_id, payload=payload, words_sealed=words_sealed)
         .on_conflict_do_nothing(index_elements=["key"])
+        .returning(waking(Lane.CASES, 0))
     )
-    await wake(session, Lane.CASES, 0)
 
 
 @cache

@@ -5,8 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
-from sqlalchemy import ARRAY, DateTime, Interval, LargeBinary, bindparam, delete, func, select, text
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    DateTime,
+    Interval,
+    LargeBinary,
+    Row,
+    Text,
+    bindparam,
+    delete,
+    func,
+    select,
+    text,
+)
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -21,41 +35,51 @@ SILENCE = timedelta(days=30)  # after which we want to know who it is before any
 LATE = timedelta(minutes=5)  # from when on it matters that an event comes late
 LATEST = timedelta(days=8)  # no platform tries for so long: a time before that is none
 LONGEST = 20_000  # characters kept of one message
+TRIES = 5  # whose an address is changes once in a lifetime, not once a try
 SPOKEN = (Kind.TEXT, Kind.PRESS, Kind.START, Kind.MEDIA, Kind.UNKNOWN)  # the person did something just now
 AFTERTHOUGHTS = (Kind.EDITED, Kind.REVOKED)  # no turn: what is stored of an earlier message follows
 
 
 # Once per event, all or nothing: the event, the call that wakes a worker, and, when the person did something, that
 # they can be reached, that the platform's window is open, and that what waited for that may go; the other names that
-# the platform has for them. An event that is known already changes nothing, however late it comes again.
-_ACCEPT = text("""
-    WITH event AS (
+# the platform has for them. An event that is known already changes nothing, however late it comes again. No row at all
+# when the address is not of this conversation, or the person has not this key, any more; who is being erased is waited
+# for.
+_ACCEPT = text(f"""
+    WITH who AS (
+        {people.FOUND} AND conversation.id = :conversation AND person.key = :key FOR KEY SHARE OF conversation
+    ), event AS (
         INSERT INTO inbox (channel, external_digest, conversation_id, kind, content_sealed)
-        VALUES (:channel, :digest, :conversation, :kind, :content)
+        SELECT :channel, :digest, who.id, :kind, :content FROM who
         ON CONFLICT DO NOTHING
         RETURNING id
     ), heard AS (
         UPDATE address SET last_heard_at = greatest(last_heard_at, least(:said_at, now())), unreachable_at = NULL,
             unsure_at = CASE WHEN last_heard_at < now() - :silence THEN coalesce(unsure_at, now()) ELSE unsure_at END
-        FROM conversation
-        WHERE conversation.id = :conversation AND address.id = conversation.address_id AND :spoken
+        FROM who, conversation
+        WHERE conversation.id = who.id AND address.id = conversation.address_id AND :spoken
             AND NOT EXISTS (SELECT 1 FROM inbox WHERE channel = :channel AND external_digest = :digest)
     ), released AS (
         UPDATE outbox SET status = 'queued', next_at = NULL, error = NULL
-        WHERE conversation_id = :conversation AND :spoken
+        FROM who
+        WHERE conversation_id = who.id AND :spoken
             AND (status = 'held' AND error IN ('window', 'template') OR status = 'queued' AND error = 'people')
             AND NOT EXISTS (SELECT 1 FROM inbox WHERE channel = :channel AND external_digest = :digest)
     ), named AS (
         INSERT INTO address_alias (channel, digest, address_id)
-        SELECT :channel, name, conversation.address_id FROM conversation, unnest(:names) AS name
-        WHERE conversation.id = :conversation
+        SELECT :channel, name, conversation.address_id FROM who, conversation, unnest(:names) AS name
+        WHERE conversation.id = who.id
             AND NOT EXISTS (SELECT 1 FROM address WHERE channel = :channel AND address.digest = name)
             AND NOT EXISTS (SELECT 1 FROM inbox WHERE channel = :channel AND external_digest = :digest)
         ON CONFLICT (channel, digest) DO UPDATE SET address_id = excluded.address_id
             WHERE address_alias.address_id <> excluded.address_id
     )
-    SELECT id, pg_notify('rafiq', :call) FROM event
-""").bindparams(
+    SELECT event.id, CASE WHEN event.id IS NOT NULL THEN pg_notify('rafiq', :call) END FROM who LEFT JOIN event ON true
+""").bindparams(  # noqa: S608 (our own words)
+    bindparam("conversation", type_=BigInteger),
+    bindparam("address", type_=LargeBinary),
+    bindparam("key", type_=LargeBinary),
+    bindparam("kind", type_=Text),
     bindparam("content", type_=LargeBinary),
     bindparam("digest", type_=LargeBinary),
     bindparam("names", type_=ARRAY(LargeBinary)),
@@ -77,35 +101,58 @@ _OPEN = (
 
 
 async def accept(
-    database: Database, events: Sequence[Incoming], begin: Callable[[Incoming, int], None] | None = None
+    database: Database,
+    events: Sequence[Incoming],
+    begin: Callable[[Incoming, int], None] | None = None,
+    met: people.Met | None = None,
 ) -> list[int | None]:
     """Write these events down and commit; the inbox id of each, None for one that was there already.
 
     When this returns, nothing is lost any more: the channel may answer 200. `begin` is told of each new event and of
-    its conversation; every other process hears of it by a wake-up call.
+    its conversation; every other process hears of it by a wake-up call. Who was `met` lately is not looked up.
     """
     ids: list[int | None] = []
+    by = database.name if begin is not None else ""
     for event in events:
-        known = await people.find(database, event.channel, event.address)
-        aliases = event.details.get("aliases")
-        if known is None and aliases:
-            known = await people.known_before(database, event.channel, event.address, aliases)
+        address = database.vault.digest(event.channel, event.address)
+        known = met.get(address) if met is not None and event.kind in SPOKEN else None
         if known is None:
-            known = await people.begin(database, event.channel, event.address)
+            known = await _known(database, event)
         if event.kind in AFTERTHOUGHTS:
             if event.details.get("whole"):
                 await _instead(database, event, known, begin)
             inbox_id = await _afterthought(database, event, known)
         else:
-            inbox_id = await _accept(database, event, known, by=database.name if begin is not None else "")
+            known, inbox_id = await _accept(database, event, known, by)
             if begin is not None and inbox_id is not None:
                 begin(event, known.conversation_id)
+        if met is not None:
+            met.keep(address, known)
         ids.append(inbox_id)
         faults.point("inbox.accepted")
     return ids
 
 
-async def _accept(database: Database, event: Incoming, known: people.Known, by: str) -> int | None:
+async def _known(database: Database, event: Incoming) -> people.Known:
+    """Whose address this is; somebody new, where it is nobody's."""
+    known = await people.find(database, event.channel, event.address)
+    aliases = event.details.get("aliases")
+    if known is None and aliases:
+        known = await people.known_before(database, event.channel, event.address, aliases)
+    return known if known is not None else await people.begin(database, event.channel, event.address)
+
+
+async def _accept(database: Database, event: Incoming, known: people.Known, by: str) -> tuple[people.Known, int | None]:
+    """Whose it is in the end, and its inbox id; None when it was there already."""
+    for _ in range(TRIES):
+        row = await _write(database, event, known, by)
+        if row is not None:
+            return known, row.id
+        known = await _known(database, event)  # they are erased, or the address is somebody else's, since we looked
+    raise RuntimeError("the address changed each time that something from it was written down")
+
+
+async def _write(database: Database, event: Incoming, known: people.Known, by: str) -> Row[Any] | None:
     scanned = points.scanned(database.vault, event)
     content = {
         "text": scanned.text[:LONGEST],
@@ -120,7 +167,9 @@ async def _accept(database: Database, event: Incoming, known: people.Known, by: 
     values = {
         "channel": event.channel,
         "digest": database.vault.digest(event.channel, event.external_id),
+        "address": database.vault.digest(event.channel, event.address),
         "conversation": known.conversation_id,
+        "key": known.key,
         "kind": scanned.kind.value,
         "content": database.vault.seal(known.key, content),
         "spoken": event.kind in SPOKEN,
@@ -130,8 +179,7 @@ async def _accept(database: Database, event: Incoming, known: people.Known, by: 
         "call": wake_up_call(Lane.TURN, known.conversation_id, by),
     }
     async with database.autocommit() as connection:
-        inbox_id: int | None = await connection.scalar(_ACCEPT, values)
-    return inbox_id
+        return (await connection.execute(_ACCEPT, values)).first()
 
 
 async def _instead(
@@ -144,7 +192,7 @@ async def _instead(
         details["message_id"] = original
     kind = Kind.MEDIA if "media" in details else Kind.TEXT
     said = replace(edit, external_id=original, kind=kind, details=details)
-    inbox_id = await _accept(database, said, known, by=database.name if begin is not None else "")
+    known, inbox_id = await _accept(database, said, known, database.name if begin is not None else "")
     if begin is not None and inbox_id is not None:
         begin(said, known.conversation_id)
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import secrets
+import time
+from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -25,14 +27,41 @@ class Known:
     key: bytes  # the person's wrapped key
 
 
-_FIND = text("""
+class Met:
+    """Whom this process heard lately: who writes on need not be looked up before what they wrote is written down.
+
+    What is remembered is as the database holds it: the hash of the address, the key as it is wrapped. Whoever uses it
+    makes sure that it is still so (`bot.conversation.inbox`).
+    """
+
+    def __init__(self, most: int = 1000, seconds: float = 300) -> None:
+        self._most, self._seconds = most, seconds
+        self._heard: OrderedDict[bytes, tuple[float, Known]] = OrderedDict()  # the longest ago first
+
+    def get(self, digest: bytes) -> Known | None:
+        """Who has this address, as far as is remembered."""
+        at, known = self._heard.get(digest, (0.0, None))
+        return known if time.monotonic() < at + self._seconds else None
+
+    def keep(self, digest: bytes, known: Known) -> None:
+        """Remember them from now on for a while; who was heard too long ago is forgotten."""
+        now = time.monotonic()
+        self._heard.pop(digest, None)
+        self._heard[digest] = now, known
+        while len(self._heard) > self._most or next(iter(self._heard.values()))[0] + self._seconds < now:
+            self._heard.popitem(last=False)
+
+
+# the conversation of an address, by whatever name the platform has for it
+FOUND = """
     SELECT conversation.id, person.key
     FROM conversation JOIN person ON person.id = conversation.person_id
     WHERE conversation.address_id = coalesce(
-        (SELECT id FROM address WHERE channel = :channel AND digest = :digest),
-        (SELECT address_id FROM address_alias WHERE channel = :channel AND digest = :digest)
+        (SELECT id FROM address WHERE channel = :channel AND digest = :address),
+        (SELECT address_id FROM address_alias WHERE channel = :channel AND digest = :address)
     )
-""")
+"""
+_FIND = text(FOUND)
 
 
 # all three or, where somebody else began with this address in the same moment, none
@@ -53,7 +82,7 @@ async def find(database: Database, channel: str, address: str) -> Known | None:
     """The conversation of this address, by whatever name the platform has for it, if it has one."""
     async with database.autocommit() as connection:
         digest = database.vault.digest(channel, address)
-        row = (await connection.execute(_FIND, {"channel": channel, "digest": digest})).first()
+        row = (await connection.execute(_FIND, {"channel": channel, "address": digest})).first()
     return Known(*row) if row else None
 
 

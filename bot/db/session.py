@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any
 
-from sqlalchemy import Connection, Executable, Row, event, text
+from sqlalchemy import ColumnElement, Connection, Executable, Row, event, func, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, create_async_engine
 from sqlalchemy.orm import Session, SessionTransaction
 
@@ -170,6 +170,11 @@ async def _end(connection: AsyncConnection) -> None:
 async def wake(session: AsyncSession | AsyncConnection, lane: Lane, key: int, unhurried: bool = False) -> None:
     """Tell every worker, at commit, that this lane has work; `unhurried`: only who watches, the sweep finds it."""
     await session.execute(_CALL, {"call": wake_up_call(lane, key, "unhurried" if unhurried else "")})
+
+
+def waking(lane: Lane, key: int) -> ColumnElement[Any]:
+    """As `wake`, for what a statement returns: one round trip for both."""
+    return func.pg_notify("rafiq", wake_up_call(lane, key))
 
 
 def wake_up_call(lane: Lane, key: int, by: str = "") -> str:

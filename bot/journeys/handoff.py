@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from bot.cases import events
 from bot.db.models import Conversation, Handoff, HandoffEntry, Request
-from bot.db.session import Lane, wake
+from bot.db.session import Lane, wake, waking
 from bot.journeys.context import Context, new_reference
 from bot.journeys.hours import closing, later, when_somebody_reads
 from bot.settings import Settings, reading_minutes
@@ -61,7 +61,8 @@ async def record(
     reference = new_reference("H")
     theirs = ctx.owner_id is not None
     await ctx.session.execute(
-        insert(Handoff).values(
+        insert(Handoff)
+        .values(
             reference=reference,
             person_id=ctx.person_id,
             conversation_id=ctx.conversation_id,
@@ -77,6 +78,7 @@ async def record(
             unanswered_at=ctx.now if theirs else None,
             look_at=patience(ctx.settings, priority, ctx.now) if theirs else ctx.now,
         )
+        .returning(waking(Lane.HANDOFF, ctx.conversation_id))
     )
     if announced:
         await events.record(
@@ -93,7 +95,6 @@ async def record(
                 "channel": ctx.channel,
             },
         )
-    await wake(ctx.session, Lane.HANDOFF, ctx.conversation_id)
     return reference
 
 

@@ -17,6 +17,13 @@ from rasa.shared.core.trackers import DialogueStateTracker
 
 # of what was understood, only what a later turn can need
 KEPT_OF_PARSE_DATA = ("intent", "entities", "text", "labels")
+# planned once for each connection
+PREPARED = """
+    PREPARE load (text) AS SELECT events FROM rasa_tracker WHERE conversation = $1;
+    PREPARE save (text, bytea) AS
+        INSERT INTO rasa_tracker (conversation, events) VALUES ($1, $2)
+        ON CONFLICT (conversation) DO UPDATE SET events = excluded.events, updated_at = now()
+"""
 
 
 class PostgresTrackerStore(TrackerStore, SerializedTrackerAsText):
@@ -35,7 +42,7 @@ class PostgresTrackerStore(TrackerStore, SerializedTrackerAsText):
 
     async def retrieve(self, sender_id: Text) -> Optional[DialogueStateTracker]:
         """The conversation's tracker, or None for a new one. Raises when the database does not answer."""
-        rows = self._execute("SELECT events FROM rasa_tracker WHERE conversation = %s", (sender_id,))
+        rows = self._execute("EXECUTE load (%s)", (sender_id,))
         if not rows or self.domain is None:
             return None
         events = json.loads(zlib.decompress(bytes(rows[0][0])))
@@ -45,8 +52,7 @@ class PostgresTrackerStore(TrackerStore, SerializedTrackerAsText):
         """Write the conversation's events. Raises when the database does not answer."""
         events = [_slim(event.as_dict()) for event in tracker.events]
         self._execute(
-            "INSERT INTO rasa_tracker (conversation, events) VALUES (%s, %s) "
-            "ON CONFLICT (conversation) DO UPDATE SET events = excluded.events, updated_at = now()",
+            "EXECUTE save (%s, %s)",
             (tracker.sender_id, psycopg2.Binary(zlib.compress(json.dumps(events).encode(), 1))),
         )
 
@@ -63,13 +69,16 @@ class PostgresTrackerStore(TrackerStore, SerializedTrackerAsText):
 
     def _execute_once(self, statement: Text, values: Any) -> List[Any]:
         if self._connection is None:
-            self._connection = psycopg2.connect(
+            connection = psycopg2.connect(
                 self._address,
                 connect_timeout=5,
                 application_name="rafiq rasa",
                 options="-c synchronous_commit=off",  # the turn commits after it, and takes it to the disk
             )
-            self._connection.autocommit = True
+            connection.autocommit = True
+            with connection.cursor() as cursor:
+                cursor.execute(PREPARED)
+            self._connection = connection
         with self._connection.cursor() as cursor:
             cursor.execute(statement, values)
             return list(cursor.fetchall()) if cursor.description else []
