@@ -110,6 +110,7 @@ class Service:
         self.lanes.add(Lane.MAIL, Worker(self.mailer.work, 2), self.mailer.due)
         self.chosen = Chosen(self.database, settings)
         self.lanes.add(Lane.SETTINGS, Worker(self.chosen.read, 1), self.chosen.due)
+        self.lanes.add(Lane.ROUNDS, Worker(self.chosen.follow, 2), self.chosen.unplanned)
         self.wording = Wording(self.database)
         self.lanes.add(Lane.TEXTS, Worker(self.wording.read, 1), self.wording.due)
         self.lanes.watch(self.signals.heard)

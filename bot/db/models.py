@@ -590,6 +590,7 @@ class Enrolment(Base):
             postgresql_where=text("status IN ('draft', 'invited', 'active')"),
         ),
         Index("enrolment_person", "person_id"),
+        Index("enrolment_planned", "planned", postgresql_where=text("status IN ('active', 'ended')")),
     )
     id: Mapped[int] = _id()
     reference: Mapped[str] = mapped_column(unique=True)  # random: CK-7K3QX
@@ -599,6 +600,8 @@ class Enrolment(Base):
     returned_on: Mapped[date | None]
     zone: Mapped[str | None]
     recorded_at: Mapped[datetime | None]  # when the team said which day that was: an older word changes nothing
+    months: Mapped[int | None] = mapped_column(Integer)  # for how many they are asked; None: nothing was planned
+    planned: Mapped[int] = mapped_column(Integer, server_default=text("0"))  # with which version of the team's rounds
     created_at: Mapped[datetime] = _now()
     updated_at: Mapped[datetime] = _now()
 
@@ -622,6 +625,8 @@ class Checkin(Base):
     person_id: Mapped[int] = mapped_column(ForeignKey("person.id", ondelete="CASCADE"))
     round: Mapped[str]
     form: Mapped[str]
+    weeks: Mapped[int | None] = mapped_column(Integer)  # after the return, as it was planned; weeks or months
+    months: Mapped[int | None] = mapped_column(Integer)
     status: Mapped[str] = mapped_column(server_default=text("'planned'"))
     asked: Mapped[str | None]  # the open question
     answers_sealed: Mapped[bytes | None]
@@ -819,11 +824,15 @@ class TextVersion(Base):
 
 
 class TeamSetting(Base):
-    """A number of the settings that the team chose in the console (bot/conversation/chosen.py)."""
+    """A setting that the team chose in the console (bot/conversation/chosen.py).
+
+    A number by its name in bot/settings.py; or what it changed of the check-ins (bot/checkins/rounds.py).
+    """
 
     __tablename__ = "team_setting"
-    name: Mapped[str] = mapped_column(primary_key=True)  # as in bot/settings.py
-    number: Mapped[int] = mapped_column(Integer)
+    name: Mapped[str] = mapped_column(primary_key=True)
+    number: Mapped[int] = mapped_column(Integer)  # of the check-ins: how often it was changed
+    data: Mapped[Any | None] = mapped_column(JSONB(none_as_null=True))  # of the check-ins; None: the file's
     at: Mapped[datetime] = _now()
 
 

@@ -42,6 +42,7 @@ class Lane(IntEnum):
     RETENTION = 13
     TEXTS = 14
     SETTINGS = 15
+    ROUNDS = 16
 
 
 @dataclass(frozen=True)
