@@ -104,6 +104,7 @@ class Service:
         self.lanes.add(Lane.CASES, Worker(self.cases.work, 1), self.cases.due)
         self.lanes.add(Lane.MEDIA, Worker(self.media.work, 2), self.media.due)
         self.lanes.add(Lane.REMINDERS, Worker(self.appointments.work, 2), self.appointments.due)
+        self.lanes.add(Lane.PROPOSALS, Worker(self.appointments.unanswered, 1), self.appointments.proposed)
         self.lanes.add(Lane.CHECKINS, Worker(self.checkins.work, 4), self.checkins.due)
         self.watch, self.mailer = Watch(self.database, settings), Mailer(self.database, settings)
         self.lanes.add(Lane.HANDOFF, Worker(self.watch.work, 2), self.watch.due)

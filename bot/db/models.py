@@ -304,6 +304,7 @@ class Request(Base):
     """A first-contact request: what a person asked IOM to know, in order to call back safely."""
 
     __tablename__ = "request"
+    __table_args__ = (Index("request_unanswered", "unanswered_at", postgresql_where=text("unanswered_at IS NOT NULL")),)
     id: Mapped[int] = _id()
     reference: Mapped[str] = mapped_column(unique=True)  # random, for people: AV-7K3Q
     person_id: Mapped[int] = mapped_column(ForeignKey("person.id", ondelete="CASCADE"), index=True)
@@ -315,6 +316,7 @@ class Request(Base):
         index=True
     )  # of the number in the answers: for the console's search
     interview_sealed: Mapped[bytes | None]  # the last one that was proposed
+    unanswered_at: Mapped[datetime | None]  # when its time is over: the team is reminded, unless something came of it
     created_at: Mapped[datetime] = _now()
     updated_at: Mapped[datetime] = _now()
 

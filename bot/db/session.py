@@ -43,6 +43,7 @@ class Lane(IntEnum):
     TEXTS = 14
     SETTINGS = 15
     ROUNDS = 16
+    PROPOSALS = 17
 
 
 @dataclass(frozen=True)

@@ -91,6 +91,49 @@ def test_the_schedule() -> None:
     assert [one.form for one in FILE.wanted(12)] == ["short", "short", "full", "full", "full", "full"]
 
 
+spans = st.tuples(st.integers(8, 20), st.integers(1, 13)).map(lambda one: f"{one[0]:02}:00-{min(21, sum(one)):02}:30")
+
+
+@examples(max_examples=100, deadline=None)
+@given(
+    moment=st.datetimes(datetime(2024, 1, 1), datetime(2034, 12, 31)),  # noqa: DTZ001 (UTC follows)
+    zone=zones,
+    usual=spans,
+    others=st.lists(st.lists(spans, max_size=1), min_size=3, max_size=3),
+)
+def test_the_hours_of_a_team(moment: datetime, zone: str, usual: str, others: list[list[str]]) -> None:
+    """Whatever hours a team chose, empty ones too: forward only, into them, and never on a feast."""
+    team = schedule.of_team(None, dict(zip(schedule.NAMES, [[usual], *others], strict=True)), 0)
+    at = moment.replace(tzinfo=UTC)
+    moved = team.allowed(at, zone)
+    assert moved >= at and team.allowed(moved, zone) == moved
+    local = moved.astimezone(ZoneInfo(zone))
+    name = "friday" if local.weekday() == 4 else "usual"
+    kinds = [name, {"friday": "ramadan_friday", "usual": "ramadan"}[name]]
+    assert any(opens <= local.time() < closes for kind in kinds for opens, closes in team.hours[kind])
+    for feasts in (FITR, ADHA):
+        assert all(not timedelta(0) <= local.date() - feast <= timedelta(days=2) for feast in feasts)
+
+
+def test_the_rounds_of_a_team() -> None:
+    """Those of the file, changed or off, and its own, in order; a form that is no more is as in the file."""
+    of_file = {one.id: one for one in FILE.rounds}
+    team = schedule.of_team(
+        [
+            {"id": "week6", "form": "short", "weeks": 6, "months": 0, "on": True},
+            {"id": "month1", "form": "short", "weeks": 3, "months": 0, "on": True},
+            {"id": "month3", "form": "full", "weeks": 0, "months": 3, "on": False},
+            {"id": "month6", "form": "of yesterday", "weeks": 0, "months": 7, "on": True},
+        ],
+        None,
+        4,
+    )
+    wanted = team.wanted(9)
+    assert [one.id for one in wanted] == ["week2", "month1", "week6", "month6", "month9"]
+    assert wanted[3] == of_file["month6"] and team.hours == FILE.hours and team.version == 4
+    assert schedule.of_team(None, None, 0) == FILE
+
+
 def test_zones() -> None:
     """The clock of the country where a person lives; Morocco's where it is not known."""
     assert schedule.zone_of("SN") == "Africa/Dakar" and schedule.zone_of("CM") == "Africa/Douala"

@@ -1,4 +1,4 @@
-"""What the team changes of the check-ins: when each was planned for, with which version, and for how long"""
+"""What the team changes of the check-ins, when each was planned for; proposals for a request that nobody answered"""
 
 from __future__ import annotations
 
@@ -31,9 +31,15 @@ def upgrade() -> None:
     op.create_index(
         "enrolment_planned", "enrolment", ["planned"], postgresql_where=sa.text("status IN ('active', 'ended')")
     )
+    op.add_column("request", sa.Column("unanswered_at", sa.DateTime(timezone=True), nullable=True))
+    op.create_index(
+        "request_unanswered", "request", ["unanswered_at"], postgresql_where=sa.text("unanswered_at IS NOT NULL")
+    )
 
 
 def downgrade() -> None:
+    op.drop_index("request_unanswered", "request")
+    op.drop_column("request", "unanswered_at")
     op.drop_index("enrolment_planned", "enrolment")
     op.drop_column("enrolment", "planned")
     op.drop_column("enrolment", "months")
