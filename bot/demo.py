@@ -471,12 +471,18 @@ class Month:
         heard = self._hears(one, self._say(one, "checkin.consent.yes"))
         returned = (heard.at - timedelta(days=self.dice.choice((11, 12, 27, 28, 88, 89, 180)))).date()
         zone = "Africa/Casablanca" if one.direction.endswith("morocco") else "Africa/Nouakchott"
-        reference = self._reference("CK")
-        one.enrolment = {"reference": reference, "at": heard.at, "returned_on": returned, "zone": zone}
+        reference, months = self._reference("CK"), self.settings.rafiq_checkins_months
+        one.enrolment = {
+            "reference": reference,
+            "at": heard.at,
+            "returned_on": returned,
+            "zone": zone,
+            "months": months,
+        }
         one.consents.append({"purpose": asking.PURPOSE, "version": asking.CONSENT_VERSION, "at": heard.at})
         before: dict[str, Any] = {}
         said = ""
-        for wanted in schedule.of_file().wanted(self.settings.rafiq_checkins_months):
+        for wanted in schedule.of_file().wanted(months):
             due_at = schedule.of_file().due(returned, wanted, zone, one.number)
             if due_at < heard.at - schedule.LATE:
                 continue
@@ -894,7 +900,7 @@ class _Writer:
         numbers = await self._many(Enrolment, [
             {"reference": one.enrolment["reference"], "person_id": person, "conversation_id": thread,
              "status": "active", "returned_on": one.enrolment["returned_on"], "zone": one.enrolment["zone"],
-             "months": self.settings.rafiq_checkins_months,
+             "months": one.enrolment["months"],
              "created_at": one.enrolment["at"], "updated_at": one.enrolment["at"]}
             for one, _, person, thread in asked if one.enrolment is not None
         ])  # fmt: skip

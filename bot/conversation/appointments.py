@@ -380,7 +380,7 @@ async def missed(database: Database, reference: str, beside: Beside | None = Non
     return told
 
 
-def _heard_last(person_id: int) -> Select[tuple[int, str | None, str]]:
+def _heard_last(person_id: int) -> Select[int, str | None, str]:
     """The conversation in which a person was heard last, their language, and the channel."""
     return (
         select(Conversation.id, Person.language, Address.channel)
