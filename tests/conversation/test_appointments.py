@@ -515,8 +515,16 @@ async def test_a_proposal_for_a_request_that_nobody_answers(database: Database, 
     assert await value(database, "SELECT unanswered_at FROM request") is None
     events = await rows(database, "SELECT payload FROM case_event WHERE type = 'handoff.requested'")
     assert len(events) == await value(database, tasks)
+
+
+async def test_a_running_service_reminds_the_team(worker: tuple[Service, FakeRasa], database: Database) -> None:
+    """Of a time that was proposed for a request and is over, by itself."""
+    await wished_for(database)
+    await rows_changed(database, "DELETE FROM appointment")
+    assert await take(database, "first", proposal("AV-2222", 9)) is True
+    assert await value(database, "SELECT count(*) FROM handoff") == 0
     await rows_changed(database, "UPDATE request SET unanswered_at = now() - interval '1 minute'")
-    assert await keeper.proposed() == [one.id]  # what the sweep finds
+    await until(lambda: value(database, "SELECT count(*) FROM handoff WHERE reason = 'interview'"))
 
 
 async def added(database: Database, row: Appointment | Handoff) -> None:

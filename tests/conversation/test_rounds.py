@@ -19,8 +19,10 @@ from bot.conversation.chosen import Chosen
 from bot.db.models import Consent, Conversation, Enrolment
 from bot.db.session import Database
 from bot.settings import Settings
-from tests.conversation.conftest import rows, value
+from bot.web import Service
+from tests.conversation.conftest import rows, until, value
 from tests.conversation.letters import change, writes
+from tests.simulators.rasa import FakeRasa
 
 CASABLANCA = "Africa/Casablanca"
 FILE = schedule.of_file()
@@ -206,3 +208,15 @@ async def test_what_waits_goes_in_the_teams_hours(database: Database, settings: 
     assert sent.status == "sent" and sent.next_at == team.allowed(moved.next_at + rounds.WAIT, CASABLANCA)
     closes = await value(database, "SELECT expires_at FROM outbox ORDER BY id DESC LIMIT 1")
     assert closes == team.closing(moved.next_at, CASABLANCA) < moved.next_at + timedelta(minutes=90, seconds=1)
+
+
+async def test_a_running_service(worker: tuple[Service, FakeRasa], database: Database) -> None:
+    """It hears of the change by itself, and whoever is enrolled follows."""
+    await enrolled(database, 20)
+    await wants(database, month6={"on": False})
+
+    async def gone() -> bool:
+        return "month6" not in await standing(database)
+
+    await until(gone)
+    assert not next(one for one in schedule.held().rounds if one.id == "month6").on
