@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import date, datetime, timedelta
 from typing import Any
 
@@ -84,8 +84,12 @@ async def _locked(session: AsyncSession, *which: ColumnElement[bool]) -> Checkin
 
 async def ours(session: AsyncSession) -> schedule.Schedule:
     """The schedule as the team has it now, whatever this process has heard of it."""
-    rows = await session.scalars(select(TeamSetting).where(TeamSetting.name.in_([ROUNDS, HOURS])))
-    found = {one.name: one for one in rows}
+    return of_team(await session.scalars(select(TeamSetting).where(TeamSetting.name.in_([ROUNDS, HOURS]))))
+
+
+def of_team(settings: Iterable[TeamSetting]) -> schedule.Schedule:
+    """The schedule that these settings of the team make."""
+    found = {one.name: one for one in settings}
     rounds, hours = found.get(ROUNDS), found.get(HOURS)
     return schedule.of_team(
         rounds.data if rounds else None, hours.data if hours else None, rounds.number if rounds else 0

@@ -128,17 +128,18 @@ class Appointments:
                 return
             over, request.unanswered_at = request.unanswered_at, None
             if request.status in first_contact.LIVE and not await self._came_of_it(session, request):
-                where = (await session.execute(_heard_last(request.person_id))).one()
-                await handoff.record_unasked(
-                    session,
-                    person_id=request.person_id,
-                    conversation_id=where.id,
-                    reason="interview",
-                    key=f"handoff:{request.reference}:unanswered:{over}",
-                    language=where.language or "fr",
-                    channel=where.channel,
-                    now=now,
-                )
+                where = (await session.execute(_heard_last(request.person_id))).first()
+                if where is not None:
+                    await handoff.record_unasked(
+                        session,
+                        person_id=request.person_id,
+                        conversation_id=where.id,
+                        reason="interview",
+                        key=f"handoff:{request.reference}:unanswered:{over}",
+                        language=where.language or "fr",
+                        channel=where.channel,
+                        now=now,
+                    )
             await session.commit()
 
     async def _came_of_it(self, session: AsyncSession, request: Request) -> bool:

@@ -6,7 +6,7 @@ settings, and into `bot.checkins.schedule`: whatever asks them next gets what ho
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -56,7 +56,7 @@ class Chosen:
     async def read(self, key: int = 0) -> None:
         """Take what is chosen now."""
         async with self._database.session() as session:
-            chosen, self._schedule = await numbers(session), await rounds.ours(session)
+            chosen, self._schedule = await _standing(session)
         for name in NUMBERS:
             setattr(self._settings, name, chosen.get(name, self.own[name]))
         schedule.hold(self._schedule)
@@ -65,8 +65,7 @@ class Chosen:
     async def due(self) -> list[int]:
         """One key when something else is chosen than this process has read."""
         async with self._database.session() as session:
-            same = (await numbers(session), await rounds.ours(session)) == (self._known, self._schedule)
-        return [] if same else [0]
+            return [0] if await _standing(session) != (self._known, self._schedule) else []
 
     async def unplanned(self) -> list[int]:
         """Enrolments that have not followed the rounds that hold now."""
@@ -84,7 +83,16 @@ class Chosen:
 
 async def numbers(session: AsyncSession) -> dict[str, int]:
     """What is chosen, within the bounds of today's version."""
-    rows = await session.scalars(select(TeamSetting))
+    return _numbers(await session.scalars(select(TeamSetting)))
+
+
+async def _standing(session: AsyncSession) -> tuple[dict[str, int], schedule.Schedule]:
+    """The numbers and the schedule of check-ins that hold now."""
+    rows = list(await session.scalars(select(TeamSetting)))
+    return _numbers(rows), rounds.of_team(rows)
+
+
+def _numbers(rows: Iterable[TeamSetting]) -> dict[str, int]:
     return {
         one.name: one.number
         for one in rows

@@ -156,9 +156,11 @@ async def test_an_end_that_a_change_made(database: Database, settings: Settings,
 
 async def test_who_was_told_that_nothing_comes(database: Database, settings: Settings) -> None:
     """Too late for any check-in: no later change brings one. Nor beyond the months that somebody agreed to."""
-    await enrolled(database, 400)
+    await wants(database, month12={"on": False})
+    await enrolled(database, 300)
+    assert (await standing(database), await status(database)) == ({}, "ended")
     await enrolled(database, 20, "binta", months=3)
-    await wants(database, Round("month14", "short", months=14), month6={"form": "short"})
+    await wants(database, Round("month11", "short", months=11), month6={"form": "short"})
     await followed(database, settings)
     assert list(await standing(database)) == ["week2", "month1", "month3"]
     assert await status(database) == "ended"
