@@ -471,18 +471,25 @@ class Month:
         heard = self._hears(one, self._say(one, "checkin.consent.yes"))
         returned = (heard.at - timedelta(days=self.dice.choice((11, 12, 27, 28, 88, 89, 180)))).date()
         zone = "Africa/Casablanca" if one.direction.endswith("morocco") else "Africa/Nouakchott"
-        reference = self._reference("CK")
-        one.enrolment = {"reference": reference, "at": heard.at, "returned_on": returned, "zone": zone}
+        reference, months = self._reference("CK"), self.settings.rafiq_checkins_months
+        one.enrolment = {
+            "reference": reference,
+            "at": heard.at,
+            "returned_on": returned,
+            "zone": zone,
+            "months": months,
+        }
         one.consents.append({"purpose": asking.PURPOSE, "version": asking.CONSENT_VERSION, "at": heard.at})
         before: dict[str, Any] = {}
         said = ""
-        for wanted in schedule.wanted(self.settings.rafiq_checkins_months):
-            due_at = schedule.due(returned, wanted, zone, one.number)
+        for wanted in schedule.of_file().wanted(months):
+            due_at = schedule.of_file().due(returned, wanted, zone, one.number)
             if due_at < heard.at - schedule.LATE:
                 continue
             due_at = max(due_at, heard.at + timedelta(hours=2))
             row: dict[str, Any] = {
-                "round": wanted.id, "form": wanted.form, "status": "planned", "due_at": due_at, "next_at": due_at,
+                "round": wanted.id, "form": wanted.form, "weeks": wanted.weeks, "months": wanted.months,
+                "status": "planned", "due_at": due_at, "next_at": due_at,
                 "answers": None, "level": None, "updated": heard.at, "reminded_at": None,
             }  # fmt: skip
             one.checkins.append(row)
@@ -893,11 +900,13 @@ class _Writer:
         numbers = await self._many(Enrolment, [
             {"reference": one.enrolment["reference"], "person_id": person, "conversation_id": thread,
              "status": "active", "returned_on": one.enrolment["returned_on"], "zone": one.enrolment["zone"],
+             "months": one.enrolment["months"],
              "created_at": one.enrolment["at"], "updated_at": one.enrolment["at"]}
             for one, _, person, thread in asked if one.enrolment is not None
         ])  # fmt: skip
         await self._many(Checkin, [
             {"enrolment_id": number, "person_id": person, "round": row["round"], "form": row["form"],
+             "weeks": row["weeks"], "months": row["months"],
              "status": row["status"], "answers_sealed": seal(key, row["answers"]) if row["answers"] else None,
              "level": row["level"], "due_at": row["due_at"], "next_at": row["next_at"],
              "reminded_at": row["reminded_at"], "created_at": one.enrolment["at"] if one.enrolment else self.now,

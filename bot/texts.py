@@ -23,8 +23,7 @@ from bot.appointments import bookings, offices
 from bot.assistant import forms, knowledge
 from bot.cases import answers
 from bot.checkins import questions as checkins
-from bot.checkins import rounds
-from bot.checkins.schedule import rounds as schedule
+from bot.checkins import rounds, schedule
 from bot.conversation import on_behalf
 from bot.conversation.chosen import NUMBERS
 from bot.conversation.figures import FIGURES, KEYS, PERIODS
@@ -226,6 +225,9 @@ def _console() -> set[str]:
         "texts.state": STATES,
         "settings.duty": ["first", "last", "opens", "closes", "zone"],
         "settings.number": NUMBERS,
+        "settings.quiet": schedule.NAMES,
+        "settings.rounds": ["weeks", "months"],
+        "settings.rounds.form": schedule.forms(),
         "review.intent": learning.INTENTS,
         "settings.mode": offices.MODES,
         "settings.gender": offices.GENDERS,
@@ -234,7 +236,7 @@ def _console() -> set[str]:
         "board.period": PERIODS,
         "board.kind": ["reply", "unasked", "template"],
         "audit.did": actions(),
-        "board.round": [one.id for one in schedule()],
+        "board.round": ["week", "month"],
         **{f"board.{figure}": keys for figure, keys in KEYS.items()},
     }
     used |= {f"console.{kind}.{one}" for kind, ones in kinds.items() for one in ones}

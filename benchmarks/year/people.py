@@ -18,7 +18,7 @@ from bot.db.encryption import Vault
 from bot.journeys.context import ALPHABET
 
 CHANNEL, ZONE = "telegram", "Africa/Dakar"  # what case events may name
-ROUNDS = schedule.wanted(12)
+ROUNDS = schedule.of_file().wanted(12)
 SILENT, GONE = 3, 6  # one in so many does not answer and is reminded; not even then, and is let go
 LEAST = 500  # due rows below which a cost per row says little: then several days' work came due at once
 ANSWERS = {"E1": "always", "E2": "running", "S1": "yes", "P1": "ok", "F1": "yes", "H1": "no"}
@@ -54,7 +54,7 @@ def enrol(url: str, vault: Vault, number: int) -> Due:
     now = datetime.now(UTC)
     a_day = number * (len(ROUNDS) * (1 + 1 / SILENT + 1 / GONE) + 1) / 365
     noon = datetime.combine(now.date() + timedelta(days=1), time(12), UTC)
-    due = Due(schedule.allowed(noon, ZONE), max(1, round(LEAST / a_day)))
+    due = Due(schedule.of_file().allowed(noon, ZONE), max(1, round(LEAST / a_day)))
     people = _People(due, vault, now, random.Random(number))  # noqa: S311 (the same people every time)
     with psycopg.connect(url) as connection:
         for person in range(1, number + 1):
@@ -97,7 +97,7 @@ class _People:
         rows["enrolment"].append((person, _reference("CK", person), person, person, "active", returned_on, ZONE))
         busy = False
         for one in ROUNDS:
-            begins = schedule.due(returned_on, one, ZONE, person)
+            begins = schedule.of_file().due(returned_on, one, ZONE, person)
             status = self._status((self._due.at.date() - begins.date()).days, busy)
             is_due = status != "completed" and begins.date() <= self._due.at.date()
             busy |= is_due

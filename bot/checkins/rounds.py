@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import date, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, delete, select
+from sqlalchemy import ColumnElement, delete, exists, func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import aliased
 
 from bot.cases import events
 from bot.checkins import questions, schedule
 from bot.db.encryption import Vault
-from bot.db.models import Checkin, Consent, Enrolment, Request
+from bot.db.models import Checkin, Consent, Enrolment, Request, TeamSetting
 
 WAIT = timedelta(hours=72)  # until the one reminder, and after it until nobody waits any more
 DRAFT_LIFE = timedelta(days=7)  # of the questions before the first check-in, after the last word about them
 OPEN = ("draft", "invited", "active")
 WAITING = ("sent", "reminded")
 OVER = ("completed", "partial", "missed", "stopped")
+ROUNDS, HOURS = "checkin_rounds", "checkin_hours"  # what the team may change, by its name in `team_setting`
+CHANGED = 500  # enrolments of one sweep that follow changed rounds
 # what may follow on what; everything else is a fault
 NEXT: Mapping[str, tuple[str, ...]] = {
     "planned": ("sent", "missed", "stopped"),
@@ -79,6 +82,27 @@ async def _locked(session: AsyncSession, *which: ColumnElement[bool]) -> Checkin
     return found
 
 
+async def ours(session: AsyncSession) -> schedule.Schedule:
+    """The schedule as the team has it now, whatever this process has heard of it."""
+    return of_team(await session.scalars(select(TeamSetting).where(TeamSetting.name.in_([ROUNDS, HOURS]))))
+
+
+def of_team(settings: Iterable[TeamSetting]) -> schedule.Schedule:
+    """The schedule that these settings of the team make."""
+    found = {one.name: one for one in settings}
+    rounds, hours = found.get(ROUNDS), found.get(HOURS)
+    return schedule.of_team(
+        rounds.data if rounds else None, hours.data if hours else None, rounds.number if rounds else 0
+    )
+
+
+async def change(session: AsyncSession, name: str, data: Any) -> None:
+    """The team wants its rounds or hours so from now on; None: as in the file."""
+    row = insert(TeamSetting).values(name=name, number=1, data=data)
+    again = {"number": TeamSetting.number + 1, "data": row.excluded.data, "at": func.now()}
+    await session.execute(row.on_conflict_do_update(index_elements=["name"], set_=again))
+
+
 async def plan(session: AsyncSession, enrolment: Enrolment, now: datetime, months: int) -> datetime | None:
     """Write down every check-in that is to come, once; when the first of them is due.
 
@@ -87,11 +111,12 @@ async def plan(session: AsyncSession, enrolment: Enrolment, now: datetime, month
     first: datetime | None = None
     if enrolment.returned_on is None or enrolment.zone is None:
         return None
-    for one in schedule.wanted(months):
-        due_at = schedule.due(enrolment.returned_on, one, enrolment.zone, enrolment.id)
+    team = await ours(session)
+    for one in team.wanted(months):
+        due_at = team.due(enrolment.returned_on, one, enrolment.zone, enrolment.id)
         if due_at < now - schedule.LATE:
             continue
-        due_at = max(due_at, schedule.allowed(now, enrolment.zone))
+        due_at = max(due_at, team.allowed(now, enrolment.zone))
         await session.execute(
             insert(Checkin)
             .values(
@@ -99,6 +124,8 @@ async def plan(session: AsyncSession, enrolment: Enrolment, now: datetime, month
                 person_id=enrolment.person_id,
                 round=one.id,
                 form=one.form,
+                weeks=one.weeks,
+                months=one.months,
                 due_at=due_at,
                 next_at=due_at,
             )
@@ -115,11 +142,73 @@ async def activate(
     enrolment.returned_on, enrolment.zone = returned_on, zone
     enrolment.status, enrolment.updated_at = "active", now
     await session.flush()
+    enrolment.planned = (await ours(session)).version
     first = await plan(session, enrolment, now, months)
     if first is None:
         enrolment.status = "ended"
-        await session.flush()
+    else:
+        enrolment.months = months
+    await session.flush()
     return first
+
+
+async def changed(session: AsyncSession, version: int) -> list[int]:
+    """Enrolments that were planned with older rounds of the team's than this version."""
+    older = select(Enrolment.id).where(Enrolment.status.in_(["active", "ended"]), Enrolment.planned < version)
+    return list(await session.scalars(older.order_by(Enrolment.planned, Enrolment.id).limit(CHANGED)))
+
+
+async def follow(session: AsyncSession, enrolment_id: int, now: datetime) -> None:
+    """The team changed the rounds: what has not begun moves, goes, or is added, once; the rest stays as it is.
+
+    Where a change left nothing to come the enrolment ended. It goes on when another change brings something, if the
+    person has not taken their consent back nor begun anew.
+    """
+    rows = list(  # before the enrolment: see `stop`
+        await session.scalars(
+            select(Checkin)
+            .where(Checkin.enrolment_id == enrolment_id, Checkin.status == "planned")
+            .order_by(Checkin.id)
+            .with_for_update()
+            .execution_options(populate_existing=True)
+        )
+    )
+    enrolment = await session.get(Enrolment, enrolment_id, with_for_update=True, populate_existing=True)
+    if enrolment is None or enrolment.status not in ("active", "ended"):
+        return
+    team = await ours(session)
+    if enrolment.planned >= team.version:
+        return
+    enrolment.planned = team.version
+    if enrolment.months is None or (enrolment.status == "ended" and not await _agreed_still(session, enrolment)):
+        await session.flush()
+        return
+    wanted = {one.id: one for one in team.wanted(enrolment.months)}
+    for row in rows:
+        one = wanted.get(row.round)
+        if one is None or (one.weeks, one.months) != (row.weeks, row.months):
+            await session.delete(row)
+        else:
+            row.form = one.form
+    await session.flush()
+    await plan(session, enrolment, now, enrolment.months)
+    if enrolment.status == "active":
+        await end(session, enrolment, now)
+    elif await _more(session, enrolment):
+        enrolment.status, enrolment.updated_at = "active", now
+        await session.flush()
+
+
+async def _agreed_still(session: AsyncSession, enrolment: Enrolment) -> bool:
+    """Whether the consent to be asked stands, and this enrolment is the person's last."""
+    other = aliased(Enrolment)
+    later = exists().where(other.person_id == enrolment.person_id, other.id > enrolment.id)
+    found: bool | None = await session.scalar(
+        select(~later)
+        .where(Consent.person_id == enrolment.person_id, Consent.purpose == "checkins", Consent.withdrawn_at.is_(None))
+        .limit(1)
+    )
+    return bool(found)
 
 
 async def correct(
@@ -163,18 +252,11 @@ async def correct(
         asked.answers_sealed = vault.seal(key, {**answers, "returned": returned_on.isoformat()})
     await session.flush()
     if enrolment.status == "active":
-        months = await _months(session, enrolment)
         to_come = [row.id for row in rows if row.status == "planned" and row.due_at is not None and row.due_at > now]
         await session.execute(delete(Checkin).where(Checkin.id.in_(to_come)))
-        await plan(session, enrolment, now, months)
+        await plan(session, enrolment, now, enrolment.months or 0)
         await end(session, enrolment, now)
     return enrolment
-
-
-async def _months(session: AsyncSession, enrolment: Enrolment) -> int:
-    """For how many months this person was enrolled."""
-    planned = set(await session.scalars(select(Checkin.round).where(Checkin.enrolment_id == enrolment.id)))
-    return max((one.months for one in schedule.rounds() if one.id in planned), default=0)
 
 
 async def stop(session: AsyncSession, person_id: int, by: str, now: datetime, for_good: bool) -> bool:
@@ -345,9 +427,12 @@ async def tell(
 
 async def end(session: AsyncSession, enrolment: Enrolment, now: datetime) -> None:
     """After its last check-in an enrolment is over."""
-    more = await session.scalar(
-        select(Checkin.id).where(Checkin.enrolment_id == enrolment.id, Checkin.status.not_in(OVER)).limit(1)
-    )
-    if more is None and enrolment.status == "active":
+    if enrolment.status == "active" and not await _more(session, enrolment):
         enrolment.status, enrolment.updated_at = "ended", now
         await session.flush()
+
+
+async def _more(session: AsyncSession, enrolment: Enrolment) -> bool:
+    """Whether a check-in of this enrolment is not over."""
+    more = select(Checkin.id).where(Checkin.enrolment_id == enrolment.id, Checkin.status.not_in(OVER)).limit(1)
+    return await session.scalar(more) is not None

@@ -111,6 +111,8 @@ PAGES: dict[tuple[str, str], frozenset[Role] | None] = {
     ("POST", "/console/settings/closed"): _OVERSEERS,
     ("POST", "/console/settings/duty/{id}"): _OVERSEERS,
     ("POST", "/console/settings/numbers"): _OVERSEERS,
+    ("POST", "/console/settings/rounds"): _OVERSEERS,
+    ("POST", "/console/settings/quiet"): _OVERSEERS,
     ("POST", "/console/settings/emergency"): _OVERSEERS,
     ("POST", "/console/settings/emergency/remove"): _OVERSEERS,
     ("GET", "/console/audit"): frozenset({Role.SUPERVISOR, Role.ADMINISTRATOR}),

@@ -28,7 +28,8 @@ class Row:
     """One check-in of a list."""
 
     reference: str
-    round: str
+    weeks: int | None
+    months: int | None
     status: str
     level: str | None
     country: str | None
@@ -54,7 +55,7 @@ async def checkins(visit: Visit) -> Response:
         await session.commit()
     return visit.show(
         "checkins.html",
-        named=lambda one: person.round_name(visit, one.round),
+        named=lambda one: person.round_name(visit, one.weeks, one.months),
         why=lambda one: handoffs.why(one, visit.language),
         waited=lambda since: person.waited(visit, since),
         opens=visit.may("GET", "/console/checkins/{reference}"),
@@ -79,7 +80,7 @@ async def _rows(
     )
     return [
         Row(
-            reference, one.round, one.status, one.level, reading.country_of(zone),
+            reference, one.weeks, one.months, one.status, one.level, reading.country_of(zone),
             one.due_at if oldest_first else one.updated_at,
         )
         for one, reference, zone in found
@@ -108,7 +109,7 @@ async def checkin(visit: Visit) -> Response:
         coming = await session.scalars(
             select(Checkin).where(Checkin.enrolment_id == one.id, Checkin.status == "planned").order_by(Checkin.due_at)
         )
-        planned = [(person.round_name(visit, row.round), row.due_at) for row in coming]
+        planned = [(person.round_name(visit, row.weeks, row.months), row.due_at) for row in coming]
         await audit.record(session, database.vault, visit.staff.id, "checkin.seen", reference)
         await session.commit()
     return visit.show("checkin.html", enrolment=one, case=case, planned=planned, **shown)

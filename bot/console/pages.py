@@ -749,6 +749,8 @@ HANDLERS: Mapping[tuple[str, str], Handler] = {
     ("POST", "/console/settings/closed"): settings.save_closed,
     ("POST", "/console/settings/duty/{id}"): settings.save_duty,
     ("POST", "/console/settings/numbers"): settings.save_numbers,
+    ("POST", "/console/settings/rounds"): settings.save_rounds,
+    ("POST", "/console/settings/quiet"): settings.save_quiet,
     ("POST", "/console/settings/emergency"): settings.save_number,
     ("POST", "/console/settings/emergency/remove"): settings.remove_number,
     ("GET", "/console/audit"): audit_page,

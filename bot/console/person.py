@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from bot import i18n
 from bot.assistant.forms import SKIPPED
-from bot.checkins import questions, schedule
+from bot.checkins import questions
 from bot.console import reading
 from bot.console.access import Field
 from bot.console.guard import Visit
@@ -41,7 +41,7 @@ async def about(visit: Visit, session: AsyncSession, case: reading.Case) -> dict
         "handoffs": seen,
         "notes": await reading.notes_of(session, vault, case, seen) if visit.sees(Field.NOTES) else [],
         "appointments": [(one, await interviews.spoken_time(session, one, visit.language)) for one in booked],
-        "rounds": [(one, round_name(visit, one.round), _because(visit, one)) for one in rounds],
+        "rounds": [(one, round_name(visit, one.weeks, one.months), _because(visit, one)) for one in rounds],
         "trend": trend(rounds),
         "why": lambda one: handoffs.why(one, visit.language),
         "waited": lambda since: waited(visit, since),
@@ -65,7 +65,8 @@ def waited(visit: Visit, since: datetime) -> str:
 class Round:
     """One check-in of a person as the team reads it: « check-in signal v1 », never shown to them."""
 
-    round: str
+    weeks: int
+    months: int
     status: str
     at: datetime
     answers: dict[str, Any]
@@ -87,17 +88,14 @@ async def rounds_of(session: AsyncSession, vault: Vault, case: reading.Case) -> 
         read = questions.signal(answers, before) if answers else None
         level = row.level if row.level == "red" or read is None else read.level or row.level
         at = row.updated_at if row.status in ANSWERED else row.due_at or row.created_at
-        found.append(Round(row.round, row.status, at, answers, read, level))
+        found.append(Round(row.weeks or 0, row.months or 0, row.status, at, answers, read, level))
         before = answers or before
     return found
 
 
-def round_name(visit: Visit, name: str) -> str:
+def round_name(visit: Visit, weeks: int | None, months: int | None) -> str:
     """« 3 months after the return »."""
-    one = next((known for known in schedule.rounds() if known.id == name), None)
-    if one is None:
-        return name
-    return visit.count("console.weeks", one.weeks) if one.weeks else visit.count("console.months", one.months)
+    return visit.count("console.weeks", weeks) if weeks else visit.count("console.months", months or 0)
 
 
 def _because(visit: Visit, one: Round) -> list[tuple[str, str]]:

@@ -19,7 +19,7 @@ HEIGHT = 170  # of columns and lines
 MARKS = ("M-4-4h8v8h-8z", "M0-5L5 4H-5z", "M-5 0L0-5L5 0L0 5z")  # each series has its own, not its colour alone
 
 
-def drawn(figure: Figure, rtl: bool, say: Callable[[str], str]) -> str:
+def drawn(figure: Figure, rtl: bool, say: Callable[..., str]) -> str:
     """The figure as an SVG element; nothing where there is nothing to draw."""
     if not figure.plot or not any(value is not None for row in figure.rows for value in row.values):
         return ""

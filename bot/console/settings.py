@@ -1,4 +1,4 @@
-"""The pages of settings: offices, days without interviews, the team's duty, emergency numbers.
+"""The pages of settings: offices, days without interviews, the team's duty, emergency numbers, check-ins.
 
 What is saved here stands in the database and holds from the next message on; what is a setting of the environment is
 shown and said to be one.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from dataclasses import field as dataclass_field
 from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
@@ -23,7 +23,8 @@ from starlette.responses import Response
 
 from bot import i18n
 from bot.appointments import bookings, offices, slots
-from bot.checkins import schedule
+from bot.checkins import rounds, schedule
+from bot.checkins.schedule import Round, Schedule
 from bot.console import accounts, audit
 from bot.console.guard import NotThere, Visit
 from bot.conversation import chosen
@@ -90,7 +91,8 @@ async def _overview(visit: Visit, status: int = 200, **said: Any) -> Response:
             days.setdefault(one.of, []).append(one.day)
         team = list(await session.scalars(select(StaffMember).where(StaffMember.active).order_by(StaffMember.name)))
         numbers = await emergency.every(session)
-        ours = await chosen.numbers(session)
+        ours, asked = await chosen.numbers(session), await rounds.ours(session)
+    own = schedule.of_file()
     return visit.show(
         "settings.html",
         status,
@@ -112,8 +114,12 @@ async def _overview(visit: Visit, status: int = 200, **said: Any) -> Response:
         times=chosen.TIMES,
         ours=ours,
         environment=visit.console.chosen.own,
-        rounds=schedule.rounds(),
-        held=schedule.data()["hours"],
+        rounds=sorted(asked.rounds, key=lambda one: one.days),
+        within=asked.wanted(settings.rafiq_checkins_months),
+        given={one.id for one in own.rounds},
+        forms=schedule.forms(),
+        quiet={name: _written(asked.hours[name]) for name in schedule.NAMES},
+        changed=(asked.rounds != own.rounds, asked.hours != own.hours),
         settings=settings,
         over_days=bookings.OVER_LIFE.days,
     )
@@ -359,6 +365,9 @@ async def save_numbers(visit: Visit) -> Response:
             wanted[name] = (
                 None if empty else _number(form, name, bounds.least, bounds.most, "console.settings.wrong.bounds")
             )
+        months = wanted["rafiq_checkins_months"] or own["rafiq_checkins_months"]
+        if not (await rounds.ours(session)).wanted(months):
+            raise Unfit("console.settings.wrong.no_round", "rafiq_checkins_months", months=months)
         shorter = any(
             (one if (one := wanted[name]) is not None else own[name]) < before.get(name, own[name])
             for name in chosen.TIMES
@@ -373,6 +382,92 @@ async def save_numbers(visit: Visit) -> Response:
     answer = await _save(visit, _overview, "settings.numbers", step)
     await visit.console.chosen.read()
     return visit.renewed(answer)
+
+
+async def save_rounds(visit: Visit) -> Response:
+    """Which check-ins there are, when, in which form; one more; or those of the file again."""
+
+    async def step(session: AsyncSession) -> tuple[str, Detail, list[str]]:
+        before, file = await rounds.ours(session), schedule.of_file().rounds
+        wanted = list(file) if "back" in visit.form else _rounds(visit, before)
+        if tuple(wanted) != before.rounds:
+            await chosen.arrange(session, rounds.ROUNDS, None if tuple(wanted) == file else list(map(asdict, wanted)))
+        after = (f"{one.weeks or one.months} {'weeks' if one.weeks else 'months'} {one.form}" for one in wanted)
+        detail = {one.id: when if one.on else "off" for one, when in zip(wanted, after, strict=True)}
+        return "checkins", detail, []
+
+    answer = await _save(visit, _overview, "settings.rounds", step)
+    await visit.console.chosen.read()
+    return answer
+
+
+def _rounds(visit: Visit, before: Schedule) -> list[Round]:
+    """The check-ins as they were typed, checked; what a form does not have, it leaves as it is."""
+    form, given = visit.form, {one.id for one in schedule.of_file().rounds}
+    wanted = [
+        replace(_round(form, one.id), on=f"on_{one.id}" in form) if f"every_{one.id}" in form else one
+        for one in before.rounds
+        if one.id in given or f"gone_{one.id}" not in form
+    ]
+    if form.get("every_new", "").strip():
+        new = _round(form, "new")
+        new = replace(new, id=f"week{new.weeks}" if new.weeks else f"month{new.months}")
+        if any(one.id == new.id for one in wanted):
+            raise Unfit("console.settings.wrong.round_known", "every_new")
+        wanted.append(new)
+    on = sorted((one for one in wanted if one.on), key=lambda one: one.days)
+    known = {one.id for one in before.rounds}
+    for one, following in pairwise(on):
+        if following.days - one.days < schedule.APART.days:
+            field = next((other.id for other in (following, one) if other.id not in known), following.id)
+            field = field if field in known else "new"
+            raise Unfit("console.settings.wrong.close", f"every_{field}", days=schedule.APART.days)
+    months = visit.console.settings.rafiq_checkins_months
+    if not Schedule(tuple(wanted), before.hours).wanted(months):
+        raise Unfit("console.settings.wrong.no_round", f"on_{wanted[0].id}", months=months)
+    return wanted
+
+
+def _round(form: Mapping[str, str], name: str) -> Round:
+    weeks, kind = form.get(f"unit_{name}") == "weeks", form.get(f"form_{name}", "")
+    if kind not in schedule.forms():
+        raise NotThere
+    least, most = schedule.WEEKS if weeks else schedule.MONTHS
+    number = _number(form, f"every_{name}", least, most, "console.settings.wrong.every")
+    return Round(name, kind, weeks=number) if weeks else Round(name, kind, months=number)
+
+
+async def save_quiet(visit: Visit) -> Response:
+    """When a check-in may begin or remember; or the hours of the file again."""
+
+    async def step(session: AsyncSession) -> tuple[str, Detail, list[str]]:
+        hours = None if "back" in visit.form else {name: _quiet(visit, name) for name in schedule.NAMES}
+        if hours is not None and not hours["usual"]:
+            raise Unfit("console.settings.wrong.quiet_none", "usual")
+        await chosen.arrange(session, rounds.HOURS, hours)
+        return "checkins", {name: ", ".join(spans) for name, spans in (hours or {}).items()}, []
+
+    answer = await _save(visit, _overview, "settings.quiet", step)
+    await visit.console.chosen.read()
+    return answer
+
+
+def _quiet(visit: Visit, name: str) -> list[str]:
+    """The hours of such days: by daylight, and not at the Friday prayer."""
+    day = visit.say(f"console.settings.quiet.{name}")
+    spans = _spans(visit.form.get(name, ""), day, schedule.SHORTEST, name, "console.settings.wrong.quiet_short")
+    (first, last), (prayer, over) = ([f"{one:%H:%M}" for one in two] for two in (schedule.DAY, schedule.PRAYER))
+    for since, until in spans:
+        hours = f"{since}-{until}"
+        if since < first or until > last:
+            raise Unfit("console.settings.wrong.quiet_day", name, day=day, hours=hours, since=first, until=last)
+        if name in schedule.FRIDAYS and since < over and until > prayer:
+            raise Unfit("console.settings.wrong.quiet_prayer", name, day=day, hours=hours, since=prayer, until=over)
+    return [f"{since}-{until}" for since, until in spans]
+
+
+def _written(spans: Sequence[schedule.Window]) -> str:
+    return ", ".join(f"{opens:%H:%M}-{closes:%H:%M}" for opens, closes in spans)
 
 
 async def _proved(visit: Visit) -> None:
@@ -468,7 +563,9 @@ def _number(form: Mapping[str, str], name: str, least: int, most: int, wrong: st
     return int(number)
 
 
-def _spans(typed: str, day: str, minutes: int, field: str) -> list[tuple[str, str]]:
+def _spans(
+    typed: str, day: str, minutes: int, field: str, short: str = "console.settings.wrong.short"
+) -> list[tuple[str, str]]:
     """« 09:00-12:00, 14:00-16:00 », checked."""
     spans = []
     for one in re.split(r"[,;،]", i18n.western_digits(typed)):
@@ -480,7 +577,7 @@ def _spans(typed: str, day: str, minutes: int, field: str) -> list[tuple[str, st
         since, until = f"{found[1]}:{found[2]}", f"{found[3]}:{found[4]}"
         length = int(found[3]) * 60 + int(found[4]) - int(found[1]) * 60 - int(found[2])
         if length < minutes:
-            raise Unfit("console.settings.wrong.short", field, day=day, hours=f"{since}-{until}", minutes=minutes)
+            raise Unfit(short, field, day=day, hours=f"{since}-{until}", minutes=minutes)
         spans.append((since, until))
     spans.sort()
     for (_, ends), (begins, _) in pairwise(spans):

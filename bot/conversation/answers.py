@@ -17,6 +17,7 @@ from starlette.requests import ClientDisconnect
 
 from bot import faults, i18n
 from bot.appointments import bookings
+from bot.appointments.times import rested
 from bot.cases import answers
 from bot.cases.answers import Answer, Wrong
 from bot.cases.receiver import is_signed
@@ -211,6 +212,7 @@ def _apply(database: Database, about: _About, answer: Answer) -> str | None:
             return None
         kept = {**proposed, "occurred_at": answer.occurred_at.isoformat()}
         request.interview_sealed = database.vault.seal(about.key, kept)
+        request.unanswered_at = rested(datetime.fromisoformat(proposed["at"]), proposed["zone"])
         request.status = "acknowledged"
         person = i18n.say("button.person", language)
         words = i18n.say(

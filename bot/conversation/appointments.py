@@ -10,14 +10,14 @@ from datetime import UTC, datetime
 from typing import Any
 
 import structlog
-from sqlalchemy import func, insert, select
+from sqlalchemy import Select, exists, func, insert, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from bot import i18n
 from bot.appointments import bookings, calendar, offices
 from bot.conversation import outbox
-from bot.db.models import Address, Appointment, Consent, Conversation, Person, Reminder, Request
+from bot.db.models import Address, Appointment, Consent, Conversation, Handoff, Person, Reminder, Request
 from bot.db.session import Database, Lane, wake
 from bot.journeys import first_contact, handoff, interviews
 from bot.journeys.context import Choice, new_reference
@@ -34,6 +34,7 @@ _DUE = (
     .order_by(Reminder.due_at)
     .limit(BATCH)
 )
+_PROPOSED = select(Request.id).where(Request.unanswered_at <= func.now()).order_by(Request.unanswered_at).limit(BATCH)
 
 
 class Appointments:
@@ -108,6 +109,53 @@ class Appointments:
             choices = [_choice("button.interview_book", "book_interview", language)]
         await _hand_over(session, appointment, language, now, "unanswered")
         await _tell(session, self._database, appointment, words, choices)
+
+    async def proposed(self) -> list[int]:
+        """Requests for which an interview was proposed whose time is over."""
+        async with self._database.autocommit() as connection:
+            return list(await connection.scalars(_PROPOSED))
+
+    async def unanswered(self, request_id: int, now: datetime | None = None) -> None:
+        """The time that was proposed for this request is over: the team is reminded, once, if nothing came of it.
+
+        Nobody is told that nothing was fixed: the team may have agreed on it with them where we do not see it.
+        """
+        now = now or datetime.now(UTC)
+        async with self._database.session() as session:
+            due = select(Request).where(Request.id == request_id, Request.unanswered_at <= now)
+            request = await session.scalar(due.with_for_update(skip_locked=True))
+            if request is None:
+                return
+            over, request.unanswered_at = request.unanswered_at, None
+            if request.status in first_contact.LIVE and not await self._came_of_it(session, request):
+                where = (await session.execute(_heard_last(request.person_id))).first()
+                if where is not None:
+                    await handoff.record_unasked(
+                        session,
+                        person_id=request.person_id,
+                        conversation_id=where.id,
+                        reason="interview",
+                        key=f"handoff:{request.reference}:unanswered:{over}",
+                        language=where.language or "fr",
+                        channel=where.channel,
+                        now=now,
+                    )
+            await session.commit()
+
+    async def _came_of_it(self, session: AsyncSession, request: Request) -> bool:
+        """Whether the person has an interview, or the team another word of theirs, since it was proposed."""
+        told = await _opened(session, self._database, request.person_id, request.interview_sealed or b"")
+        said_at = datetime.fromisoformat(told["occurred_at"])
+        later = Appointment.status.in_(["past", "done", "missed"]) & (Appointment.updated_at >= said_at)
+        booked = exists().where(
+            Appointment.person_id == request.person_id, Appointment.status.in_(bookings.OPEN) | later
+        )
+        handed = exists().where(
+            Handoff.person_id == request.person_id,
+            Handoff.reason.in_(["asked", "interview"]),
+            Handoff.created_at >= said_at,
+        )
+        return bool(await session.scalar(select(booked | handed)))
 
     async def keep(self, now: datetime | None = None) -> None:
         """Every hour: times follow the rules of time zones, what was due is past, unfinished drafts go."""
@@ -331,6 +379,18 @@ async def missed(database: Database, reference: str, beside: Beside | None = Non
         await wake(session, Lane.REMINDERS, row.id)
         await _commit(session, beside)
     return told
+
+
+def _heard_last(person_id: int) -> Select[int, str | None, str]:
+    """The conversation in which a person was heard last, their language, and the channel."""
+    return (
+        select(Conversation.id, Person.language, Address.channel)
+        .join(Person, Person.id == Conversation.person_id)
+        .join(Address, Address.id == Conversation.address_id)
+        .where(Conversation.person_id == person_id)
+        .order_by(Address.last_heard_at.desc().nulls_last(), Conversation.id.desc())
+        .limit(1)
+    )
 
 
 async def _hand_over(session: AsyncSession, row: Appointment, language: Language, now: datetime, why: str) -> None:

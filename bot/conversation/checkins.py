@@ -64,22 +64,22 @@ class Checkins:
             if due is None:
                 return
             row, zone = due.row, due.enrolment.zone or schedule.HOME
-            moment = schedule.allowed(now, zone)
+            moment = schedule.held().allowed(now, zone)
             if row.round == questions.ENROLMENT:
                 await rounds.forget(session, row, due.enrolment, now)
             elif due.stopped:
                 rounds.step(row, "stopped", now)
                 await rounds.end(session, due.enrolment, now)
             elif due.taken:
-                row.next_at = schedule.allowed(now + timedelta(days=1), zone)
+                row.next_at = schedule.held().allowed(now + timedelta(days=1), zone)
             elif row.status == "reminded" or (row.status == "open" and row.reminded_at is not None):
                 await self._let_go(session, due, now)
             elif moment > now:  # whatever held us up: not at this hour
                 row.next_at = moment
             elif row.status == "planned" and await _another_is_open(session, row):
-                row.next_at = schedule.allowed(now + timedelta(days=1), zone)
+                row.next_at = schedule.held().allowed(now + timedelta(days=1), zone)
             elif due.busy:
-                row.next_at = schedule.allowed(now + QUIET, zone)
+                row.next_at = schedule.held().allowed(now + QUIET, zone)
             elif await self._write(session, due, zone, now):
                 if row.status == "planned":
                     rounds.step(row, "sent", now)
@@ -87,7 +87,7 @@ class Checkins:
                     row.reminded_at = row.updated_at = now
                     if row.status == "sent":
                         rounds.step(row, "reminded", now)
-                row.next_at = schedule.allowed(now + rounds.WAIT, zone)
+                row.next_at = schedule.held().allowed(now + rounds.WAIT, zone)
             else:
                 await self._let_go(session, due, now, "unreachable")
             await session.commit()
@@ -107,7 +107,7 @@ class Checkins:
                 _choice("button.checkin_later", "checkin_later", due.language, **given),
                 _choice("button.checkin_stop", "stop_checkins", due.language),
             ],
-            expires_at=schedule.closing(now, zone),
+            expires_at=schedule.held().closing(now, zone),
         )
         await wake(session, Lane.DELIVERY, due.enrolment.conversation_id, unhurried=True)
         return written is not None

@@ -1,18 +1,21 @@
-"""Numbers of the settings that the team chose in the console: they hold instead of the environment's.
+"""What the team chose in the console: numbers instead of the environment's, check-ins instead of the file's.
 
 Every process hears of a change by a wake-up call, and by the sweep when the call was lost, and writes it into its own
-settings: whatever asks them next gets the new number.
+settings, and into `bot.checkins.schedule`: whatever asks them next gets what holds now.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
 
 from sqlalchemy import delete, func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from bot.checkins import rounds, schedule
 from bot.db.models import TeamSetting
 from bot.db.session import Database, Lane, wake
 from bot.settings import Settings
@@ -41,31 +44,55 @@ NUMBERS: Mapping[str, Bounds] = {name: _bounds(name) for name in (*SCHEDULES, *T
 
 
 class Chosen:
-    """Keeps the numbers of this process's settings as the team chose them."""
+    """Keeps this process's settings and its schedule of check-ins as the team chose them."""
 
     def __init__(self, database: Database, settings: Settings) -> None:
         self._database = database
         self._settings = settings
         self.own: Mapping[str, int] = {name: getattr(settings, name) for name in NUMBERS}  # the environment's
         self._known: Mapping[str, int] = {}
+        self._schedule = schedule.of_file()
 
     async def read(self, key: int = 0) -> None:
         """Take what is chosen now."""
         async with self._database.session() as session:
-            chosen = await numbers(session)
+            chosen, self._schedule = await _standing(session)
         for name in NUMBERS:
             setattr(self._settings, name, chosen.get(name, self.own[name]))
+        schedule.hold(self._schedule)
         self._known = chosen
 
     async def due(self) -> list[int]:
         """One key when something else is chosen than this process has read."""
         async with self._database.session() as session:
-            return [0] if await numbers(session) != self._known else []
+            return [0] if await _standing(session) != (self._known, self._schedule) else []
+
+    async def unplanned(self) -> list[int]:
+        """Enrolments that have not followed the rounds that hold now."""
+        if self._schedule.version == 0:
+            return []
+        async with self._database.session() as session:
+            return await rounds.changed(session, self._schedule.version)
+
+    async def follow(self, enrolment_id: int) -> None:
+        """This enrolment's check-ins follow the rounds that hold now."""
+        async with self._database.session() as session:
+            await rounds.follow(session, enrolment_id, datetime.now(UTC))
+            await session.commit()
 
 
 async def numbers(session: AsyncSession) -> dict[str, int]:
     """What is chosen, within the bounds of today's version."""
-    rows = await session.scalars(select(TeamSetting))
+    return _numbers(await session.scalars(select(TeamSetting)))
+
+
+async def _standing(session: AsyncSession) -> tuple[dict[str, int], schedule.Schedule]:
+    """The numbers and the schedule of check-ins that hold now."""
+    rows = list(await session.scalars(select(TeamSetting)))
+    return _numbers(rows), rounds.of_team(rows)
+
+
+def _numbers(rows: Iterable[TeamSetting]) -> dict[str, int]:
     return {
         one.name: one.number
         for one in rows
@@ -84,4 +111,10 @@ async def choose(session: AsyncSession, wanted: Mapping[str, int | None]) -> Non
                 .values(name=name, number=number)
                 .on_conflict_do_update(index_elements=["name"], set_={"number": number, "at": func.now()})
             )
+    await wake(session, Lane.SETTINGS, 0)
+
+
+async def arrange(session: AsyncSession, name: str, data: Any) -> None:
+    """From now on the rounds or the hours of check-ins are these; None: the file's again."""
+    await rounds.change(session, name, data)
     await wake(session, Lane.SETTINGS, 0)

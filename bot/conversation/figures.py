@@ -26,7 +26,8 @@ from typing import Any, Literal, TypeVar
 from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from bot.checkins import questions, schedule
+from bot.checkins import questions
+from bot.checkins.schedule import Round
 from bot.db.models import Office
 from bot.db.session import Database
 from bot.journeys.context import NOT_UNDERSTOOD
@@ -132,7 +133,7 @@ _WAITS = text(f"""{_WHO}
     WHERE handoff.created_at >= :since AND handoff.created_at < :until AND taken_at IS NOT NULL
 """)  # noqa: S608 (of words written above)
 _ANSWERS = text(f"""{_WHO}
-    SELECT round, who.id, who.place, who.language, person.key, answers_sealed
+    SELECT checkin.weeks, checkin.months, who.id, who.place, who.language, person.key, answers_sealed
     FROM checkin JOIN who ON who.id = checkin.person_id JOIN person ON person.id = who.id
     WHERE due_at >= :since AND due_at < :until AND round <> 'enrolment' AND status IN ('completed', 'partial')
         AND answers_sealed IS NOT NULL
@@ -180,9 +181,12 @@ class Row:
     values: Sequence[float | None]
     ready: bool = False
     kind: str = ""  # of messages: a text's id, said behind the label
+    number: int | None = None  # in the label
 
-    def said(self, say: Callable[[str], str]) -> str:
+    def said(self, say: Callable[..., str]) -> str:
         """The label as people read it."""
+        if self.number is not None:
+            return say(self.label, number=self.number)
         label = self.label if self.ready else say(self.label)
         return f"{label} · {say(self.kind)}" if self.kind else label
 
@@ -380,21 +384,22 @@ async def _waits(session: AsyncSession, chosen: Filter, places: Sequence[str]) -
 
 async def _dimensions(session: AsyncSession, database: Database, chosen: Filter, places: Sequence[str]) -> list[Row]:
     """The mean of each dimension by check-in since the return."""
-    values: dict[tuple[str, str], dict[Cell, list[float]]] = defaultdict(lambda: defaultdict(list))
-    people: dict[tuple[str, str], set[tuple[int, Cell]]] = defaultdict(set)
+    values: dict[tuple[Round, str], dict[Cell, list[float]]] = defaultdict(lambda: defaultdict(list))
+    people: dict[tuple[Round, str], set[tuple[int, Cell]]] = defaultdict(set)
     for row in await session.execute(_ANSWERS, chosen.bounds):
-        cell = (row.place, row.language)
+        cell, after = (row.place, row.language), Round("", "", row.weeks or 0, row.months or 0)
         for name, value in questions.dimensions(database.vault.open(row.key, row.answers_sealed)).items():
             if value is not None:
-                values[row.round, name][cell].append(value)
-                people[row.round, name].add((row.id, cell))
+                values[after, name][cell].append(value)
+                people[after, name].add((row.id, cell))
     rows = []
-    for one in schedule.rounds():
+    for one in sorted({after for after, _ in values}, key=lambda after: after.days):
         means = [
-            _middle(fmean, values[one.id, name], Cells(places, _sizes(people[one.id, name])), chosen, 2)
+            _middle(fmean, values[one, name], Cells(places, _sizes(people[one, name])), chosen, 2)
             for name in questions.DIMENSIONS
         ]
-        rows.append(Row(f"console.board.round.{one.id}", means))
+        unit = "week" if one.weeks else "month"
+        rows.append(Row(f"console.board.round.{unit}", means, number=one.weeks or one.months))
     return [row for row in rows if any(value is not None for value in row.values)]
 
 
@@ -447,7 +452,7 @@ async def _global(session: AsyncSession, database: Database, prices: str | None,
     return figures
 
 
-def table(figures: Sequence[Figure], say: Callable[[str], str]) -> str:
+def table(figures: Sequence[Figure], say: Callable[..., str]) -> str:
     """All figures as CSV, for a spreadsheet: nothing in it can act as a formula."""
     written = io.StringIO()
     writer = csv.writer(written, quoting=csv.QUOTE_ALL)

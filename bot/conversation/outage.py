@@ -52,6 +52,6 @@ async def _tell(session: AsyncSession, database: Database, channel: str, last: d
             await outbox.unasked(session, database.vault, row.id, words, language, sensitive=False, expires_at=until)
         )
     queued = [outbox_id for outbox_id in told if outbox_id is not None]
-    later = schedule.allowed(now, ZONE)
+    later = schedule.held().allowed(now, ZONE)
     await session.execute(update(Outbox).where(Outbox.id.in_(queued)).values(next_at=later))
     return len(queued)

@@ -304,6 +304,7 @@ class Request(Base):
     """A first-contact request: what a person asked IOM to know, in order to call back safely."""
 
     __tablename__ = "request"
+    __table_args__ = (Index("request_unanswered", "unanswered_at", postgresql_where=text("unanswered_at IS NOT NULL")),)
     id: Mapped[int] = _id()
     reference: Mapped[str] = mapped_column(unique=True)  # random, for people: AV-7K3Q
     person_id: Mapped[int] = mapped_column(ForeignKey("person.id", ondelete="CASCADE"), index=True)
@@ -315,6 +316,7 @@ class Request(Base):
         index=True
     )  # of the number in the answers: for the console's search
     interview_sealed: Mapped[bytes | None]  # the last one that was proposed
+    unanswered_at: Mapped[datetime | None]  # when its time is over: the team is reminded, unless something came of it
     created_at: Mapped[datetime] = _now()
     updated_at: Mapped[datetime] = _now()
 
@@ -590,6 +592,7 @@ class Enrolment(Base):
             postgresql_where=text("status IN ('draft', 'invited', 'active')"),
         ),
         Index("enrolment_person", "person_id"),
+        Index("enrolment_planned", "planned", postgresql_where=text("status IN ('active', 'ended')")),
     )
     id: Mapped[int] = _id()
     reference: Mapped[str] = mapped_column(unique=True)  # random: CK-7K3QX
@@ -599,6 +602,8 @@ class Enrolment(Base):
     returned_on: Mapped[date | None]
     zone: Mapped[str | None]
     recorded_at: Mapped[datetime | None]  # when the team said which day that was: an older word changes nothing
+    months: Mapped[int | None] = mapped_column(Integer)  # for how many they are asked; None: nothing was planned
+    planned: Mapped[int] = mapped_column(Integer, server_default=text("0"))  # with which version of the team's rounds
     created_at: Mapped[datetime] = _now()
     updated_at: Mapped[datetime] = _now()
 
@@ -622,6 +627,8 @@ class Checkin(Base):
     person_id: Mapped[int] = mapped_column(ForeignKey("person.id", ondelete="CASCADE"))
     round: Mapped[str]
     form: Mapped[str]
+    weeks: Mapped[int | None] = mapped_column(Integer)  # after the return, as it was planned; weeks or months
+    months: Mapped[int | None] = mapped_column(Integer)
     status: Mapped[str] = mapped_column(server_default=text("'planned'"))
     asked: Mapped[str | None]  # the open question
     answers_sealed: Mapped[bytes | None]
@@ -819,11 +826,15 @@ class TextVersion(Base):
 
 
 class TeamSetting(Base):
-    """A number of the settings that the team chose in the console (bot/conversation/chosen.py)."""
+    """A setting that the team chose in the console (bot/conversation/chosen.py).
+
+    A number by its name in bot/settings.py; or what it changed of the check-ins (bot/checkins/rounds.py).
+    """
 
     __tablename__ = "team_setting"
-    name: Mapped[str] = mapped_column(primary_key=True)  # as in bot/settings.py
-    number: Mapped[int] = mapped_column(Integer)
+    name: Mapped[str] = mapped_column(primary_key=True)
+    number: Mapped[int] = mapped_column(Integer)  # of the check-ins: how often it was changed
+    data: Mapped[Any | None] = mapped_column(JSONB(none_as_null=True))  # of the check-ins; None: the file's
     at: Mapped[datetime] = _now()
 
 

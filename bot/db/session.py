@@ -42,6 +42,8 @@ class Lane(IntEnum):
     RETENTION = 13
     TEXTS = 14
     SETTINGS = 15
+    ROUNDS = 16
+    PROPOSALS = 17
 
 
 @dataclass(frozen=True)

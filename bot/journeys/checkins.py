@@ -83,7 +83,7 @@ async def later(ctx: Context, checkin: int, **_: Any) -> None:
     row.asked = None
     ctx.checkin = None
     if row.reminded_at is None and row.round != ENROLMENT:
-        row.next_at = schedule.allowed(ctx.now + LATER, await _zone(ctx, row))
+        row.next_at = schedule.held().allowed(ctx.now + LATER, await _zone(ctx, row))
     row.updated_at = ctx.now
     await ctx.session.flush()
     ctx.say("checkin.later", [ctx.do("button.checkin_now", "checkin_now", checkin=row.id)])
@@ -375,7 +375,7 @@ async def _go_on(ctx: Context, row: Checkin) -> None:
 
 async def _patience(ctx: Context, row: Checkin) -> datetime:
     """When the service comes back to a form that nobody goes on with."""
-    return schedule.allowed(ctx.now + rounds.WAIT, await _zone(ctx, row))
+    return schedule.held().allowed(ctx.now + rounds.WAIT, await _zone(ctx, row))
 
 
 async def _ask(ctx: Context, row: Checkin) -> None:

@@ -247,7 +247,8 @@ async def withdraw_all(ctx: Context, reference: str | None = None) -> int:
     which = update(Request).where(Request.person_id == ctx.person_id, Request.status != "withdrawn")
     if reference is not None:
         which = which.where(Request.reference == reference)
-    emptied = {"answers_sealed": ctx.vault.seal(ctx.person_key, {}), "phone_digest": None, "interview_sealed": None}
+    nothing = dict.fromkeys(("phone_digest", "interview_sealed", "unanswered_at"))
+    emptied = {"answers_sealed": ctx.vault.seal(ctx.person_key, {}), **nothing}
     gone = list(
         await ctx.session.scalars(
             which.values(status="withdrawn", updated_at=ctx.now, **emptied).returning(Request.reference)

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from bot.checkins import schedule
 
+FILE = schedule.of_file()
 ZONES = ("Africa/Casablanca", "Africa/Nouakchott", "Africa/Douala", "Africa/Conakry", "Africa/Cairo", "Europe/Paris")
 # as announced, or as computed by others where they are still to come
 FITR = (date(2023, 4, 21), date(2024, 4, 10), date(2025, 3, 30), date(2026, 3, 20), date(2027, 3, 10), date(2030, 2, 4))
@@ -36,10 +37,10 @@ def assert_allowed(moment: datetime, zone: str) -> None:
 
 
 @examples(max_examples=100, deadline=None)
-@given(returned_on=days, one=st.sampled_from(schedule.rounds()), zone=zones, spread=st.integers(0, 10**9))
+@given(returned_on=days, one=st.sampled_from(FILE.rounds), zone=zones, spread=st.integers(0, 10**9))
 def test_due_in_allowed_hours(returned_on: date, one: schedule.Round, zone: str, spread: int) -> None:
     """Every check-in is due after its time has passed since the return, not long after it, and in the hours for it."""
-    due = schedule.due(returned_on, one, zone, spread)
+    due = FILE.due(returned_on, one, zone, spread)
     assert_allowed(due, zone)
     waited = due.astimezone(ZoneInfo(zone)).date() - returned_on
     least = one.weeks * 7 + one.months * 28
@@ -51,19 +52,19 @@ def test_due_in_allowed_hours(returned_on: date, one: schedule.Round, zone: str,
 def test_moved_forward_only(moment: datetime, zone: str) -> None:
     """Any moment is moved into the hours, never back, and stays where it is once it lies there."""
     at = moment.replace(tzinfo=UTC)
-    moved = schedule.allowed(at, zone)
+    moved = FILE.allowed(at, zone)
     assert moved >= at
     assert_allowed(moved, zone)
-    assert schedule.allowed(moved, zone) == moved
-    closes = schedule.closing(moved, zone)
-    assert moved < closes and schedule.allowed(closes - timedelta(seconds=1), zone) == closes - timedelta(seconds=1)
+    assert FILE.allowed(moved, zone) == moved
+    closes = FILE.closing(moved, zone)
+    assert moved < closes and FILE.allowed(closes - timedelta(seconds=1), zone) == closes - timedelta(seconds=1)
 
 
 @examples(max_examples=100, deadline=None)
 @given(returned_on=days, zone=zones)
 def test_in_order(returned_on: date, zone: str) -> None:
     """The check-ins of one person never meet and never change places."""
-    due = [schedule.due(returned_on, one, zone, 7) for one in schedule.rounds()]
+    due = [FILE.due(returned_on, one, zone, 7) for one in FILE.rounds]
     assert all(later - earlier > timedelta(days=5) for earlier, later in pairwise(due))
 
 
@@ -80,14 +81,57 @@ def test_in_order(returned_on: date, zone: str) -> None:
 )
 def test_morocco(at: str, moved: str) -> None:
     """The clock of Casablanca, on both sides of 2026-09-20."""
-    assert schedule.allowed(datetime.fromisoformat(at), "Africa/Casablanca") == datetime.fromisoformat(moved)
+    assert FILE.allowed(datetime.fromisoformat(at), "Africa/Casablanca") == datetime.fromisoformat(moved)
 
 
 def test_the_schedule() -> None:
     """Week 2, months 1, 3, 6, 9, 12; 18 and 24 when they are wanted; short ones first."""
-    assert [one.id for one in schedule.wanted(12)] == ["week2", "month1", "month3", "month6", "month9", "month12"]
-    assert [one.id for one in schedule.wanted(24)][6:] == ["month18", "month24"]
-    assert [one.form for one in schedule.wanted(12)] == ["short", "short", "full", "full", "full", "full"]
+    assert [one.id for one in FILE.wanted(12)] == ["week2", "month1", "month3", "month6", "month9", "month12"]
+    assert [one.id for one in FILE.wanted(24)][6:] == ["month18", "month24"]
+    assert [one.form for one in FILE.wanted(12)] == ["short", "short", "full", "full", "full", "full"]
+
+
+spans = st.tuples(st.integers(8, 20), st.integers(1, 13)).map(lambda one: f"{one[0]:02}:00-{min(21, sum(one)):02}:30")
+
+
+@examples(max_examples=100, deadline=None)
+@given(
+    moment=st.datetimes(datetime(2024, 1, 1), datetime(2034, 12, 31)),  # noqa: DTZ001 (UTC follows)
+    zone=zones,
+    usual=spans,
+    others=st.lists(st.lists(spans, max_size=1), min_size=3, max_size=3),
+)
+def test_the_hours_of_a_team(moment: datetime, zone: str, usual: str, others: list[list[str]]) -> None:
+    """Whatever hours a team chose, empty ones too: forward only, into them, and never on a feast."""
+    team = schedule.of_team(None, dict(zip(schedule.NAMES, [[usual], *others], strict=True)), 0)
+    at = moment.replace(tzinfo=UTC)
+    moved = team.allowed(at, zone)
+    assert moved >= at and team.allowed(moved, zone) == moved
+    local = moved.astimezone(ZoneInfo(zone))
+    name = "friday" if local.weekday() == 4 else "usual"
+    kinds = [name, {"friday": "ramadan_friday", "usual": "ramadan"}[name]]
+    assert any(opens <= local.time() < closes for kind in kinds for opens, closes in team.hours[kind])
+    for feasts in (FITR, ADHA):
+        assert all(not timedelta(0) <= local.date() - feast <= timedelta(days=2) for feast in feasts)
+
+
+def test_the_rounds_of_a_team() -> None:
+    """Those of the file, changed or off, and its own, in order; a form that is no more is as in the file."""
+    of_file = {one.id: one for one in FILE.rounds}
+    team = schedule.of_team(
+        [
+            {"id": "week6", "form": "short", "weeks": 6, "months": 0, "on": True},
+            {"id": "month1", "form": "short", "weeks": 3, "months": 0, "on": True},
+            {"id": "month3", "form": "full", "weeks": 0, "months": 3, "on": False},
+            {"id": "month6", "form": "of yesterday", "weeks": 0, "months": 7, "on": True},
+        ],
+        None,
+        4,
+    )
+    wanted = team.wanted(9)
+    assert [one.id for one in wanted] == ["week2", "month1", "week6", "month6", "month9"]
+    assert wanted[3] == of_file["month6"] and team.hours == FILE.hours and team.version == 4
+    assert schedule.of_team(None, None, 0) == FILE
 
 
 def test_zones() -> None:

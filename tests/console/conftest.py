@@ -15,6 +15,7 @@ from argon2 import PasswordHasher
 from fastapi import FastAPI
 from sqlalchemy import text
 
+from bot.checkins import schedule
 from bot.console import accounts, oidc, pages
 from bot.console.access import Role
 from bot.console.accounts import Enrolment
@@ -146,3 +147,4 @@ async def team(database: Database, settings: Settings, monkeypatch: pytest.Monke
     await team.close()
     for name in NUMBERS:  # what a team chooses is not the next test's
         setattr(settings, name, getattr(before, name))
+    schedule.hold(None)

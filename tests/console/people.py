@@ -148,6 +148,7 @@ async def somebody(
             await session.execute(
                 insert(Checkin).values(
                     enrolment_id=enrolment_id, person_id=person.id, round=round_, form="short", status=status, level=level,
+                    weeks=2 if round_ == "week2" else 0, months=int(round_[5:]) if round_ != "week2" else 0,
                     answers_sealed=vault.seal(person.key, said) if said else None,
                     due_at=now + timedelta(days=20 * (number - 4) + 5), updated_at=now + timedelta(days=20 * (number - 4) + 5),
                 )

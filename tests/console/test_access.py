@@ -99,6 +99,8 @@ EXPECTED: dict[tuple[str, str], set[Role]] = {
     ("POST", "/console/settings/closed"): OVERSEERS,
     ("POST", "/console/settings/duty/{id}"): OVERSEERS,
     ("POST", "/console/settings/numbers"): OVERSEERS,
+    ("POST", "/console/settings/rounds"): OVERSEERS,
+    ("POST", "/console/settings/quiet"): OVERSEERS,
     ("POST", "/console/settings/emergency"): OVERSEERS,
     ("POST", "/console/settings/emergency/remove"): OVERSEERS,
     ("GET", "/console/audit"): {Role.SUPERVISOR, Role.ADMINISTRATOR},

@@ -102,7 +102,9 @@ async def test_every_figure_of_the_month(month: Database, settings: Settings) ->
 
     assert 0 < everybody(rabat) < everybody(whole)
     assert await board(place="nowhere", language="xx", period="day") is not None
-    lines = csv.reader(io.StringIO(figures.table(list(whole.values()), lambda one: i18n.say(one, "en"))))
+    lines = csv.reader(
+        io.StringIO(figures.table(list(whole.values()), lambda one, **more: i18n.say(one, "en", **more)))
+    )
     assert {len(line) for line in lines} == {4}
 
 

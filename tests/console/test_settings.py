@@ -14,6 +14,7 @@ from sqlalchemy import insert
 
 from bot import i18n
 from bot.appointments import offices, slots
+from bot.checkins import schedule
 from bot.console.access import Role
 from bot.conversation.chosen import Chosen
 from bot.db.models import Appointment, Conversation, Slot
@@ -226,6 +227,18 @@ def fields(html: str) -> dict[str, dict[str, str]]:
     return found
 
 
+# the form of check-ins as it stands where nobody changed anything
+ROUNDS = {
+    f"{name}_{one.id}": given
+    for one in schedule.of_file().rounds
+    for name, given in {
+        "every": str(one.weeks or one.months), "unit": "weeks" if one.weeks else "months", "form": one.form, "on": "on",
+    }.items()
+} | {"every_new": "", "unit_new": "months", "form_new": "short"}  # fmt: skip
+QUIET = {
+    "usual": "10:00-18:00", "friday": "10:00-12:00, 15:00-18:00", "ramadan": "10:00-15:00",
+    "ramadan_friday": "10:00-12:00",
+}  # fmt: skip
 DUTY_HOURS = {"first": "Mon", "last": "Fri", "opens": "18:00", "closes": "09:00", "zone": "Africa/Nouakchott"}
 LOST: list[tuple[str, str, dict[str, str], str, str]] = [
     (RABAT, "office", OFFICE | {"zone": "Nowhere", "address": "9, rue <b>", "capacity": "7", "way": "request"}, "zone", ""),
@@ -242,6 +255,9 @@ LOST: list[tuple[str, str, dict[str, str], str, str]] = [
     ("/console/settings", "duty", {"language_ar": "on", "reads": "ar", "place_MR": "on", **DUTY_HOURS}, "opens", "/duty/{id}"),
     ("/console/settings", "number", NUMBER | {"number": "15x", "confirmed": "on", "situation_child": "on", "country": "MR"},
      "number", "/emergency"),
+    ("/console/settings", "rounds", ROUNDS | {"every_new": "13", "unit_new": "weeks", "every_month6": "٧"}, "every_new", "/rounds"),
+    ("/console/settings", "rounds", ROUNDS | {"every_month9": "0"}, "every_month9", "/rounds"),
+    ("/console/settings", "quiet", QUIET | {"usual": "10:00-18:00", "friday": "11h-12h"}, "friday", "/quiet"),
     ("/console/settings", "number MA police", NUMBER | {"service": "police", "source": " ", "number": "190"}, "source",
      "/emergency"),
 ]  # fmt: skip
@@ -368,6 +384,111 @@ async def test_what_is_kept_gets_no_shorter_by_the_way(team: Team, database: Dat
     assert (await boss.post("/console/settings/numbers", **NUMBERS, **proof)).status_code == 200
     assert await value(database, chosen) == "rafiq_media_days7 rafiq_handoff_p0_minutes20"
     assert boss.client.cookies["rafiq_console"] != before and (await boss.get("/console")).status_code == 200
+
+
+async def test_rounds_that_the_team_chooses(team: Team, database: Database, settings: Settings) -> None:
+    """Off, moved, of another form, one more, away again: at once here, in another process once it hears; and back."""
+
+    def held() -> dict[str, tuple[int, int, str, bool]]:
+        return {one.id: (one.weeks, one.months, one.form, one.on) for one in schedule.held().rounds}
+
+    async def save(form: dict[str, str]) -> dict[str, str]:
+        assert (await boss.post("/console/settings/rounds", **form)).status_code == 200
+        return fields((await boss.get("/console/settings")).text)["rounds"]
+
+    boss, other = await at_work(team), Chosen(database, settings.model_copy())
+    await other.read()
+    of_file = held()
+    html = (await boss.get("/console/settings")).text
+    assert fields(html)["rounds"] == {**ROUNDS, "form": "rounds"} and 'name="back"' not in html
+    form = ROUNDS | {
+        "every_month3": "4",
+        "form_month3": "short",
+        "every_new": "٧",
+        "form_new": "full",
+        "unit_new": "weeks",
+    }
+    form.pop("on_month6")
+    shown = await save(form)
+    own = {"every_week7": "7", "unit_week7": "weeks", "form_week7": "full", "on_week7": "on"}
+    form |= own | {"every_new": "", "unit_new": "months", "form_new": "short"}
+    assert shown == {**form, "form": "rounds"}
+    now = {**of_file, "month3": (0, 4, "short", True), "month6": (0, 6, "full", False), "week7": (7, 0, "full", True)}
+    assert held() == now
+    schedule.hold(None)  # another process
+    assert await other.due() == [0]
+    await other.read()
+    assert held() == now and await other.due() == []
+    again = await boss.post("/console/settings/rounds", **(form | {"every_new": "3"}))  # it is there, at four
+    assert again.status_code == 400 and i18n.say("console.settings.wrong.round_known", "en") in again.text
+    assert "every_week7" not in await save({**form, "gone_week7": "on"})
+    assert 'name="back"' in (await boss.get("/console/settings")).text
+    assert await save({"back": "on"}) == {**ROUNDS, "form": "rounds"} and held() == of_file
+    version = await value(database, "SELECT number FROM team_setting")
+    await save(ROUNDS)  # nothing is new: nobody's check-ins are looked at
+    assert await value(database, "SELECT number FROM team_setting") == version == 3
+    done = await rows(database, "SELECT detail, staff_id FROM audit WHERE action = 'settings.rounds' ORDER BY id")
+    assert len(done) == 4 and {one.staff_id for one in done} == {boss.staff_id}
+    assert done[0].detail["month3"] == "4 months short" and done[0].detail["month6"] == "off"
+
+
+async def test_rounds_that_cannot_be(team: Team, database: Database) -> None:
+    """None at all, two within a week, another's times; and check-ins do not end before the first of them."""
+    boss = await at_work(team)
+    none = {name: given for name, given in ROUNDS.items() if not name.startswith("on_")}
+    late = none | {"on_month12": "on"}
+    for where, form, sentence in (
+        ("rounds", none, i18n.say("console.settings.wrong.no_round", "en", months=12)),
+        ("rounds", none | {"on_month18": "on"}, i18n.say("console.settings.wrong.no_round", "en", months=12)),
+        ("rounds", ROUNDS | {"every_week2": "4"}, i18n.say("console.settings.wrong.close", "en", days=7)),
+        ("rounds", ROUNDS | {"every_week2": "53"}, i18n.say("console.settings.wrong.every", "en", least=1, most=52)),
+        ("rounds", ROUNDS | {"every_month24": "25"}, i18n.say("console.settings.wrong.every", "en", least=1, most=24)),
+    ):  # fmt: skip
+        refused = await boss.post(f"/console/settings/{where}", **form, form=where)
+        assert refused.status_code == 400 and f'role="alert">{sentence}' in refused.text, form
+    assert (await boss.post("/console/settings/rounds", **(ROUNDS | {"form_week2": "enrolment"}))).status_code == 404
+    assert await value(database, "SELECT count(*) FROM team_setting") == 0
+    assert (await boss.post("/console/settings/rounds", **late)).status_code == 200
+    refused = await boss.post("/console/settings/numbers", rafiq_checkins_months="11", form="numbers")
+    sentence = i18n.say("console.settings.wrong.no_round", "en", months=11)
+    assert refused.status_code == 400 and f'role="alert">{sentence}' in refused.text
+
+
+async def test_hours_of_check_ins(team: Team, database: Database, settings: Settings) -> None:
+    """Changed at once and everywhere; never early, late, at the Friday prayer, or not at all; and back with a click."""
+    boss, other = await at_work(team), Chosen(database, settings.model_copy())
+    await other.read()
+    assert fields((await boss.get("/console/settings")).text)["quiet"] == {**QUIET, "form": "quiet"}
+    for name, typed, why, values in (
+        ("usual", "", "quiet_none", {}),
+        ("usual", "07:59-12:00", "quiet_day", {"hours": "07:59-12:00", "since": "08:00", "until": "21:00"}),
+        ("ramadan", "20:00-21:01", "quiet_day", {"hours": "20:00-21:01", "since": "08:00", "until": "21:00"}),
+        ("friday", "10:00-12:30", "quiet_prayer", {"hours": "10:00-12:30", "since": "12:00", "until": "15:00"}),
+        ("ramadan_friday", "14:00-16:00", "quiet_prayer", {"hours": "14:00-16:00", "since": "12:00", "until": "15:00"}),
+        ("ramadan", "10:00-10:30", "quiet_short", {"hours": "10:00-10:30"}),
+        ("usual", "10:00-12:00, 11:00-13:00", "overlap", {}),
+        ("usual", "9h-12h", "hours", {"hours": "9h-12h"}),
+    ):  # fmt: skip
+        refused = await boss.post("/console/settings/quiet", **(QUIET | {name: typed}), form="quiet")
+        day = {"day": i18n.say(f"console.settings.quiet.{name}", "en")}
+        sentence = i18n.say(f"console.settings.wrong.{why}", "en", **{**day, **values})
+        assert refused.status_code == 400 and f'role="alert">{sentence}' in refused.text, (name, typed)
+    assert schedule.held() == schedule.of_file() and await value(database, "SELECT count(*) FROM team_setting") == 0
+    form = {"usual": "١٤:٠٠-١٧:٠٠, 09:00-12:00", "friday": "", "ramadan": "", "ramadan_friday": "15:00-21:00"}
+    assert (await boss.post("/console/settings/quiet", **form)).status_code == 200
+    shown = fields((await boss.get("/console/settings")).text)["quiet"]
+    assert shown == {**form, "usual": "09:00-12:00, 14:00-17:00", "form": "quiet"}
+    thursday, friday = datetime(2026, 11, 26, 12, 30, tzinfo=UTC), datetime(2026, 11, 27, 9, tzinfo=UTC)
+    assert schedule.held().allowed(thursday, "Africa/Casablanca") == thursday.replace(hour=14, minute=0)
+    assert schedule.held().allowed(friday, "Africa/Casablanca") == friday + timedelta(days=1)
+    schedule.hold(None)  # another process
+    assert await other.due() == [0]
+    await other.read()
+    assert schedule.held().allowed(friday, "Africa/Casablanca") == friday + timedelta(days=1)
+    assert (await boss.post("/console/settings/quiet", back="on")).status_code == 200
+    assert schedule.held() == schedule.of_file()
+    done = "SELECT string_agg(detail::text, ' ' ORDER BY id) FROM audit WHERE action = 'settings.quiet'"
+    assert '"friday": ""' in (await value(database, done)) and (await value(database, done)).endswith(" {}")
 
 
 async def test_duty(team: Team, database: Database) -> None:

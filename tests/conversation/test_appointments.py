@@ -36,7 +36,7 @@ from bot.cli import app
 from bot.conversation import appointments, outbox
 from bot.conversation.answers import take
 from bot.conversation.delivery import Delivery
-from bot.db.models import Address, Appointment, Conversation, Office, Person, Reminder, Request, Slot
+from bot.db.models import Address, Appointment, Conversation, Handoff, Office, Person, Reminder, Request, Slot
 from bot.db.session import Database
 from bot.journeys import first_contact, interviews, my_data
 from bot.journeys.context import Context, new_reference
@@ -478,6 +478,60 @@ async def test_when_is_it_for_a_request(database: Database, settings: Settings, 
     assert await take(database, "first", proposal("AV-2222", 9, mode="phone")) is True
     said, _ = await in_chat(database, settings, conversation, interviews.status)
     assert "14:30" in said and "AV-2222" in said
+
+
+@pytest.mark.parametrize(
+    "what", ["nothing", "another proposal", "asks the team", "books", "withdraws", "the case is closed"]
+)
+async def test_a_proposal_for_a_request_that_nobody_answers(database: Database, what: str) -> None:
+    """When its time is over the team is reminded, once: unless something came of it. The person is told nothing."""
+    _, conversation = await wished_for(database)
+    await rows_changed(database, "DELETE FROM appointment")
+    assert await take(database, "first", proposal("AV-2222", 9)) is True
+    [one] = await rows(database, "SELECT id, unanswered_at FROM request")
+    assert one.unanswered_at == datetime.fromisoformat(proposal("AV-2222", 9).data["at"])
+    whose = {"person_id": conversation.person_id, "conversation_id": conversation.id}
+    if what == "another proposal":
+        assert await take(database, "second", proposal("AV-2222", 12, said=1)) is True
+    elif what == "asks the team":
+        await added(database, Handoff(reference="H-22222", reason="asked", priority="P1", language="fr", **whose))
+        await rows_changed(database, "UPDATE handoff SET created_at = now() + interval '2 minutes'")
+    elif what == "books":
+        await added(database, Appointment(reference="RV-44444", status="confirmed", answers_sealed=b"", **whose))
+    elif what == "withdraws":
+        await rows_changed(database, "UPDATE request SET status = 'withdrawn', interview_sealed = NULL")
+    elif what == "the case is closed":
+        answer = Answer("case.closed", "AV-2222", datetime.now(UTC) + timedelta(minutes=1), {"ref": "AV-2222"})
+        assert await take(database, "closed", answer) is True
+    messages = await value(database, "SELECT count(*) FROM outbox")
+    keeper, tasks = appointments.Appointments(database), "SELECT count(*) FROM handoff WHERE reason = 'interview'"
+    await keeper.unanswered(one.id, one.unanswered_at - timedelta(minutes=1))
+    assert await value(database, tasks) == 0
+    for at, reminded in ((0, ["nothing"]), (4, ["nothing", "another proposal"])):
+        over = one.unanswered_at + timedelta(days=at)
+        await asyncio.gather(keeper.unanswered(one.id, over), keeper.unanswered(one.id, over))
+        assert await value(database, tasks) == (what in reminded)
+    assert await value(database, "SELECT count(*) FROM outbox") == messages
+    assert await value(database, "SELECT unanswered_at FROM request") is None
+    events = await rows(database, "SELECT payload FROM case_event WHERE type = 'handoff.requested'")
+    assert len(events) == await value(database, tasks)
+
+
+async def test_a_running_service_reminds_the_team(worker: tuple[Service, FakeRasa], database: Database) -> None:
+    """Of a time that was proposed for a request and is over, by itself."""
+    await wished_for(database)
+    await rows_changed(database, "DELETE FROM appointment")
+    assert await take(database, "first", proposal("AV-2222", 9)) is True
+    assert await value(database, "SELECT count(*) FROM handoff") == 0
+    await rows_changed(database, "UPDATE request SET unanswered_at = now() - interval '1 minute'")
+    await until(lambda: value(database, "SELECT count(*) FROM handoff WHERE reason = 'interview'"))
+
+
+async def added(database: Database, row: Appointment | Handoff) -> None:
+    """There is this."""
+    async with database.session() as session:
+        session.add(row)
+        await session.commit()
 
 
 async def in_chat(

@@ -213,7 +213,7 @@ async def test_answered(person: Person, database: Database) -> None:
     gates = [content for _, content in await person.messages() if content["text"] == say("checkin.gate")]
     assert len(gates) == 1 and [name for name, _, _ in gates[0]["templates"]] == ["check_in"]
     [row] = await rows(database, "SELECT unasked, sensitive, expires_at FROM outbox WHERE unasked")
-    assert row.unasked and row.sensitive and row.expires_at == schedule.closing(at, CASABLANCA)
+    assert row.unasked and row.sensitive and row.expires_at == schedule.of_file().closing(at, CASABLANCA)
     for telling in ("OIM", "IOM", "retour", "Maroc"):
         assert telling not in gates[0]["text"]
     await person.press(say("button.checkin_now"))
@@ -432,7 +432,7 @@ async def test_never_at_a_wrong_hour(person: Person, database: Database) -> None
     await person.service.checkins.work(id_, night)
     assert len(await person.messages()) == said
     _, moved = await person.due("week2")
-    assert moved == schedule.allowed(night, CASABLANCA) > night
+    assert moved == schedule.of_file().allowed(night, CASABLANCA) > night
     await person.service.checkins.work(id_, moved)
     assert (await person.last())["text"] == say("checkin.gate")
 
@@ -627,7 +627,9 @@ async def test_another_day_of_return(person: Person, database: Database) -> None
     assert await recorded(database, day, "msg_2", said=10) is False  # nobody is told: nothing is new for them
     after = await planned(database)
     assert after == {
-        one.id: schedule.due(day, one, "Africa/Dakar", enrolment_id) for one in schedule.wanted(12) if one.months
+        one.id: schedule.of_file().due(day, one, "Africa/Dakar", enrolment_id)
+        for one in schedule.of_file().wanted(12)
+        if one.months
     }
     assert all(after[name] < due_at for name, due_at in before.items())
     assert await person.status("week2") == "open"  # what has begun goes on

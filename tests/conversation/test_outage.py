@@ -54,7 +54,7 @@ async def test_who_writes_to_us_is_told_once(database: Database) -> None:
     said = {one.conversation_id: database.vault.open(one.key, one.content_sealed)["text"] for one in letters}
     assert said == {conversation: i18n.say("missed", language) for conversation, language in told.items()}
     for one in letters:
-        assert one.unasked and one.next_at == schedule.allowed(one.next_at, outage.ZONE), "it wakes nobody"
+        assert one.unasked and one.next_at == schedule.of_file().allowed(one.next_at, outage.ZONE), "it wakes nobody"
 
 
 @pytest.mark.parametrize("hours", [0.5, 22])

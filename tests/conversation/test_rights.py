@@ -251,8 +251,8 @@ async def test_the_day_of_return_is_corrected(person: Person, database: Database
     planned = await rows(database, "SELECT round, due_at FROM checkin WHERE status = 'planned' ORDER BY due_at")
     assert [one.round for one in planned] == ["month3", "month6", "month9", "month12"]  # the first month is over
     assert await person.status("week2") == "open"
-    three = next(one for one in schedule.rounds() if one.id == "month3")
-    assert planned[0].due_at == schedule.due(day, three, "Africa/Douala", enrolment.id)
+    three = next(one for one in schedule.of_file().rounds if one.id == "month3")
+    assert planned[0].due_at == schedule.of_file().due(day, three, "Africa/Douala", enrolment.id)
 
 
 async def test_a_child_after_all(person: Person, database: Database) -> None:
