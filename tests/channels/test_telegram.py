@@ -209,14 +209,15 @@ MEANT: dict[str, tuple[Kind, str, str, str, dict[str, str | int], str | None] | 
     "poll": (Kind.MEDIA, ADA, "", "", {"media": "poll"}, "en-GB"),
     "content_of_a_later_version": (Kind.UNKNOWN, ADA, "", "", {}, "en-GB"),
     "pinned_message": None,
+    "topic_created": None,
     "group_added": (
         Kind.GROUP, "-1002200330044", "", "", {"chat_type": "supergroup", "why": "added"}, "en-GB"
     ),
     "group_left": None,
     "group_message": (Kind.GROUP, "-5500660", "", "", {"chat_type": "group", "why": "message"}, "fr"),
     "channel_post": (Kind.GROUP, "-1009900880077", "", "", {"chat_type": "channel", "why": "message"}, None),
-    "blocked": (Kind.BLOCKED, YUSUF, "", "", {}, "ar"),
-    "unblocked": (Kind.UNBLOCKED, YUSUF, "", "", {}, "ar"),
+    "blocked": (Kind.BLOCKED, YUSUF, "", "", {"sent_at": 1795323000}, "ar"),
+    "unblocked": (Kind.UNBLOCKED, YUSUF, "", "", {"sent_at": 1795323600}, "ar"),
     "bot_message": None,
     "poll_answer": None,
     "unknown_kind": None,
