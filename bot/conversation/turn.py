@@ -28,7 +28,7 @@ from bot.assistant.commands import command
 from bot.assistant.rasa import Decision, Rasa, RasaDown
 from bot.assistant.triage import Cue, Triage
 from bot.assistant.values import numerals
-from bot.conversation import guards, knowing, media, outbox, people, staff
+from bot.conversation import guards, inbox, knowing, media, outbox, people, staff
 from bot.db.models import Alert, Appointment, Checkin, Conversation, Inbox, Person
 from bot.db.session import TRY_LOCK, Database, Lane, conclude, together, wake, wake_up_call
 from bot.journeys import VERBS, checkins, corrections, first_contact, interviews, rights, safe_word, safety
@@ -45,6 +45,7 @@ ATTEMPTS = 3  # then the message is set aside
 TRUSTED = timedelta(hours=1)  # so long a connection that breaks in its turn is not held against it
 READ_OF_A_FLOOD = 20  # messages of a flood that are read by meaning too; the others by their strong words alone
 ROTATE_AFTER = 20  # turns in one of Rasa's conversations, when no form is open
+SKEW = timedelta(minutes=1)  # that a platform's clock and ours may differ, and more
 TOO_OLD = timedelta(minutes=15)  # a message that waited longer for Rasa is closed, not answered late
 BUTTON_LIFE = timedelta(days=7)
 OF_A_FORM = {"answer", "change_answer", "leave_form"}  # mean nothing once the form is over
@@ -459,7 +460,8 @@ class Turns:
             await rights.welcome_back(ctx)
             await VERBS["welcome"](ctx)
         elif work.kind is Kind.BLOCKED:
-            await people.blocked(ctx.session, work.conversation_id, work.received_at)
+            told = inbox.told_at(work.content.get("details") or {}, work.received_at)
+            await people.blocked(ctx.session, work.conversation_id, min(told + SKEW, work.received_at))
         elif work.kind is Kind.UNBLOCKED:
             await people.unblocked(ctx.session, work.conversation_id)
         elif work.kind is Kind.STOPPED:

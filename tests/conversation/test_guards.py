@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 import uuid
 from typing import Any
 
@@ -510,3 +511,13 @@ def test_one_bubble_where_it_fits(lengths: list[int], choices: bool, bubbles: in
     assert len(joined) == bubbles
     assert [bool(one.choices) for one in joined] == [False] * (bubbles - 1) + [choices]
     assert all(len(one.text) <= (1024 if one.choices else 4096) for one in joined)
+
+
+@pytest.mark.parametrize(("ago", "gone"), [(0, True), (3600, False), (9 * 24 * 3600, True)])
+async def test_a_late_word_that_they_blocked_us(worker: Worker, database: Database, ago: int, gone: bool) -> None:
+    """Who wrote since is there, and is answered; a time longer ago than any platform tries is none."""
+    person = typed("bonjour", "p1")
+    await tell(database, person)
+    details = {"sent_at": int(time.time()) - ago}
+    await tell(database, Incoming(person.channel, "u1:1", person.address, Kind.BLOCKED, details=details))
+    assert await value(database, "SELECT unreachable_at IS NOT NULL FROM address") is gone
