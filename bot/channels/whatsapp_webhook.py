@@ -45,12 +45,12 @@ _STATUSES: Mapping[str, Status] = {
 _NOTICES: Mapping[str, Sequence[str]] = {
     "message_template_status_update": ("event", "message_template_name", "message_template_language", "reason"),
     "template_category_update": (
-        "message_template_name", "message_template_language", "previous_category", "new_category",
+        "message_template_name", "message_template_language", "previous_category", "new_category", "correct_category",
     ),
     "message_template_quality_update": (
         "message_template_name", "message_template_language", "previous_quality_score", "new_quality_score",
     ),
-    "account_update": ("event",),
+    "account_update": ("event", "violation_type"),
     "account_review_update": ("decision",),
     "account_alerts": ("alert_type", "alert_severity", "alert_status"),
     "phone_number_quality_update": ("event", "current_limit"),
@@ -132,7 +132,7 @@ def _message(message: Mapping[str, Any], people: Sequence[Mapping[str, Any]]) ->
 
 def _said(kind: str, content: Mapping[str, Any], message: Mapping[str, Any]) -> tuple[Kind, str, str]:
     """The kind of event, its text, and the pressed button."""
-    if kind == "text" and isinstance(content.get("body"), str):
+    if kind == "text" and isinstance(content.get("body"), str | int):
         return Kind.TEXT, _words(content["body"]), ""
     if kind == "interactive":
         reply = _object(content.get(_words(content.get("type"))))
@@ -258,7 +258,8 @@ def _our_id(given: object) -> str | None:
 
 
 def _notice(field: str, value: Mapping[str, Any]) -> Iterator[Notice]:
-    said = {key: _words(value.get(key)) for key in _NOTICES[field]}
+    deeper = {key: word for inner in value.values() for key, word in _object(inner).items()}  # of what it is about
+    said = {key: _words(value.get(key, deeper.get(key))) for key in _NOTICES[field]}
     detail: dict[str, str | int] = {key: word for key, word in said.items() if _SAFE.fullmatch(word)}
     if not any(word in _GOOD_NEWS for key, word in detail.items() if not key.startswith("previous")):
         yield Notice(NAME, field.replace("_", " "), detail)

@@ -214,7 +214,8 @@ async def _follow(session: AsyncSession, database: Database, known: people.Known
         if not event.text and not event.details.get("whole"):
             return  # nothing that could be read
         content = database.vault.open(known.key, original.content_sealed)
-        at, kept_at = event.details.get("sent_at", 0), content["details"].get("sent_at", 0)
+        kept_at = content["details"].get("sent_at", 0)
+        at = event.details.get("sent_at", kept_at)
         if at >= kept_at:  # of two edits the later one counts, whichever comes first
             content["text"] = points.scanned(database.vault, event).text[:LONGEST]
             content["details"]["sent_at"] = at

@@ -306,20 +306,23 @@ async def test_a_cry_that_comes_by_an_edit_is_heard(worker: Worker, database: Da
 
 
 async def test_the_later_of_two_edits_counts(worker: Worker, database: Database) -> None:
-    """In whatever order they come, before their message or after it; one that cannot be read takes nothing away."""
+    """In whatever order they come, before their message or after it; one that cannot be read takes nothing away. One
+    without a time is as late as it comes.
+    """
     address = typed("").address
     for whole, original in ((False, "m1"), (True, "m2")):
         first = typed("un", external_id=original)
         if not whole:
             await tell(database, first)
-        for at, words in ((30, "trois"), (20, "deux"), (30, "quatre"), (40, "")):
-            details = {"original": original, "sent_at": at, "whole": whole and bool(words)}
+        for at, words in ((30, "trois"), (20, "deux"), (30, "quatre"), (40, ""), (None, "cinq")):
+            details: dict[str, Any] = {"original": original, "whole": whole and bool(words)}
+            details |= {"sent_at": at} if at is not None else {}
             edit = Incoming("web", f"{original}:{at}:{words}", address, Kind.EDITED, words, details=details)
             await inbox.accept(database, [edit])
         assert await inbox.accept(database, [first]) == [None]
     await until(lambda: over(database))
     kept = await rows(database, "SELECT p.key, i.content_sealed FROM inbox i, person p WHERE i.kind = 'text'")
-    assert [database.vault.open(one.key, one.content_sealed)["text"] for one in kept] == ["quatre"] * 2
+    assert [database.vault.open(one.key, one.content_sealed)["text"] for one in kept] == ["cinq"] * 2
 
 
 async def test_what_is_taken_back_while_it_comes_is_not_kept(worker: Worker, database: Database) -> None:
