@@ -51,8 +51,8 @@ def letters() -> Select[*tuple[Any, ...]]:
     return (
         select(
             Outbox.id, Outbox.public_id, Outbox.conversation_id, Outbox.content_sealed, Outbox.status, Outbox.attempts,
-            Outbox.next_at, Outbox.error, Outbox.unasked, Outbox.sensitive, Outbox.announces, Outbox.parts,
-            Outbox.template, Outbox.expires_at, Outbox.sent_at, Outbox.media_id,
+            Outbox.next_at, Outbox.error, Outbox.external_id, Outbox.unasked, Outbox.sensitive, Outbox.announces,
+            Outbox.parts, Outbox.template, Outbox.expires_at, Outbox.sent_at, Outbox.media_id,
             (Outbox.expires_at <= func.now()).label("expired"),
             (func.coalesce(Outbox.next_at, func.now()) <= func.now()).label("due"),
             Address.id.label("address_id"), Address.channel, Address.address_sealed, Address.unreachable_at,

@@ -882,6 +882,27 @@ async def test_what_buttons_leave_no_room_for_goes_before_them(
     assert await state(database, message) == ("sent", "resent")
 
 
+async def test_a_part_that_failed_goes_again_with_what_stood_below_it(
+    database: Database, delivery: Delivery, platform: FakeChannel
+) -> None:
+    """Nothing of it is missing where the person reads; late word of the first attempt settles nothing."""
+    platform.longest = 10
+    conversation = await writes(database)
+    message = await queue(database, conversation, "un deux trois quatre")
+    ours = await our_id(database, message)
+    await delivery.work(conversation)
+    last = await value(database, "SELECT external_id FROM outbox")
+    failed = receipt("failed", f"{ours}.2", "fake-2", error=Retryable("131000"))
+    await receipts.apply(database, delivery.channels, [failed, failed, receipt("delivered", ours, last)])
+    assert await state(database, message) == ("queued", "Retryable")
+    await now_due(database)
+    await delivery.work(conversation)
+    assert platform.texts == ["un deux", "trois", "quatre", "trois", "quatre"]
+    await receipts.apply(database, delivery.channels, [receipt("read", ours, last)])
+    assert await state(database, message) == ("sent", None)
+    assert await value(database, "SELECT attempts FROM outbox") == 2
+
+
 async def test_a_part_that_arrived_is_known_by_its_receipt_alone(
     database: Database, delivery: Delivery, platform: FakeChannel
 ) -> None:
