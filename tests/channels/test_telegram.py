@@ -851,6 +851,20 @@ async def test_the_command_sets_everything_up(
     assert ("@BotFather" in done.output) is not picture_taken
 
 
+@pytest.mark.parametrize(("there", "why"), [(True, "is TELEGRAM_TOKEN right?"), (False, "was not reached; try again")])
+async def test_the_command_says_why_not(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, there: bool, why: str
+) -> None:
+    """A wrong token is not told from silence by guessing; either way one line, without the token."""
+    async with listening(lambda *_: refusal(401, "Unauthorized")) as server:
+        url = server.url if there else "http://127.0.0.1:9"
+        given = settings.model_copy(update={"telegram_token": SecretStr(TOKEN), "telegram_api_url": url})
+        monkeypatch.setattr("bot.settings.load", lambda: given)
+        done = await asyncio.to_thread(CliRunner().invoke, app, ["telegram", "setup"])
+    assert isinstance(done.exception, SettingsError) and why in str(done.exception)
+    assert TOKEN not in str(done.exception) + done.output
+
+
 async def test_a_file_is_fetched_without_its_address_getting_out(caplog: pytest.LogCaptureFixture) -> None:
     """A voice message comes; one that is gone, or that does not come now, is told apart; the token stays inside."""
     files: list[Reply] = [(200, b"OggS1234"), (404, b"{}"), (502, b"")]
