@@ -478,8 +478,10 @@ class Turns:
             return await self._typed(ctx, work, typed)
         elif work.kind is Kind.MEDIA and work.content.get("details", {}).get("media") in media.FOR_A_PERSON:
             await self._received(ctx, work)
-        else:
+        elif not self._looping(ctx, work):
             ctx.say("media", [ctx.do("button.person", "handoff", reason="asked")])
+        else:
+            self._say_it_loops(ctx, work)
         return None
 
     async def _to_the_team(self, ctx: Context, work: _Work, typed: str) -> None:
@@ -558,8 +560,7 @@ class Turns:
             await checkins.cue(ctx, cue.name)
             return None
         if looping:
-            if not guards.silenced(work.exchanges):
-                ctx.say("same_again", [ctx.do("button.person", "handoff", reason="asked")])
+            self._say_it_loops(ctx, work)
             return None
         if not _LETTER_OR_DIGIT.search(typed):
             ctx.say("no_words", [ctx.do("button.help", "help")])
@@ -605,17 +606,33 @@ class Turns:
         """What was heard and said lately, with this turn: hashes that say nothing."""
         if ctx.erased:
             return None
-        if work.kind is not Kind.TEXT:
+        heard = self._heard(ctx, work)
+        if heard is None:
             return [list(one) for one in work.exchanges]
         said = self._hash(work, " ".join(saying.text for saying in ctx.sayings))
         if self._looping(ctx, work):
             said = guards.SILENCED
-        return guards.remembered(work.exchanges, self._hash(work, ctx.text), said, ctx.now)
+        return guards.remembered(work.exchanges, heard, said, ctx.now)
 
     def _looping(self, ctx: Context, work: _Work) -> bool:
-        if work.channel in AMONG_OURSELVES:
+        heard = self._heard(ctx, work)
+        if heard is None or work.channel in AMONG_OURSELVES:
             return False
-        return guards.looping(work.exchanges, self._hash(work, ctx.text), ctx.now)
+        return guards.looping(work.exchanges, heard, ctx.now)
+
+    def _say_it_loops(self, ctx: Context, work: _Work) -> None:
+        if not guards.silenced(work.exchanges):
+            ctx.say("same_again", [ctx.do("button.person", "handoff", reason="asked")])
+
+    def _heard(self, ctx: Context, work: _Work) -> str | None:
+        """A hash of what a machine might say for ever: a text, or what nobody here can read, as WhatsApp hands on what
+        another program sends; None for anything else."""
+        if work.kind is Kind.TEXT:
+            return self._hash(work, ctx.text)
+        what = (work.content.get("details") or {}).get("media")
+        if work.kind is Kind.UNKNOWN or (work.kind is Kind.MEDIA and what not in media.FOR_A_PERSON):
+            return self._hash(work, f"{work.kind} {what}")
+        return None
 
     def _hash(self, work: _Work, words: str) -> str:
         return self._database.vault.digest("exchange", str(work.conversation_id), _plain(words) or words)[:6].hex()

@@ -130,6 +130,18 @@ async def test_two_texts_in_turn_are_a_loop_too(worker: Worker, database: Databa
     assert len(fake.turns) == 8
 
 
+@pytest.mark.parametrize("kind", [Kind.UNKNOWN, Kind.MEDIA])
+async def test_what_nobody_can_read_is_a_loop_too(worker: Worker, database: Database, kind: Kind) -> None:
+    """WhatsApp hands on as « unsupported » what another program sends us, and such programs answer."""
+    person = typed("")
+    for number in range(12):
+        details = {"media": "sticker"} if kind is Kind.MEDIA else {"type": "unsupported"}
+        await tell(database, Incoming(person.channel, f"m{number}", person.address, kind, details=details))
+    assert await said(database) == [i18n.say("media", "fr")] * 8 + [i18n.say("same_again", "fr")]
+    await tell(database, typed("bonjour"))
+    assert len(await said(database)) == 10
+
+
 async def test_the_same_answer_to_other_questions_is_no_loop(worker: Worker, database: Database) -> None:
     """« oui » again and again, each time to something else."""
     _, fake = worker
