@@ -544,9 +544,11 @@ class Turns:
         details = work.content.get("details", {})
         address = details.get("address")
         if isinstance(address, str) and address:
-            vault = self._database.vault
+            vault, also = self._database.vault, details.get("also", ())
+            since = inbox.told_at(details, work.received_at)
+            await people.doubt_others(ctx.session, vault, work.channel, work.address_id, [address, *also], since)
             if await people.move(ctx.session, vault, work.channel, work.address_id, work.person_key, address):
-                await people.other_names(ctx.session, vault, work.channel, work.address_id, details.get("also", ()))
+                await people.other_names(ctx.session, vault, work.channel, work.address_id, also)
 
     async def _typed(self, ctx: Context, work: _Work, typed: str) -> Decision | None:
         looping = self._looping(ctx, work)

@@ -431,6 +431,23 @@ async def test_people_with_a_history_are_never_merged(worker: Worker, database: 
     assert await value(database, "SELECT count(*) FROM person") == 2
 
 
+@pytest.mark.parametrize("details", [{"address": "212600000009"}, {"address": "MA.new", "also": ["212600000009"]}])
+@pytest.mark.parametrize("wrote_since", [False, True])
+async def test_who_had_the_number_before_has_it_no_more(
+    worker: Worker, database: Database, details: dict[str, Any], wrote_since: bool
+) -> None:
+    """What is sensitive waits there too, unless it was the new holder already who wrote from it."""
+    for address in ("212600000001", "212600000009"):
+        await tell(database, named(address))
+    told = {**details, "change": "address", "sent_at": int(time.time()) + (-3600 if wrote_since else 0)}
+    async with database.session() as session:
+        await session.execute(text("UPDATE address SET last_heard_at = now() - interval '10 minutes'"))
+        await session.commit()
+    await tell(database, named("212600000001", kind=Kind.IDENTITY, details=told))
+    doubted = "SELECT identity_changed_at IS NOT NULL FROM address JOIN conversation c ON c.address_id = address.id"
+    assert [one[0] for one in await rows(database, f"{doubted} ORDER BY c.id")] == [True, not wrote_since]
+
+
 def named(address: str, *aliases: str, **given: Any) -> Incoming:
     """Somebody writes whom the platform calls by these names."""
     one = typed("bonjour")
