@@ -20,7 +20,7 @@ import typer
 
 from bot import settings as configuration
 from bot import supervisor
-from bot.messages import LANGUAGES, Language, SendError
+from bot.messages import LANGUAGES, ChannelDown, Language, SendError
 
 if TYPE_CHECKING:
     from bot.console import accounts
@@ -832,7 +832,8 @@ def set_up_telegram(
     try:
         of_picture = asyncio.run(set_up())
     except SendError as error:
-        raise configuration.SettingsError(f"Telegram refused: {error}. Is TELEGRAM_TOKEN right?") from None
+        why = "is TELEGRAM_TOKEN right?" if isinstance(error, ChannelDown) else "try again later"
+        raise configuration.SettingsError(f"Telegram is not set up: {error}; {why}") from None
     typer.echo("name, descriptions and commands are set, in three languages")
     typer.echo(of_picture)
     if public is not None:

@@ -64,7 +64,7 @@ class Channel(Protocol):
         """Raise `Unverified` unless the platform sent exactly these bytes. Header names are in lower case."""
 
     def parse(self, body: bytes) -> Sequence[Incoming | Receipt | Notice]:
-        """All that the request tells, in order; raise `Malformed` when it is none of this platform."""
+        """All that the request tells, in order, or nothing. Raises `Malformed` for what is no JSON."""
 
     async def send(self, address: str, message: Outgoing) -> str:
         """Send one message; the platform's id of it. Raises a `bot.messages.SendError`."""

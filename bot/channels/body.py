@@ -4,15 +4,19 @@ what was sent by nobody whom we know.
 
 from __future__ import annotations
 
+import json
 import re
 import time
+from typing import Any
 
 import structlog
 from starlette.requests import Request
 
 from bot import metrics
+from bot.channels import Malformed
 
 log = structlog.get_logger()
+LONGEST_NUMBER = 40  # digits: a longer one is no platform's
 FORGED_AGAIN = 60.0  # seconds between two lines about forged requests at one door
 _forged: dict[str, tuple[float, int]] = {}  # when the last line was, and how many came since
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
@@ -33,6 +37,22 @@ async def read_body(request: Request, largest: int) -> bytes:
         if len(body) > largest:
             raise TooLarge
     return bytes(body)
+
+
+def read_json(body: bytes) -> Any:
+    """The value that a platform sent, whatever it is; what says `null` is not there. Raises `Malformed`."""
+    try:
+        return json.loads(body.decode(), object_pairs_hook=_said, parse_int=_number)
+    except (ValueError, RecursionError):
+        raise Malformed("not JSON") from None
+
+
+def _said(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    return {key: value for key, value in pairs if value is not None}
+
+
+def _number(digits: str) -> int | None:
+    return int(digits) if len(digits) <= LONGEST_NUMBER else None
 
 
 def readable(words: str) -> str:

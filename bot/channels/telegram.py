@@ -43,7 +43,7 @@ from telegram.request import HTTPXRequest
 
 from bot import faults, i18n
 from bot.channels import Limits, Malformed, Rate, Unverified
-from bot.channels.body import readable
+from bot.channels.body import read_json, readable
 from bot.db.models import ChannelState
 from bot.db.session import Database, Lane
 from bot.messages import (
@@ -91,7 +91,10 @@ SERVICE = (
     "chat_background_set", "users_shared", "chat_shared", "successful_payment", "refunded_payment", "gift",
     "unique_gift", "boost_added", "giveaway_created", "giveaway", "giveaway_winners", "giveaway_completed",
     "proximity_alert_triggered", "web_app_data", "passport_data", "checklist_tasks_done",
-    "checklist_tasks_added",
+    "checklist_tasks_added", "forum_topic_created", "forum_topic_edited", "forum_topic_closed",
+    "forum_topic_reopened", "gift_upgrade_sent", "managed_bot_created", "poll_option_added",
+    "poll_option_deleted", "suggested_post_approved", "suggested_post_approval_failed",
+    "suggested_post_declined", "suggested_post_paid", "suggested_post_refunded", "user_shared",
 )  # fmt: skip
 FORMATS = {"mpeg": "mp3", "mp4": "m4a"}  # how files of these types end
 GROUP_TYPES = ("group", "supergroup", "channel")
@@ -192,17 +195,16 @@ class Telegram:
     def parse(self, body: bytes) -> Sequence[Incoming]:
         """The events of one update; none when it is of no concern, or of no shape that we know.
 
-        Raises `Malformed` for what is no update. An unreadable one would come again and again, before all others.
+        Raises `Malformed` for what is no JSON. Anything else that was refused would come again and again, before all
+        others.
         """
-        try:
-            update = json.loads(body.decode())
-        except (ValueError, RecursionError):
-            raise Malformed("not JSON") from None
-        update_id = _number(_mapping(update).get("update_id"))
+        update = read_json(body)
         try:
             return self._read(update)
         except Malformed as error:
-            log.error("update skipped", channel=self.name, update_id=update_id, reason=str(error))
+            update_id = update.get("update_id") if isinstance(update, dict) else None
+            known = update_id if isinstance(update_id, int) else None
+            log.error("update skipped", channel=self.name, update_id=known, reason=str(error))
             return []
 
     def _read(self, update: object) -> list[Incoming]:
@@ -294,8 +296,9 @@ class Telegram:
         kind = {"kicked": Kind.BLOCKED, "member": Kind.UNBLOCKED}.get(after)
         if chat.get("type") != "private" or kind is None:
             return []
-        external_id = f"u{update_id}:{_number(change.get('date'))}"
-        return [self._event(external_id, str(_number(chat.get("id"))), kind, sender)]
+        date = _number(change.get("date"))
+        details = {"sent_at": date}
+        return [self._event(f"u{update_id}:{date}", str(_number(chat.get("id"))), kind, sender, details=details)]
 
     def _message_id(self, address: str, message: Mapping[str, Any]) -> str:
         """A private message for ever: its number in this chat with this bot, which an edit names again."""
@@ -563,7 +566,7 @@ class Telegram:
         if offset is not None:
             asked["offset"] = offset
         payload = await self._polling.retrieve(f"{self._base}{self._token}/getUpdates?{urlencode(asked)}")
-        updates = json.loads(payload)["result"]
+        updates = read_json(payload).get("result")
         if not isinstance(updates, list):
             raise Malformed("no list of updates")
         return updates

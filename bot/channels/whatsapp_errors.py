@@ -6,6 +6,7 @@ they may name a telephone number.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -40,6 +41,7 @@ NOT_NOW = frozenset({130472, 131049, 131050})
 NO_TEMPLATE = frozenset({132001, 132015, 132016})
 ACCOUNT = frozenset({0, 3, 10, 33, 190, *range(200, 300), 368, 130497, 131031, 131037, 131042, 131045})
 IDENTITY = frozenset({131062, 137000})
+_CODE = re.compile(r"[0-9]{1,9}")  # as some gateways in between write it
 
 
 def failure(code: int | None, status: int = 400, retry_after: float | None = None) -> SendError:
@@ -79,4 +81,6 @@ _KINDS: tuple[tuple[frozenset[int], type[SendError]], ...] = (
 def code_of(error: Any) -> int | None:
     """The code of one of Meta's error objects; None where it has none."""
     code = error.get("code") if isinstance(error, dict) else None
+    if isinstance(code, str) and _CODE.fullmatch(code):
+        return int(code)
     return code if isinstance(code, int) and not isinstance(code, bool) else None

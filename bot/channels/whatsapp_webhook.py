@@ -1,7 +1,8 @@
 """Reading WhatsApp's webhooks: every entry, change, message and status of a batch.
 
 Meta adds kinds of messages and fields as it likes, so nothing here insists on a shape: what cannot be read is left
-out, and what a person sent in a kind that we do not know is still an event. Only what is no webhook at all raises.
+out, and what a person sent in a kind that we do not know is still an event. Only what is no JSON raises: Meta would
+send anything else again for a week.
 
 A person's address is their business-scoped id (`MA.1349…`) where there is one, else their telephone number in
 digits; the two cannot be mistaken for each other. Where a webhook names both, the number stands in
@@ -18,8 +19,7 @@ from typing import Any
 
 import structlog
 
-from bot.channels import Malformed
-from bot.channels.body import readable
+from bot.channels.body import read_json, readable
 from bot.channels.whatsapp_errors import code_of, failure
 from bot.messages import Incoming, Kind, Notice, Receipt, Status
 
@@ -29,7 +29,6 @@ KEPT = 4000  # characters kept of a content that nobody here can read
 
 PHONE = re.compile(r"\d{3,20}")
 USER_ID = re.compile(r"[A-Z]{2}\.(?:ENT\.)?[A-Za-z0-9]{1,128}")
-_ENVELOPE = {"object", "entry", "field", "value", "messages", "statuses", "contacts", "errors"}
 _MEDIA = {
     "image": "photo", "video": "video", "document": "document", "sticker": "sticker", "audio": "audio",
     "voice": "voice", "location": "location", "contacts": "contact",
@@ -46,12 +45,12 @@ _STATUSES: Mapping[str, Status] = {
 _NOTICES: Mapping[str, Sequence[str]] = {
     "message_template_status_update": ("event", "message_template_name", "message_template_language", "reason"),
     "template_category_update": (
-        "message_template_name", "message_template_language", "previous_category", "new_category",
+        "message_template_name", "message_template_language", "previous_category", "new_category", "correct_category",
     ),
     "message_template_quality_update": (
         "message_template_name", "message_template_language", "previous_quality_score", "new_quality_score",
     ),
-    "account_update": ("event",),
+    "account_update": ("event", "violation_type"),
     "account_review_update": ("decision",),
     "account_alerts": ("alert_type", "alert_severity", "alert_status"),
     "phone_number_quality_update": ("event", "current_limit"),
@@ -62,15 +61,9 @@ _SAFE = re.compile(r"[A-Za-z0-9_. -]{1,100}")
 
 
 def read(body: bytes, phone_number_id: str) -> list[Incoming | Receipt | Notice]:
-    """All that a webhook tells of this number of ours; raises `Malformed` for what is no webhook."""
-    try:
-        webhook = json.loads(body.decode())
-    except (ValueError, RecursionError):
-        raise Malformed("not JSON") from None
-    if not isinstance(webhook, dict) or not _ENVELOPE & webhook.keys():
-        raise Malformed("no webhook")
+    """All that a webhook tells of this number of ours; raises `Malformed` for what is no JSON."""
     told: list[Incoming | Receipt | Notice] = []
-    for entry in _objects(webhook.get("entry")):
+    for entry in _objects(_object(read_json(body)).get("entry")):
         for change in _objects(entry.get("changes")):
             told += _change(change.get("field", "messages"), _object(change.get("value")), phone_number_id)
     return told
@@ -139,7 +132,7 @@ def _message(message: Mapping[str, Any], people: Sequence[Mapping[str, Any]]) ->
 
 def _said(kind: str, content: Mapping[str, Any], message: Mapping[str, Any]) -> tuple[Kind, str, str]:
     """The kind of event, its text, and the pressed button."""
-    if kind == "text" and isinstance(content.get("body"), str):
+    if kind == "text" and isinstance(content.get("body"), str | int):
         return Kind.TEXT, _words(content["body"]), ""
     if kind == "interactive":
         reply = _object(content.get(_words(content.get("type"))))
@@ -265,7 +258,8 @@ def _our_id(given: object) -> str | None:
 
 
 def _notice(field: str, value: Mapping[str, Any]) -> Iterator[Notice]:
-    said = {key: _words(value.get(key)) for key in _NOTICES[field]}
+    deeper = {key: word for inner in value.values() for key, word in _object(inner).items()}  # of what it is about
+    said = {key: _words(value.get(key, deeper.get(key))) for key in _NOTICES[field]}
     detail: dict[str, str | int] = {key: word for key, word in said.items() if _SAFE.fullmatch(word)}
     if not any(word in _GOOD_NEWS for key, word in detail.items() if not key.startswith("previous")):
         yield Notice(NAME, field.replace("_", " "), detail)

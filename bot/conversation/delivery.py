@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import BigInteger, Integer, Text, bindparam, exists, func, select, text, update
+from sqlalchemy import BigInteger, Integer, Text, bindparam, case, exists, false, func, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.orm import aliased
 
@@ -23,7 +23,7 @@ from bot import faults, metrics
 from bot.channels import Channel, Documents, Files, Limits
 from bot.conversation import letters, media, outbox, pacing
 from bot.conversation.splitting import split
-from bot.db.models import Address, Conversation, Outbox
+from bot.db.models import Address, Conversation, Inbox, Outbox
 from bot.db.session import Database, Lane, together
 from bot.jobs import SWEEP
 from bot.messages import Button, Document, Outgoing, SendError, Template
@@ -36,7 +36,17 @@ _NEXT = (
         exists()
         .where(_waiting.conversation_id == Outbox.conversation_id, _waiting.id != Outbox.id)
         .where(_waiting.status.in_(letters.UNDERWAY))
-        .label("more")
+        .label("more"),
+        # what nobody asked for waits until what the person has just written is read: it may be STOP
+        case(
+            (
+                Outbox.unasked,
+                exists()
+                .where(Inbox.conversation_id == Outbox.conversation_id, Inbox.status == "pending")
+                .where(text("inbox.status IN ('pending', 'waiting')")),  # the index's own words
+            ),
+            else_=false(),
+        ).label("unread"),
     )
     .where(Outbox.conversation_id == bindparam("conversation"))
     .where(text("outbox.status IN ('queued', 'sending')"))
@@ -108,14 +118,15 @@ class Delivery:
         """
         if letter is None:
             letter = (await connection.execute(_NEXT, {"conversation": conversation_id})).first()
-        if letter is None or not letter.due or letter.channel not in self.channels:
+        if letter is None or not letter.due or letter.unread or letter.channel not in self.channels:
             return False
         channel = self.channels[letter.channel]
         content = self.database.vault.open(letter.key, letter.content_sealed)
         template = file = None
         closed, died = _closed(letter, channel.limits), letter.status == "sending"
         pointless = _pointless(letter, closed)
-        unsure = letter.sensitive and letter.identity_changed_at is not None
+        changed = letter.identity_changed_at is not None
+        unsure = letter.sensitive and (changed or letter.error == letters.SILENCE)
         if closed or died or unsure or pointless is not None or letter.media_id is not None:
             async with together(connection) as session:
                 if pointless is not None:
@@ -129,7 +140,7 @@ class Delivery:
                         session, letter.id, "sending", error=letters.UNKNOWN, pause=letters.RECEIPT_WAIT
                     )
                     return False
-                if unsure:
+                if unsure and (changed or await outbox.who_reads(session, self.database.vault, letter, content)):
                     await letters.settle(session, letter.id, "held", error="identity")
                     return True
                 if closed and content.get("announced"):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -60,7 +60,10 @@ _ACCEPT = text(f"""
         WHERE conversation.id = who.id AND address.id = conversation.address_id AND :spoken
             AND NOT EXISTS (SELECT 1 FROM inbox WHERE channel = :channel AND external_digest = :digest)
     ), released AS (
-        UPDATE outbox SET status = 'queued', next_at = NULL, error = NULL
+        UPDATE outbox SET status = 'queued', next_at = NULL, error = CASE WHEN sensitive AND (
+                SELECT last_heard_at FROM address JOIN conversation ON address_id = address.id
+                WHERE conversation.id = who.id
+            ) < now() - :silence THEN 'silence' END
         FROM who
         WHERE conversation_id = who.id AND :spoken
             AND (status = 'held' AND error IN ('window', 'template') OR status = 'queued' AND error = 'people')
@@ -202,12 +205,19 @@ def _said_at(event: Incoming) -> datetime:
 
     Else now: the platform counts in whole seconds, and by another clock.
     """
-    now, told = datetime.now(UTC), event.details.get("sent_at")
+    now = datetime.now(UTC)
+    at = told_at(event.details, now)
+    return at if now - at > LATE else now
+
+
+def told_at(details: Mapping[str, Any], heard_at: datetime) -> datetime:
+    """When it happened, as the platform tells; when we heard of it, where the platform tells nothing that can be."""
+    told = details.get("sent_at")
     try:
-        at = datetime.fromtimestamp(told, UTC) if isinstance(told, int) else now
+        at = datetime.fromtimestamp(told, UTC) if isinstance(told, int) else heard_at
     except (ValueError, OverflowError, OSError):
-        return now
-    return at if LATE < now - at < LATEST else now
+        return heard_at
+    return at if heard_at - LATEST < at < heard_at else heard_at
 
 
 async def _afterthought(database: Database, event: Incoming, known: people.Known) -> int | None:
@@ -251,7 +261,8 @@ async def _follow(session: AsyncSession, database: Database, known: people.Known
         if not event.text and not event.details.get("whole"):
             return  # nothing that could be read
         content = database.vault.open(known.key, original.content_sealed)
-        at, kept_at = event.details.get("sent_at", 0), content["details"].get("sent_at", 0)
+        kept_at = content["details"].get("sent_at", 0)
+        at = event.details.get("sent_at", kept_at)
         if at >= kept_at:  # of two edits the later one counts, whichever comes first
             content["text"] = points.scanned(database.vault, event).text[:LONGEST]
             content["details"]["sent_at"] = at

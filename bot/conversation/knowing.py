@@ -45,13 +45,13 @@ async def unsure_since(session: AsyncSession, conversation_id: int) -> Any:
     ).first()
 
 
-async def doubted(ctx: Context) -> bool:
+async def doubted(session: AsyncSession, conversation_id: int, person_id: int) -> bool:
     """Whether nothing personal may be shown. Who was only silent, and never had a number, is not asked for one."""
-    found = await unsure_since(ctx.session, ctx.conversation_id)
+    found = await unsure_since(session, conversation_id)
     if found is None:
         return False
-    if found.identity_changed_at is None and not await _given(ctx, found.since):
-        await ctx.session.execute(update(Address).where(Address.id == found.id).values(unsure_at=None))
+    if found.identity_changed_at is None and not await _given(session, person_id, found.since):
+        await session.execute(update(Address).where(Address.id == found.id).values(unsure_at=None))
         return False
     return True
 
@@ -64,7 +64,7 @@ async def answered(ctx: Context, typed: str) -> bool:
         return False
     reference = f"{number[1]}-{number[2]}".upper()
     ctx.forget_words = True
-    if found.tries < TRIES and reference in await _given(ctx, found.since):
+    if found.tries < TRIES and reference in await _given(ctx.session, ctx.person_id, found.since):
         ctx.dialogue, ctx.hidden = await known(ctx.session, ctx.conversation_id), False
         ctx.say("identity.verified", [ctx.do("button.help", "help")])
         return True
@@ -78,14 +78,14 @@ async def answered(ctx: Context, typed: str) -> bool:
     return True
 
 
-async def _given(ctx: Context, before: Any) -> set[str]:
+async def _given(session: AsyncSession, person_id: int, before: Any) -> set[str]:
     """The numbers that they had before it was in doubt who they are: later ones anybody could have asked for."""
     found: set[str] = set()
     for table in _NUMBERS:
-        theirs = select(table.reference).where(table.person_id == ctx.person_id, table.created_at < before)
+        theirs = select(table.reference).where(table.person_id == person_id, table.created_at < before)
         if table is Appointment:  # of a draft nobody was told
             theirs = theirs.where(Appointment.status.not_in(bookings.DRAFT))
-        found |= set(await ctx.session.scalars(theirs))
+        found |= set(await session.scalars(theirs))
     return found
 
 

@@ -42,6 +42,7 @@ RECEIPT_WAIT = timedelta(seconds=60)  # how long the platform may take to say wh
 REPLY_PAUSE = 300.0  # seconds of silence when even an answer was unwelcome
 UNDERWAY = ("queued", "sending")
 UNKNOWN = "Ambiguous"  # error of a message `sending`: it may have arrived, and we waited or wait for word of it
+SILENCE = "silence"  # error of a message `queued`: it waited for who was silent for so long that it may not be they
 LATER = "NotNow"  # error of a message `queued`: its person may not get it for a day; others overtake it
 
 
@@ -50,13 +51,13 @@ def letters() -> Select[*tuple[Any, ...]]:
     return (
         select(
             Outbox.id, Outbox.public_id, Outbox.conversation_id, Outbox.content_sealed, Outbox.status, Outbox.attempts,
-            Outbox.next_at, Outbox.error, Outbox.unasked, Outbox.sensitive, Outbox.announces, Outbox.parts,
-            Outbox.template, Outbox.expires_at, Outbox.sent_at, Outbox.media_id,
+            Outbox.next_at, Outbox.error, Outbox.external_id, Outbox.unasked, Outbox.sensitive, Outbox.announces,
+            Outbox.parts, Outbox.template, Outbox.expires_at, Outbox.sent_at, Outbox.media_id,
             (Outbox.expires_at <= func.now()).label("expired"),
             (func.coalesce(Outbox.next_at, func.now()) <= func.now()).label("due"),
             Address.id.label("address_id"), Address.channel, Address.address_sealed, Address.unreachable_at,
             Address.last_heard_at, Address.window_closed_at, Address.identity_changed_at, Address.throttled,
-            Person.key, Person.stopped_at,
+            Person.id.label("person_id"), Person.key, Person.stopped_at,
             func.now().label("now"),
         )
         .join(Conversation, Conversation.id == Outbox.conversation_id)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -11,6 +11,7 @@ from sqlalchemy import ARRAY, BigInteger, Boolean, LargeBinary, bindparam, func,
 from sqlalchemy.dialects.postgresql import JSONB, insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from bot import i18n
 from bot.conversation import knowing
 from bot.db.encryption import Vault
 from bot.db.models import Address, Conversation, IssuedButton, Outbox, Person
@@ -67,7 +68,8 @@ async def write(ctx: Context, inbox_id: int | None) -> None:
 async def written(ctx: Context, inbox_id: int | None) -> dict[str, Any]:
     """The turn's sayings as the values of `SAID`."""
     sayings = together(ctx.sayings)
-    doubted = any(saying.sensitive for saying in sayings) and await knowing.doubted(ctx)
+    whose = (ctx.conversation_id, ctx.person_id)
+    doubted = any(saying.sensitive for saying in sayings) and await knowing.doubted(ctx.session, *whose)
     if doubted:
         ctx.say("identity.held", [ctx.do("button.person", "handoff", reason="asked")])
         sayings.append(ctx.sayings[-1])
@@ -203,6 +205,24 @@ async def announce(session: AsyncSession, vault: Vault, letter: Any, language: L
                 content_sealed=vault.seal(letter.key, content),
             )
         )
+
+
+async def who_reads(session: AsyncSession, vault: Vault, letter: Any, content: Mapping[str, Any]) -> bool:
+    """Whether it has to be known first who reads this, which waited through a long silence; they are asked once."""
+    if not await knowing.doubted(session, letter.conversation_id, letter.person_id):
+        await session.commit()
+        return False
+    asked = await session.scalar(
+        select(Outbox.id)
+        .where(Outbox.conversation_id == letter.conversation_id, Outbox.status == "held", Outbox.error == "identity")
+        .limit(1)
+    )
+    if asked is None:
+        language: Language = content["language"]
+        person = Choice(i18n.say("button.person", language), {"do": "handoff", "with": {"reason": "asked"}})
+        words = i18n.say("identity.held", language)
+        await unasked(session, vault, letter.conversation_id, words, language, choices=[person], sensitive=False)
+    return True
 
 
 def together(sayings: Sequence[Saying]) -> list[Saying]:

@@ -219,6 +219,19 @@ async def doubt(session: AsyncSession, address_id: int) -> None:
     )
 
 
+async def doubt_others(
+    session: AsyncSession, vault: Vault, channel: str, address_id: int, names: Sequence[str], since: datetime
+) -> None:
+    """These names are this address's since then: whoever had one of them, and was not heard since, has it no more."""
+    digests = [vault.digest(channel, name) for name in names]
+    await session.execute(
+        update(Address)
+        .where(Address.channel == channel, Address.digest.in_(digests), Address.id != address_id)
+        .where(Address.last_heard_at.is_(None) | (Address.last_heard_at < since))
+        .values(identity_changed_at=func.coalesce(Address.identity_changed_at, func.now()))
+    )
+
+
 def new_rasa_id() -> str:
     """A conversation id for Rasa: random, and nobody's number."""
     return secrets.token_urlsafe(18)

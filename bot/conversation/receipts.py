@@ -64,7 +64,7 @@ async def apply(database: Database, channels: Mapping[str, Channel], receipts: S
             continue
         async with database.session() as session:
             if receipt.status == "failed":
-                await _failed(session, database, channels, receipt, public_id)
+                await _failed(session, database, channels, receipt, public_id, part)
             elif part is not None:
                 await _part_went(session, public_id, part)
             await session.commit()
@@ -119,7 +119,9 @@ async def _failed(
     channels: Mapping[str, Channel],
     receipt: Receipt,
     public_id: uuid.UUID | None,
+    part: int | None,
 ) -> None:
+    """One of its parts failed: what went after it goes again with it, and word of that attempt means nothing more."""
     channel = channels.get(receipt.channel)
     was = ("queued", "sending", "sent")
     letter = (
@@ -127,9 +129,11 @@ async def _failed(
             letters.letters().where(_meant(receipt, public_id), Outbox.status.in_(was)).with_for_update(of=Outbox)
         )
     ).first()
-    if letter is None or channel is None:
+    if letter is None or channel is None or (part is not None and letter.parts < part):
         return
-    over = {"refused_id": receipt.external_id, "external_id": None, "sent_at": None}
+    over: dict[str, Any] = {"refused_id": receipt.external_id, "external_id": None, "sent_at": None}
+    if part is not None:
+        over |= {"refused_id": letter.external_id or receipt.external_id, "parts": part - 1}
     await session.execute(update(Outbox).where(Outbox.id == letter.id).values(over))
     await wake(session, Lane.DELIVERY, letter.conversation_id)
     error = receipt.error or Refused("the platform reported it as failed")

@@ -28,7 +28,7 @@ from bot.assistant.commands import command
 from bot.assistant.rasa import Decision, Rasa, RasaDown
 from bot.assistant.triage import Cue, Triage
 from bot.assistant.values import numerals
-from bot.conversation import guards, knowing, media, outbox, people, staff
+from bot.conversation import guards, inbox, knowing, media, outbox, people, staff
 from bot.db.models import Alert, Appointment, Checkin, Conversation, Inbox, Person
 from bot.db.session import TRY_LOCK, Database, Lane, conclude, together, wake, wake_up_call
 from bot.journeys import VERBS, checkins, corrections, first_contact, interviews, rights, safe_word, safety
@@ -45,6 +45,7 @@ ATTEMPTS = 3  # then the message is set aside
 TRUSTED = timedelta(hours=1)  # so long a connection that breaks in its turn is not held against it
 READ_OF_A_FLOOD = 20  # messages of a flood that are read by meaning too; the others by their strong words alone
 ROTATE_AFTER = 20  # turns in one of Rasa's conversations, when no form is open
+SKEW = timedelta(minutes=1)  # that a platform's clock and ours may differ, and more
 TOO_OLD = timedelta(minutes=15)  # a message that waited longer for Rasa is closed, not answered late
 BUTTON_LIFE = timedelta(days=7)
 OF_A_FORM = {"answer", "change_answer", "leave_form"}  # mean nothing once the form is over
@@ -459,7 +460,8 @@ class Turns:
             await rights.welcome_back(ctx)
             await VERBS["welcome"](ctx)
         elif work.kind is Kind.BLOCKED:
-            await people.blocked(ctx.session, work.conversation_id, work.received_at)
+            told = inbox.told_at(work.content.get("details") or {}, work.received_at)
+            await people.blocked(ctx.session, work.conversation_id, min(told + SKEW, work.received_at))
         elif work.kind is Kind.UNBLOCKED:
             await people.unblocked(ctx.session, work.conversation_id)
         elif work.kind is Kind.STOPPED:
@@ -476,8 +478,10 @@ class Turns:
             return await self._typed(ctx, work, typed)
         elif work.kind is Kind.MEDIA and work.content.get("details", {}).get("media") in media.FOR_A_PERSON:
             await self._received(ctx, work)
-        else:
+        elif not self._looping(ctx, work):
             ctx.say("media", [ctx.do("button.person", "handoff", reason="asked")])
+        else:
+            self._say_it_loops(ctx, work)
         return None
 
     async def _to_the_team(self, ctx: Context, work: _Work, typed: str) -> None:
@@ -540,9 +544,11 @@ class Turns:
         details = work.content.get("details", {})
         address = details.get("address")
         if isinstance(address, str) and address:
-            vault = self._database.vault
+            vault, also = self._database.vault, details.get("also", ())
+            since = inbox.told_at(details, work.received_at)
+            await people.doubt_others(ctx.session, vault, work.channel, work.address_id, [address, *also], since)
             if await people.move(ctx.session, vault, work.channel, work.address_id, work.person_key, address):
-                await people.other_names(ctx.session, vault, work.channel, work.address_id, details.get("also", ()))
+                await people.other_names(ctx.session, vault, work.channel, work.address_id, also)
 
     async def _typed(self, ctx: Context, work: _Work, typed: str) -> Decision | None:
         looping = self._looping(ctx, work)
@@ -556,8 +562,7 @@ class Turns:
             await checkins.cue(ctx, cue.name)
             return None
         if looping:
-            if not guards.silenced(work.exchanges):
-                ctx.say("same_again", [ctx.do("button.person", "handoff", reason="asked")])
+            self._say_it_loops(ctx, work)
             return None
         if not _LETTER_OR_DIGIT.search(typed):
             ctx.say("no_words", [ctx.do("button.help", "help")])
@@ -603,17 +608,33 @@ class Turns:
         """What was heard and said lately, with this turn: hashes that say nothing."""
         if ctx.erased:
             return None
-        if work.kind is not Kind.TEXT:
+        heard = self._heard(ctx, work)
+        if heard is None:
             return [list(one) for one in work.exchanges]
         said = self._hash(work, " ".join(saying.text for saying in ctx.sayings))
         if self._looping(ctx, work):
             said = guards.SILENCED
-        return guards.remembered(work.exchanges, self._hash(work, ctx.text), said, ctx.now)
+        return guards.remembered(work.exchanges, heard, said, ctx.now)
 
     def _looping(self, ctx: Context, work: _Work) -> bool:
-        if work.channel in AMONG_OURSELVES:
+        heard = self._heard(ctx, work)
+        if heard is None or work.channel in AMONG_OURSELVES:
             return False
-        return guards.looping(work.exchanges, self._hash(work, ctx.text), ctx.now)
+        return guards.looping(work.exchanges, heard, ctx.now)
+
+    def _say_it_loops(self, ctx: Context, work: _Work) -> None:
+        if not guards.silenced(work.exchanges):
+            ctx.say("same_again", [ctx.do("button.person", "handoff", reason="asked")])
+
+    def _heard(self, ctx: Context, work: _Work) -> str | None:
+        """A hash of what a machine might say for ever: a text, or what nobody here can read, as WhatsApp hands on what
+        another program sends; None for anything else."""
+        if work.kind is Kind.TEXT:
+            return self._hash(work, ctx.text)
+        what = (work.content.get("details") or {}).get("media")
+        if work.kind is Kind.UNKNOWN or (work.kind is Kind.MEDIA and what not in media.FOR_A_PERSON):
+            return self._hash(work, f"{work.kind} {what}")
+        return None
 
     def _hash(self, work: _Work, words: str) -> str:
         return self._database.vault.digest("exchange", str(work.conversation_id), _plain(words) or words)[:6].hex()

@@ -80,17 +80,31 @@ UNREADABLE = {
     "half": b'{"update_id": 1, "mess',
     "no encoding": b"\xff\xfe\x00{",
     "utf-16": '{"update_id": 1}'.encode("utf-16"),
+    "deep": b"[" * 200_000,
+    "deep objects": b'{"a":' * 200_000,
+    "a form": b"update_id=1&text=hello",
+}
+# what other programs call a webhook, or none at all: genuine, and sent again and again until it is taken
+OF_NO_CONCERN = {
     "null": b"null",
     "a number": b"5",
     "a text": b'"update"',
-    "a list": b"[]",
+    "an empty list": b"[]",
+    "a list": b'[{"update_id": 1, "entry": []}]',
     "an empty object": b"{}",
     "another platform's": b'{"type": "event_callback", "event": {"text": "hello"}}',
-    "deep": b"[" * 200_000,
-    "deep objects": b'{"a":' * 200_000,
-    "a huge number": b'{"update_id": ' + b"9" * 10_000 + b"}",
-    "a form": b"update_id=1&text=hello",
+    "a message alone": b'{"from": "212600700100", "id": "wamid.1", "type": "text", "text": {"body": "hello"}}',
+    "nothing given": b'{"update_id": null, "object": null, "entry": null, "message": null}',
+    "a huge number": b'{"update_id": ' + b"9" * 10_000 + b', "entry": [' + b"9" * 10_000 + b"]}",
+    "a number that is none": b'{"update_id": 18446744073709551616, "object": 5, "entry": 7}',
 }
+FIELDS = (
+    "message", "edited_message", "callback_query", "my_chat_member", "channel_post", "from", "text", "caption", "voice",
+    "photo", "document", "venue", "media_group_id", "pinned_message", "left_chat_member", "edit_date", "language_code",
+    "data", "field", "metadata", "contacts", "messages", "statuses", "errors", "type", "context", "group_id",
+    "interactive", "button", "reaction", "image", "audio", "edit", "revoke", "system", "user_id", "wa_id",
+    "biz_opaque_callback_data", "recipient_type",
+)  # fmt: skip
 JUNK: tuple[Any, ...] = (
     None, True, 0, -1, 1.5, 2**80, float("inf"), "", "x", "\0", "\ud83d", "\ude00 /start", [], [[]],
     {}, {"id": {}},
@@ -185,6 +199,28 @@ def test_what_is_no_request_is_malformed(channel: Channel, body: bytes) -> None:
     """And nothing else than `Malformed` is raised."""
     with pytest.raises(Malformed):
         channel.parse(body)
+
+
+@pytest.mark.parametrize("body", OF_NO_CONCERN.values(), ids=OF_NO_CONCERN.keys())
+def test_what_concerns_nobody_is_taken(channel: Channel, body: bytes) -> None:
+    """It is JSON and leaves nothing: refused, it would come again."""
+    assert channel.parse(body) == []
+
+
+def test_what_is_null_is_not_there(entry: Entry, channel: Channel) -> None:
+    """As some write whatever has no value: everything is read as it was."""
+    for name, body in entry.bodies.items():
+        assert told(channel, json.dumps(with_nulls(json.loads(body))).encode()) == told(channel, body), name
+
+
+def with_nulls(value: Any) -> Any:
+    """The same with every field that a platform has anywhere, null where it was not given."""
+    if isinstance(value, list):
+        return [with_nulls(one) for one in value]
+    if isinstance(value, dict):
+        missing = [field for field in FIELDS if field not in value]
+        return {key: with_nulls(one) for key, one in value.items()} | dict.fromkeys(missing)
+    return value
 
 
 def test_nothing_in_a_request_can_raise_anything_else(entry: Entry, channel: Channel) -> None:

@@ -209,14 +209,15 @@ MEANT: dict[str, tuple[Kind, str, str, str, dict[str, str | int], str | None] | 
     "poll": (Kind.MEDIA, ADA, "", "", {"media": "poll"}, "en-GB"),
     "content_of_a_later_version": (Kind.UNKNOWN, ADA, "", "", {}, "en-GB"),
     "pinned_message": None,
+    "topic_created": None,
     "group_added": (
         Kind.GROUP, "-1002200330044", "", "", {"chat_type": "supergroup", "why": "added"}, "en-GB"
     ),
     "group_left": None,
     "group_message": (Kind.GROUP, "-5500660", "", "", {"chat_type": "group", "why": "message"}, "fr"),
     "channel_post": (Kind.GROUP, "-1009900880077", "", "", {"chat_type": "channel", "why": "message"}, None),
-    "blocked": (Kind.BLOCKED, YUSUF, "", "", {}, "ar"),
-    "unblocked": (Kind.UNBLOCKED, YUSUF, "", "", {}, "ar"),
+    "blocked": (Kind.BLOCKED, YUSUF, "", "", {"sent_at": 1795323000}, "ar"),
+    "unblocked": (Kind.UNBLOCKED, YUSUF, "", "", {"sent_at": 1795323600}, "ar"),
     "bot_message": None,
     "poll_answer": None,
     "unknown_kind": None,
@@ -848,6 +849,20 @@ async def test_the_command_sets_everything_up(
         assert b"attach://" in sent[0] and b"JFIF" in sent[0]
     assert ("the picture is set" in done.output) is picture_taken
     assert ("@BotFather" in done.output) is not picture_taken
+
+
+@pytest.mark.parametrize(("there", "why"), [(True, "is TELEGRAM_TOKEN right?"), (False, "was not reached; try again")])
+async def test_the_command_says_why_not(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, there: bool, why: str
+) -> None:
+    """A wrong token is not told from silence by guessing; either way one line, without the token."""
+    async with listening(lambda *_: refusal(401, "Unauthorized")) as server:
+        url = server.url if there else "http://127.0.0.1:9"
+        given = settings.model_copy(update={"telegram_token": SecretStr(TOKEN), "telegram_api_url": url})
+        monkeypatch.setattr("bot.settings.load", lambda: given)
+        done = await asyncio.to_thread(CliRunner().invoke, app, ["telegram", "setup"])
+    assert isinstance(done.exception, SettingsError) and why in str(done.exception)
+    assert TOKEN not in str(done.exception) + done.output
 
 
 async def test_a_file_is_fetched_without_its_address_getting_out(caplog: pytest.LogCaptureFixture) -> None:

@@ -15,6 +15,7 @@ import regex
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bot import i18n
 from bot.channels import Limits, Rate
 from bot.conversation import inbox, letters, outbox, people, receipts
 from bot.conversation.delivery import Delivery
@@ -45,6 +46,7 @@ from bot.messages import (
 from tests.conversation import oracles
 from tests.conversation.conftest import rows, value
 from tests.conversation.letters import change, deliverers, now_due, our_id, queue, receipt, state, writes
+from tests.conversation.test_knowing import request
 from tests.simulators.channel import FREE, FakeChannel
 
 REPORTING = Limits(FREE.chat, FREE.channel, FREE.unasked, window=timedelta(hours=24), receipts=True)
@@ -276,6 +278,50 @@ async def test_outside_the_window_free_text_is_held_and_seen(
     assert await state(database, message) == ("sent", None)
 
 
+async def test_what_nobody_asked_for_waits_until_their_words_are_read(
+    database: Database, delivery: Delivery, platform: FakeChannel
+) -> None:
+    """The word that lets a held message go may be STOP: it is read first. Answers wait for nothing."""
+    conversation = await writes(database)
+    await silent_for(database, 25)
+    message = await queue(database, conversation, "Comment allez-vous ?", unasked=True)
+    await delivery.work(conversation)
+    await inbox.accept(database, [Incoming("fake", "stop", "awa", Kind.TEXT, "STOP")])
+    answer = await queue(database, conversation, "C'est noté")
+    await delivery.work(conversation)
+    assert await state(database, message) == ("queued", None) and platform.texts == ["C'est noté"]
+    assert await state(database, answer) == ("sent", None)
+    await change(database, "UPDATE person SET stopped_at = now()")
+    await change(database, "UPDATE inbox SET status = 'done'")
+    await delivery.work(conversation)
+    assert await state(database, message) == ("cancelled", "stopped") and platform.texts == ["C'est noté"]
+
+
+@pytest.mark.parametrize(("days", "numbered", "shown"), [(29.9, True, True), (31, False, True), (31, True, False)])
+async def test_what_waited_through_a_long_silence_is_shown_to_who_is_known(
+    database: Database, delivery: Delivery, platform: FakeChannel, days: float, numbered: bool, shown: bool
+) -> None:
+    """Whoever writes from this number after a month may be somebody else: they are asked, once, for a number of before."""
+    conversation = await writes(database)
+    if numbered:
+        await request(database, "AV-7K3Q")
+        await change(database, "UPDATE request SET created_at = now() - interval '40 days'")
+    await silent_for(database, days * 24)
+    words = ["Votre dossier est prêt", "Venez lundi"]
+    messages = [await queue(database, conversation, one, unasked=True, sensitive=True) for one in words]
+    await delivery.work(conversation)
+    assert {await state(database, one) for one in messages} == {("held", "window")}
+    await writes(database)
+    await delivery.work(conversation)
+    assert platform.texts == (words if shown else [i18n.say("identity.held", "fr")])
+    assert {await state(database, one) for one in messages} == {("sent", None) if shown else ("held", "identity")}
+    async with database.session() as session:
+        assert await people.verified(session, conversation) is not shown
+        await session.commit()
+    await delivery.work(conversation)
+    assert platform.texts[-2:] == words
+
+
 async def test_just_inside_the_window_free_text_goes(database: Database, delivery: Delivery) -> None:
     """A minute before its end."""
     conversation = await writes(database)
@@ -459,6 +505,7 @@ async def test_what_is_held_is_announced_once(database: Database, delivery: Deli
     assert platform.sent[0][2].language == "ar" and platform.texts == [""]
     assert await state(database, first) == await state(database, second) == ("held", "window")
     await inbox.accept(database, [Incoming("fake", "press", "awa", Kind.PRESS, press=OPENS)])
+    await change(database, "UPDATE inbox SET status = 'done'")
     await receipts.apply(database, delivery.channels, [receipt("read", platform.ids[0], "fake-1")])
     await delivery.work(conversation)
     assert platform.texts == ["", "un", "deux"]
@@ -833,6 +880,27 @@ async def test_what_buttons_leave_no_room_for_goes_before_them(
     assert [len(sent.buttons) for _, _, sent in platform.sent] == [0, 1, 1]
     assert platform.ids == [f"{ours}.1", ours, ours]
     assert await state(database, message) == ("sent", "resent")
+
+
+async def test_a_part_that_failed_goes_again_with_what_stood_below_it(
+    database: Database, delivery: Delivery, platform: FakeChannel
+) -> None:
+    """Nothing of it is missing where the person reads; late word of the first attempt settles nothing."""
+    platform.longest = 10
+    conversation = await writes(database)
+    message = await queue(database, conversation, "un deux trois quatre")
+    ours = await our_id(database, message)
+    await delivery.work(conversation)
+    last = await value(database, "SELECT external_id FROM outbox")
+    failed = receipt("failed", f"{ours}.2", "fake-2", error=Retryable("131000"))
+    await receipts.apply(database, delivery.channels, [failed, failed, receipt("delivered", ours, last)])
+    assert await state(database, message) == ("queued", "Retryable")
+    await now_due(database)
+    await delivery.work(conversation)
+    assert platform.texts == ["un deux", "trois", "quatre", "trois", "quatre"]
+    await receipts.apply(database, delivery.channels, [receipt("read", ours, last)])
+    assert await state(database, message) == ("sent", None)
+    assert await value(database, "SELECT attempts FROM outbox") == 2
 
 
 async def test_a_part_that_arrived_is_known_by_its_receipt_alone(

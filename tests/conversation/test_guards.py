@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 import uuid
 from typing import Any
 
@@ -127,6 +128,18 @@ async def test_two_texts_in_turn_are_a_loop_too(worker: Worker, database: Databa
     for number in range(20):
         await tell(database, typed(["Merci pour votre message.", "Nous sommes absents."][number % 2]))
     assert len(fake.turns) == 8
+
+
+@pytest.mark.parametrize("kind", [Kind.UNKNOWN, Kind.MEDIA])
+async def test_what_nobody_can_read_is_a_loop_too(worker: Worker, database: Database, kind: Kind) -> None:
+    """WhatsApp hands on as « unsupported » what another program sends us, and such programs answer."""
+    person = typed("")
+    for number in range(12):
+        details = {"media": "sticker"} if kind is Kind.MEDIA else {"type": "unsupported"}
+        await tell(database, Incoming(person.channel, f"m{number}", person.address, kind, details=details))
+    assert await said(database) == [i18n.say("media", "fr")] * 8 + [i18n.say("same_again", "fr")]
+    await tell(database, typed("bonjour"))
+    assert len(await said(database)) == 10
 
 
 async def test_the_same_answer_to_other_questions_is_no_loop(worker: Worker, database: Database) -> None:
@@ -305,20 +318,23 @@ async def test_a_cry_that_comes_by_an_edit_is_heard(worker: Worker, database: Da
 
 
 async def test_the_later_of_two_edits_counts(worker: Worker, database: Database) -> None:
-    """In whatever order they come, before their message or after it; one that cannot be read takes nothing away."""
+    """In whatever order they come, before their message or after it; one that cannot be read takes nothing away. One
+    without a time is as late as it comes.
+    """
     address = typed("").address
     for whole, original in ((False, "m1"), (True, "m2")):
         first = typed("un", external_id=original)
         if not whole:
             await tell(database, first)
-        for at, words in ((30, "trois"), (20, "deux"), (30, "quatre"), (40, "")):
-            details = {"original": original, "sent_at": at, "whole": whole and bool(words)}
+        for at, words in ((30, "trois"), (20, "deux"), (30, "quatre"), (40, ""), (None, "cinq")):
+            details: dict[str, Any] = {"original": original, "whole": whole and bool(words)}
+            details |= {"sent_at": at} if at is not None else {}
             edit = Incoming("web", f"{original}:{at}:{words}", address, Kind.EDITED, words, details=details)
             await inbox.accept(database, [edit])
         assert await inbox.accept(database, [first]) == [None]
     await until(lambda: over(database))
     kept = await rows(database, "SELECT p.key, i.content_sealed FROM inbox i, person p WHERE i.kind = 'text'")
-    assert [database.vault.open(one.key, one.content_sealed)["text"] for one in kept] == ["quatre"] * 2
+    assert [database.vault.open(one.key, one.content_sealed)["text"] for one in kept] == ["cinq"] * 2
 
 
 async def test_what_is_taken_back_while_it_comes_is_not_kept(worker: Worker, database: Database) -> None:
@@ -413,6 +429,23 @@ async def test_people_with_a_history_are_never_merged(worker: Worker, database: 
     found = [await people.find(database, "web", one) for one in (first.address, "fresh", second.address)]
     assert [one.conversation_id if one else None for one in found] == [1, 2, None]
     assert await value(database, "SELECT count(*) FROM person") == 2
+
+
+@pytest.mark.parametrize("details", [{"address": "212600000009"}, {"address": "MA.new", "also": ["212600000009"]}])
+@pytest.mark.parametrize("wrote_since", [False, True])
+async def test_who_had_the_number_before_has_it_no_more(
+    worker: Worker, database: Database, details: dict[str, Any], wrote_since: bool
+) -> None:
+    """What is sensitive waits there too, unless it was the new holder already who wrote from it."""
+    for address in ("212600000001", "212600000009"):
+        await tell(database, named(address))
+    told = {**details, "change": "address", "sent_at": int(time.time()) + (-3600 if wrote_since else 0)}
+    async with database.session() as session:
+        await session.execute(text("UPDATE address SET last_heard_at = now() - interval '10 minutes'"))
+        await session.commit()
+    await tell(database, named("212600000001", kind=Kind.IDENTITY, details=told))
+    doubted = "SELECT identity_changed_at IS NOT NULL FROM address JOIN conversation c ON c.address_id = address.id"
+    assert [one[0] for one in await rows(database, f"{doubted} ORDER BY c.id")] == [True, not wrote_since]
 
 
 def named(address: str, *aliases: str, **given: Any) -> Incoming:
@@ -510,3 +543,13 @@ def test_one_bubble_where_it_fits(lengths: list[int], choices: bool, bubbles: in
     assert len(joined) == bubbles
     assert [bool(one.choices) for one in joined] == [False] * (bubbles - 1) + [choices]
     assert all(len(one.text) <= (1024 if one.choices else 4096) for one in joined)
+
+
+@pytest.mark.parametrize(("ago", "gone"), [(0, True), (3600, False), (9 * 24 * 3600, True)])
+async def test_a_late_word_that_they_blocked_us(worker: Worker, database: Database, ago: int, gone: bool) -> None:
+    """Who wrote since is there, and is answered; a time longer ago than any platform tries is none."""
+    person = typed("bonjour", "p1")
+    await tell(database, person)
+    details = {"sent_at": int(time.time()) - ago}
+    await tell(database, Incoming(person.channel, "u1:1", person.address, Kind.BLOCKED, details=details))
+    assert await value(database, "SELECT unreachable_at IS NOT NULL FROM address") is gone
