@@ -30,7 +30,8 @@ NAMES = ("usual", "friday", "ramadan", "ramadan_friday")  # of the hours
 WEEKS, MONTHS, APART = (1, 52), (1, 24), timedelta(days=7)
 DAY = (time(8), time(21))  # nobody is written to before or after
 FRIDAYS, PRAYER = ("friday", "ramadan_friday"), (time(12), time(15))  # nor then
-SHORTEST = 60  # minutes of a span of hours
+SHORTEST = 120  # minutes of a span of hours
+LEFT = timedelta(minutes=75)  # of the hours, when a message goes: WhatsApp may go on trying for an hour (`check_in`)
 Window = tuple[time, time]
 
 
@@ -71,15 +72,15 @@ class Schedule:
         return self.allowed(morning, zone)
 
     def allowed(self, moment: datetime, zone: str) -> datetime:
-        """This moment, or the first one after it at which a message may go, in UTC."""
+        """This moment, or the first one after it at which a message may go and still arrives in the hours, in UTC."""
         place = ZoneInfo(zone)
         local = moment.astimezone(place)
         day = local.date()
         while True:
             for opens, closes in self.windows(day):
-                if day > local.date() or local.time() < closes:
-                    start = datetime.combine(day, opens, place)
-                    return (max(start, local) if day == local.date() else start).astimezone(UTC)
+                start, last = datetime.combine(day, opens, place), datetime.combine(day, closes, place) - LEFT
+                if local <= last:
+                    return max(start, local).astimezone(UTC)
             day += timedelta(days=1)
 
     def closing(self, moment: datetime, zone: str) -> datetime:

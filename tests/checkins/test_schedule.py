@@ -11,7 +11,9 @@ from hypothesis import given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 
+from bot.channels import whatsapp
 from bot.checkins import schedule
+from bot.messages import LANGUAGES, Template
 
 FILE = schedule.of_file()
 ZONES = ("Africa/Casablanca", "Africa/Nouakchott", "Africa/Douala", "Africa/Conakry", "Africa/Cairo", "Europe/Paris")
@@ -57,7 +59,18 @@ def test_moved_forward_only(moment: datetime, zone: str) -> None:
     assert_allowed(moved, zone)
     assert FILE.allowed(moved, zone) == moved
     closes = FILE.closing(moved, zone)
-    assert moved < closes and FILE.allowed(closes - timedelta(seconds=1), zone) == closes - timedelta(seconds=1)
+    last = closes - schedule.LEFT
+    assert FILE.allowed(last, zone) == last and FILE.allowed(last + timedelta(seconds=1), zone) > closes
+
+
+@examples(max_examples=100, deadline=None)
+@given(moment=st.datetimes(datetime(2024, 1, 1), datetime(2034, 12, 31)), zone=zones)  # noqa: DTZ001 (UTC follows)
+def test_whatsapp_has_the_time_to_deliver(moment: datetime, zone: str) -> None:
+    """Whenever one goes, its template may: what could arrive after the hours is not sent at all."""
+    moved = FILE.allowed(moment.replace(tzinfo=UTC), zone)
+    left = FILE.closing(moved, zone) - moved - timedelta(minutes=10)  # it may have to wait for others
+    for language in LANGUAGES:
+        assert whatsapp.template(Template("check_in", (), int(left.total_seconds())), language, ())
 
 
 @examples(max_examples=100, deadline=None)
@@ -91,7 +104,7 @@ def test_the_schedule() -> None:
     assert [one.form for one in FILE.wanted(12)] == ["short", "short", "full", "full", "full", "full"]
 
 
-spans = st.tuples(st.integers(8, 20), st.integers(1, 13)).map(lambda one: f"{one[0]:02}:00-{min(21, sum(one)):02}:30")
+spans = st.tuples(st.integers(8, 20), st.integers(2, 13)).map(lambda one: f"{one[0]:02}:00-{min(22, sum(one)):02}:00")
 
 
 @examples(max_examples=100, deadline=None)
@@ -111,6 +124,7 @@ def test_the_hours_of_a_team(moment: datetime, zone: str, usual: str, others: li
     name = "friday" if local.weekday() == 4 else "usual"
     kinds = [name, {"friday": "ramadan_friday", "usual": "ramadan"}[name]]
     assert any(opens <= local.time() < closes for kind in kinds for opens, closes in team.hours[kind])
+    assert team.closing(moved, zone) - moved >= schedule.LEFT
     for feasts in (FITR, ADHA):
         assert all(not timedelta(0) <= local.date() - feast <= timedelta(days=2) for feast in feasts)
 

@@ -220,8 +220,8 @@ async def test_what_people_write_stays_words(page: Page, team: Team, database: D
     assert await page.locator("img:not(.picture), main script").count() == 0
     # a direction override ends with its own element: what stands after it keeps its direction
     name = page.locator("dd bdi", has_text="Awa")
-    assert await name.evaluate("element => getComputedStyle(element).unicodeBidi") == "isolate"
-    assert await page.locator(".words").first.evaluate("element => getComputedStyle(element).unicodeBidi") == "isolate"
+    await expect(name).to_have_css("unicode-bidi", "isolate")
+    await expect(page.locator(".words").first).to_have_css("unicode-bidi", "isolate")  # the thread is drawn anew
     await picture(page, tmp_path, "loud")
 
 

@@ -462,7 +462,7 @@ async def test_hours_of_check_ins(team: Team, database: Database, settings: Sett
     for name, typed, why, values in (
         ("usual", "", "quiet_none", {}),
         ("usual", "07:59-12:00", "quiet_day", {"hours": "07:59-12:00", "since": "08:00", "until": "21:00"}),
-        ("ramadan", "20:00-21:01", "quiet_day", {"hours": "20:00-21:01", "since": "08:00", "until": "21:00"}),
+        ("ramadan", "19:00-21:01", "quiet_day", {"hours": "19:00-21:01", "since": "08:00", "until": "21:00"}),
         ("friday", "10:00-12:30", "quiet_prayer", {"hours": "10:00-12:30", "since": "12:00", "until": "15:00"}),
         ("ramadan_friday", "14:00-16:00", "quiet_prayer", {"hours": "14:00-16:00", "since": "12:00", "until": "15:00"}),
         ("ramadan", "10:00-10:30", "quiet_short", {"hours": "10:00-10:30"}),
