@@ -50,6 +50,9 @@ async def test_check_ins_are_listed_and_drawn(team: Team, database: Database) ->
         table = re.sub(r"<[^>]+>|\s+", " ", page_text[page_text.index('scope="row"') :])
         assert "1.00" in table and "0.50" in table and "0.00" in table
         assert i18n.say("checkin.E1.never", "en") in page_text and "check-in signal v1" in page_text
+        mirrored = "scale(-1 1)"  # an Arabic page is read from the right: a fall must not look like a rise
+        assert mirrored not in page_text and mirrored in (await browser.get(f"{page}?lang=ar")).text
+        await browser.get(f"{page}?lang=en")
     coordinator = await team.at_work(Role.COORDINATOR)
     assert f"/console/checkins/{person.enrolment}" not in (await coordinator.get("/console/checkins")).text
     stranger = await team.at_work()
