@@ -114,7 +114,8 @@ class Template:
     seconds: int | None = None  # how long the platform may go on trying to deliver it
 
 
-WAITING = Template("reply_waiting")  # « you have a reply »: what is held follows when the person presses OPENS
+# « you have a reply »: what is held follows when the person presses OPENS; the second for what is soon worth nothing
+WAITING = (Template("reply_waiting"), Template("reply_soon"))
 
 
 @dataclass(frozen=True, slots=True)

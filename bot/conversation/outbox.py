@@ -193,8 +193,8 @@ async def announce(session: AsyncSession, vault: Vault, letter: Any, language: L
         .limit(1)
     )
     if told is None:
-        template = [WAITING.name, list(WAITING.values), WAITING.seconds]
-        content = {"text": "", "buttons": [], "language": language, "templates": [template]}
+        templates = [[one.name, list(one.values), one.seconds] for one in WAITING]
+        content = {"text": "", "buttons": [], "language": language, "templates": templates}
         await session.execute(
             insert(Outbox).values(
                 conversation_id=letter.conversation_id,

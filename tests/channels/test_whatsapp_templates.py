@@ -49,12 +49,12 @@ def test_each_template_in_each_language(name: str, language: Language) -> None:
 
 def test_what_has_to_be_there() -> None:
     """An invitation, reminders that cannot come after the hour they are for, and « you have a reply »."""
-    assert definitions().keys() == {"check_in", "interview_tomorrow", "interview_soon", "reply_waiting"}
-    assert definitions()["interview_soon"].seconds <= 3600
+    assert definitions().keys() == {"check_in", "interview_tomorrow", "interview_soon", "reply_waiting", "reply_soon"}
+    assert definitions()["interview_soon"].seconds <= 3600 and definitions()["reply_soon"].seconds <= 3600
     for one in submissions():
         assert one["category"] == "UTILITY"
         assert one["message_send_ttl_seconds"] == definitions()[one["name"]].seconds
-    assert len(submissions()) == 4 * len(LANGUAGES)
+    assert len(submissions()) == 5 * len(LANGUAGES)
 
 
 async def test_all_pages_are_read(server: WhatsAppServer) -> None:
@@ -130,7 +130,7 @@ async def test_the_command(server: WhatsAppServer, monkeypatch: pytest.MonkeyPat
     assert same.exit_code == 0 and "templates: 0 differences" in same.stderr
     server.templates.pop()
     other = await asyncio.to_thread(run)
-    assert other.exit_code == 1 and "reply_waiting ar: not submitted" in other.stderr
+    assert other.exit_code == 1 and "reply_soon ar: not submitted" in other.stderr
     server.token = "another"
     refused = await asyncio.to_thread(run)
     assert isinstance(refused.exception, SettingsError) and TOKEN not in refused.stderr + refused.stdout

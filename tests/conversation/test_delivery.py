@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bot import i18n
-from bot.channels import Limits, Rate
+from bot.channels import Limits, Rate, whatsapp
 from bot.conversation import inbox, letters, outbox, people, receipts
 from bot.conversation.delivery import Delivery
 from bot.conversation.splitting import split
@@ -501,7 +501,7 @@ async def test_what_is_held_is_announced_once(database: Database, delivery: Deli
     await delivery.work(conversation)
     second = await announced(database, conversation, "deux")
     await delivery.work(conversation)
-    assert [sent.template for _, _, sent in platform.sent] == [WAITING]
+    assert [sent.template for _, _, sent in platform.sent] == [WAITING[0]]
     assert platform.sent[0][2].language == "ar" and platform.texts == [""]
     assert await state(database, first) == await state(database, second) == ("held", "window")
     await inbox.accept(database, [Incoming("fake", "press", "awa", Kind.PRESS, press=OPENS)])
@@ -514,7 +514,29 @@ async def test_what_is_held_is_announced_once(database: Database, delivery: Deli
     await change(database, "UPDATE outbox SET created_at = created_at - interval '31 hours'")
     await announced(database, conversation, "trois")
     await delivery.work(conversation)
-    assert [sent.template for _, _, sent in platform.sent] == [WAITING, None, None, WAITING]
+    assert [sent.template for _, _, sent in platform.sent] == [WAITING[0], None, None, WAITING[0]]
+
+
+async def test_what_is_soon_worth_nothing_is_announced_too(
+    database: Database, delivery: Delivery, platform: FakeChannel
+) -> None:
+    """An interview in three hours was cancelled: the template that may take half a day cannot tell, the other one can."""
+    conversation = await writes(database)
+    await silent_for(database, 30)
+    held = await announced(database, conversation, "un")
+    await change(database, "UPDATE outbox SET expires_at = now() + interval '3 hours'")
+
+    async def strictly(_: str, message: Outgoing) -> str:
+        assert message.template is not None
+        whatsapp.template(message.template, message.language, ())
+        return "taken"
+
+    platform.answers = [strictly, strictly]
+    await delivery.work(conversation)
+    assert [sent.template.name for _, _, sent in platform.sent if sent.template] == [one.name for one in WAITING]
+    assert await value(database, "SELECT external_id FROM outbox WHERE announces AND status = 'sent'") == "taken"
+    assert await state(database, held) == ("held", "window")
+    assert await value(database, "SELECT count(*) FROM alert") == 0
 
 
 async def test_inside_the_window_nothing_is_announced(
